@@ -1,0 +1,223 @@
+"""Typed readers for parsed TOML: one definition gives both the decoder and the JSON Schema.
+
+A shape reads a plain value and returns it normalised; what is wrong goes to a list of `Problem`, with the exact place,
+so that a file's problems are reported all at once. Nothing here opens a file.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from builder.errors import Problem
+
+Problems = list[Problem]
+JsonSchema = dict[str, Any]
+
+_KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table", float: "a number"}
+
+
+def kind_of(value: object) -> str:
+    """The TOML word for a value's type, for messages."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """A hint that names the known word closest to `word`, else all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else "known here: " + ", ".join(sorted(known))
+
+
+class Shape:
+    """What a value must look like. `read` returns None after it has noted a problem."""
+
+    def read(self, value: Any, place: str, problems: Problems) -> Any:
+        raise NotImplementedError
+
+    def schema(self) -> JsonSchema:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Text(Shape):
+    """A text; `check` returns a message when the text is not acceptable, `pattern` is for the JSON Schema."""
+
+    pattern: str = ""
+    hint: str = ""
+    check: Callable[[str], str] | None = None
+
+    def read(self, value: Any, place: str, problems: Problems) -> str | None:
+        if not isinstance(value, str):
+            problems.append(Problem(place, f"must be text, not {kind_of(value)}", self.hint))
+        elif self.pattern and not re.fullmatch(self.pattern, value):
+            problems.append(Problem(place, f"'{value}' is not of the right form", self.hint or f"it must match {self.pattern}"))
+        elif self.check and (message := self.check(value)):
+            problems.append(Problem(place, message, self.hint))
+        else:
+            return value
+        return None
+
+    def schema(self) -> JsonSchema:
+        found: JsonSchema = {"type": "string"}
+        if self.pattern:
+            found["pattern"] = f"^(?:{self.pattern})$"
+        return found
+
+
+@dataclass(frozen=True)
+class Choice(Shape):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: Any, place: str, problems: Problems) -> str | None:
+        if isinstance(value, str) and value in self.words:
+            return value
+        shown = f"'{value}'" if isinstance(value, str) else kind_of(value)
+        problems.append(Problem(place, f"{shown} is not one of {', '.join(self.words)}", near(str(value), self.words)))
+        return None
+
+    def schema(self) -> JsonSchema:
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True)
+class Flag(Shape):
+    """True or false."""
+
+    def read(self, value: Any, place: str, problems: Problems) -> bool | None:
+        if isinstance(value, bool):
+            return value
+        problems.append(Problem(place, f"must be true or false, not {kind_of(value)}"))
+        return None
+
+    def schema(self) -> JsonSchema:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Number(Shape):
+    """A whole number, at least `minimum`."""
+
+    minimum: int = 0
+
+    def read(self, value: Any, place: str, problems: Problems) -> int | None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            problems.append(Problem(place, f"must be a whole number, not {kind_of(value)}"))
+        elif value < self.minimum:
+            problems.append(Problem(place, f"must be at least {self.minimum}, not {value}"))
+        else:
+            return value
+        return None
+
+    def schema(self) -> JsonSchema:
+        return {"type": "integer", "minimum": self.minimum}
+
+
+@dataclass(frozen=True)
+class ListOf(Shape):
+    """A list of values of one shape."""
+
+    item: Shape
+    at_least: int = 0
+
+    def read(self, value: Any, place: str, problems: Problems) -> list[Any] | None:
+        if not isinstance(value, list):
+            problems.append(Problem(place, f"must be a list, not {kind_of(value)}"))
+            return None
+        if len(value) < self.at_least:
+            problems.append(Problem(place, f"must have at least {self.at_least} of them"))
+        return [self.item.read(each, f"{place}[{i}]", problems) for i, each in enumerate(value)]
+
+    def schema(self) -> JsonSchema:
+        found: JsonSchema = {"type": "array", "items": self.item.schema()}
+        return found | ({"minItems": self.at_least} if self.at_least else {})
+
+
+@dataclass(frozen=True)
+class MapOf(Shape):
+    """A table with free keys that match a pattern, and values of one shape."""
+
+    item: Shape
+    keys: str = "[A-Za-z0-9][A-Za-z0-9._+@/-]*"
+
+    def read(self, value: Any, place: str, problems: Problems) -> dict[str, Any] | None:
+        if not isinstance(value, dict):
+            problems.append(Problem(place, f"must be a table, not {kind_of(value)}"))
+            return None
+        for key in value:
+            if not re.fullmatch(self.keys, key):
+                problems.append(Problem(f"{place}.{key}", "the key is not of the right form", f"it must match {self.keys}"))
+        return {key: self.item.read(each, f"{place}.{key}", problems) for key, each in value.items()}
+
+    def schema(self) -> JsonSchema:
+        return {"type": "object", "propertyNames": {"pattern": f"^(?:{self.keys})$"}, "additionalProperties": self.item.schema()}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of a table."""
+
+    shape: Shape
+    doc: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Table(Shape):
+    """A table with named keys; a key that is not named is a problem. `check` sees the read table and may add problems.
+
+    Absent optional keys stay absent in what `read` returns.
+    """
+
+    fields: Mapping[str, Field]
+    doc: str = ""
+    check: Callable[[dict[str, Any], str, Problems], None] | None = None
+    _names: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_names", tuple(self.fields))
+
+    def read(self, value: Any, place: str, problems: Problems) -> dict[str, Any] | None:
+        if not isinstance(value, dict):
+            problems.append(Problem(place or "file", f"must be a table, not {kind_of(value)}"))
+            return None
+        found: dict[str, Any] = {}
+        before = len(problems)
+        for key, each in value.items():
+            known = self.fields.get(key)
+            at = join(place, key)
+            if known is None:
+                problems.append(Problem(at, "unknown key", near(key, self._names)))
+            else:
+                found[key] = known.shape.read(each, at, problems)
+        for key, known in self.fields.items():
+            if known.required and key not in value:
+                problems.append(Problem(join(place, key), "is missing", known.doc))
+        if self.check and len(problems) == before:
+            self.check(found, place, problems)
+        return found
+
+    def schema(self) -> JsonSchema:
+        properties = {k: f.shape.schema() | ({"description": f.doc} if f.doc else {}) for k, f in self.fields.items()}
+        found: JsonSchema = {"type": "object", "additionalProperties": False, "properties": properties}
+        required = [key for key, each in self.fields.items() if each.required]
+        return found | ({"required": required} if required else {}) | ({"description": self.doc} if self.doc else {})
+
+
+def join(place: str, key: str) -> str:
+    """`place` and `key` as one dotted path; a place that ends in ": " is a file's name."""
+    return f"{place}{key}" if not place or place.endswith(" ") else f"{place}.{key}"
+
+
+def one_of(keys: Sequence[str], *, doc: str) -> Callable[[dict[str, Any], str, Problems], None]:
+    """A table check: exactly one of `keys` is present."""
+
+    def check(table: dict[str, Any], place: str, problems: Problems) -> None:
+        present = [key for key in keys if key in table]
+        if len(present) != 1:
+            found = " and ".join(present) if present else "none of them"
+            problems.append(Problem(place, f"must have exactly one of {', '.join(keys)}; it has {found}", doc))
+
+    return check

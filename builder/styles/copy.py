@@ -1,0 +1,38 @@
+"""Style `copy`: files of the source go to places in the output; nothing is compiled."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from builder.decode import Field, MapOf, Text
+from builder.styles.style import Step, Style
+
+
+def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
+    lines = []
+    for pattern, into in sorted(options.get("files", {}).items()):
+        target = f'"$OUT"/{shlex.quote(into)}'
+        if pattern.endswith("/"):  # a folder's contents
+            lines.append(f"mkdir -p {target}\ncp -R {shlex.quote(pattern)}. {target}")
+        elif into.endswith("/"):
+            lines.append(f"mkdir -p {target}\ncp -R {_glob(pattern)} {target}")
+        else:
+            lines.append(f'mkdir -p "$(dirname {target})"\ncp -R {_glob(pattern)} {target}')
+    for path, to in sorted(options.get("links", {}).items()):
+        target = f'"$OUT"/{shlex.quote(path)}'
+        lines.append(f'mkdir -p "$(dirname {target})"\nln -s {shlex.quote(to)} {target}')
+    return (Step("copy", "\n".join(lines)),) if lines else ()
+
+
+def _glob(pattern: str) -> str:
+    """`pattern` quoted but for its `*`."""
+    return "*".join(shlex.quote(part) if part else "" for part in pattern.split("*"))
+
+
+STYLE = Style(
+    options={
+        "files": Field(MapOf(Text(), r"[^/\s]\S*"), "file, glob, or folder with a '/' at its end -> file, or folder with a '/' at its end"),
+        "links": Field(MapOf(Text(), r"[^/\s]\S*"), "path in the output -> what the symbolic link says"),
+    },
+    steps=_steps,
+)

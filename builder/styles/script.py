@@ -1,0 +1,22 @@
+"""Style `script`: short shell steps, for what no other style describes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from builder.decode import Field, ListOf, Table, Text
+from builder.styles.style import Step, Style
+
+
+def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
+    return tuple(Step(each["name"], each["run"]) for each in options["step"])
+
+
+STYLE = Style(
+    options={
+        "step": Field(ListOf(Table({
+            "name": Field(Text("[a-z][a-z0-9-]*"), "what the log calls it", required=True),
+            "run": Field(Text(), "dash source", required=True),
+        }), 1), "the steps in order", required=True),
+    },
+    steps=_steps,
+)
