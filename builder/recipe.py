@@ -25,6 +25,9 @@ DEFAULT_DEV = (
 )
 
 
+DEFAULT_DEBUG = ("usr/lib/debug/**",)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feature:
     """An optional part of a package, turned on by a profile or by a requirement like `nginx[lua-var]`."""
@@ -269,7 +272,7 @@ def _recipe(table: Mapping[str, Any], recipe_digest: str, path: str) -> Recipe:
         name=table["name"], path=path, digest=recipe_digest, summary=table.get("summary", ""), license=table.get("license", ""),
         homepage=table.get("homepage", ""), vars=table.get("vars", {}), tools=table.get("tools", DEFAULT_TOOLS),
         versions=tuple(_version(each, table) for each in table["version"]), features=features,
-        split={"dev": DEFAULT_DEV, **{name: tuple(globs) for name, globs in table.get("split", {}).items()}},
+        split={"dev": DEFAULT_DEV, "debug": DEFAULT_DEBUG, **{name: tuple(globs) for name, globs in table.get("split", {}).items()}},
         limits=Limits(**table.get("limits", {})),
     )
 

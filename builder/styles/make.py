@@ -1,9 +1,12 @@
-"""Style `make`: `make`, then `make install DESTDIR=$OUT`."""
+"""Style `make`: `make`, then `make install DESTDIR=$OUT`.
+
+How many jobs make runs is said by $MAKEFLAGS, which names the jobserver that all builds share.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from builder.styles.shell import exports, run_fields, words
+from builder.styles.shell import STRIP, exports, run_fields, words
 from builder.styles.style import Step, Style
 
 
@@ -14,9 +17,11 @@ def make_steps(options: Mapping[str, Any], first: tuple[Step, ...] = ()) -> tupl
     install = words(options.get("install", ["install"]))
     steps = [Step("before", options["before"])] if "before" in options else []
     steps += first
-    steps.append(Step("build", f'make -j"$CORES" {arguments}'.rstrip()))
+    steps.append(Step("build", f"make {arguments}".rstrip()))
     steps.append(Step("install", f'make {install} DESTDIR="$OUT"'))
     steps += [Step("after", options["after"])] if "after" in options else []
+    if options.get("strip", True):
+        steps.append(STRIP)
     return tuple(Step(each.name, env + each.run) for each in steps)
 
 

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from builder.decode import Field, ListOf, Table, Text
+from builder.decode import Field, Flag, ListOf, Table, Text
+from builder.styles.shell import STRIP
 from builder.styles.style import Step, Style
 
 
 def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
-    return tuple(Step(each["name"], each["run"]) for each in options["step"])
+    steps = tuple(Step(each["name"], each["run"]) for each in options["step"])
+    return (*steps, STRIP) if options.get("strip", False) else steps
 
 
 STYLE = Style(
     options={
+        "strip": Field(Flag(), "move debug data to an output of its own (default: false)"),
         "step": Field(ListOf(Table({
             "name": Field(Text("[a-z][a-z0-9-]*"), "what the log calls it", required=True),
             "run": Field(Text(), "dash source", required=True),

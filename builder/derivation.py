@@ -1,0 +1,137 @@
+"""A derivation: everything that can influence one build, and nothing else, in canonical JSON. Its SHA-256 is the key.
+
+Inputs are named by the digests of their output trees, not by how these were made, so a rebuilt input with the same bytes
+changes no key after it (early cutoff). How many cores a build may use, how long, and where the store lies are not part of
+it: they must not matter.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from builder import canonical
+from builder.lock import LockedPackage
+from builder.recipe import Recipe, Version, builtin_variables, expand, merge_feature
+from builder.source import Patch, PatchSet
+from builder.styles import STYLES, Step
+
+# Raised when the meaning of a derivation changes (environment, sandbox layout, splitting): every key changes with it.
+FORMAT = 1
+
+Trees = Mapping[str, str]  # output name ("out", "dev", "debug") -> tree digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A tree that the build sees at its final path, and whose output it is."""
+
+    package: str  # "name version"
+    output: str
+    tree: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Derivation:
+    """One build as data. `steps` run in order in a sandbox; with `builtin` the builder joins trees by `options`."""
+
+    name: str
+    version: str
+    platform: str
+    builtin: str = ""  # "", "prebuilt" or "union"
+    options: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    sources: Mapping[str, str]  # source name -> tree digest
+    inputs: tuple[Input, ...]
+    split: Mapping[str, tuple[str, ...]]
+
+    @property
+    def id(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for canonical JSON. Which package an input came from does not count, only its tree."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "platform": self.platform,
+            "builtin": self.builtin,
+            "options": self.options if self.builtin else {},
+            "steps": [[step.name, step.run] for step in self.steps],
+            "sources": dict(self.sources),
+            "inputs": sorted({each.tree for each in self.inputs}),
+            "split": {name: list(globs) for name, globs in self.split.items()},
+        }
+
+    @property
+    def key(self) -> str:
+        return canonical.key(self.as_dict())
+
+    def script(self) -> str:
+        """The dash source that the sandbox runs: each step in a subshell of its own, announced in the log."""
+        parts = ["set -eu\n"]
+        for step in self.steps:
+            parts.append(f"printf '==> %s\\n' {step.name}\n(\ncd /build/src\n{step.run}\n)\n")
+        return "".join(parts)
+
+
+def derive(
+    recipe: Recipe, package: LockedPackage, *, platform: str, sources: Mapping[str, str], inputs: Iterable[Input]
+) -> Derivation:
+    """The derivation of a locked package, given its recipe, its sources' trees, and the trees that it sees."""
+    version = recipe.version(package.version)
+    assert version is not None, f"{package.id} is in the lock but not in its recipe; relock first"
+    style = STYLES[version.style]
+    build: Mapping[str, Any] = version.build
+    for feature in package.features:
+        build = merge_feature(build, recipe.features[feature].build)
+    options = expand(build, _variables(recipe, package))
+    steps = () if style.builtin else (*_prepare(version), *style.steps(options))
+    return Derivation(
+        name=package.name,
+        version=package.version,
+        platform=platform,
+        builtin=version.style if style.builtin else "",
+        options=options,
+        steps=steps,
+        sources=sources,
+        inputs=tuple(sorted(inputs, key=lambda each: (each.package, each.output))),
+        split={} if style.builtin else recipe.split,
+    )
+
+
+def _variables(recipe: Recipe, package: LockedPackage) -> dict[str, str]:
+    known = builtin_variables(recipe, package.version)
+    for each in (*package.requires, *package.build_requires):
+        name, _, version = each.partition(" ")
+        known[f"{name}.version"] = version
+    return known
+
+
+def _prepare(version: Version) -> tuple[Step, ...]:
+    """Steps before the style's own: a writable copy of the main source, then its patches."""
+    steps = []
+    if any(source.name == "main" for source in version.sources):
+        # All times in the store are equal, and stay so: nothing looks older than what it is generated from.
+        copy = "cp -R --preserve=timestamps,links /sources/main/. .\nchmod -R u+w ."
+        steps.append(Step("unpack", copy))
+    patches = [patch for each in version.patches for patch in each.patches]
+    if patches:
+        steps.append(Step("patch", "\n".join(map(_apply, patches))))
+    return tuple(steps)
+
+
+def _apply(patch: Patch) -> str:
+    path = f"/sources/{patch.source}/{patch.path}"
+    return f"echo {path}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward -i '{path}'"
+
+
+def series_problems(patches: PatchSet, listed: Sequence[str]) -> list[str]:
+    """What a recipe's patch list lacks or has too much of, against the paths that the source's series lists in order."""
+    mine = [each.path for each in patches.patches]
+    expected = [path for path in listed if path not in patches.skip]
+    problems = [f"'{path}' is in the series, but neither applied nor skipped" for path in expected if path not in mine]
+    problems += [f"'{path}' is not in the series" for path in (*mine, *patches.skip) if path not in listed]
+    if not problems and mine != expected:
+        problems.append("the patches are not in the order of the series")
+    return problems

@@ -1,0 +1,162 @@
+"""The plan: which derivations a target needs, which of them the store already answers, and which must be built.
+
+Pure: what the store holds is asked through a `Known` port. Keys are computed in topological order from the digests of input
+trees. When the lock or the store knows a key's outputs, everything after it can be keyed without building anything, so
+an unchanged project is planned to the end, and after a change only what is downstream of it is left open.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from typing import Protocol
+
+from builder.derivation import Derivation, Input, Trees, derive
+from builder.lock import LockedPackage
+from builder.recipe import Recipe
+from builder.styles import STYLES
+
+
+class Known(Protocol):
+    """What the plan asks of a store."""
+
+    def has_tree(self, tree: str) -> bool: ...
+
+    def outputs(self, key: str) -> Trees | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Graph:
+    """The locked packages of one profile that some targets need, in dependency order (requirements first)."""
+
+    packages: Mapping[str, LockedPackage]
+    order: tuple[str, ...]
+
+    @classmethod
+    def of(cls, packages: Mapping[str, LockedPackage], targets: Iterable[str]) -> "Graph":
+        """The part of `packages` (by id) that `targets` need, all kinds of requirement included."""
+        needs: dict[str, tuple[str, ...]] = {}
+        stack = sorted(targets, reverse=True)
+        while stack:
+            name = stack.pop()
+            if name in needs:
+                continue
+            package = packages[name]
+            needs[name] = package.requires + package.build_requires
+            stack.extend(needs[name])
+        return cls(packages={name: packages[name] for name in needs}, order=tuple(TopologicalSorter(needs).static_order()))
+
+    def closure(self, names: Iterable[str]) -> list[str]:
+        """`names` and all they need at run time, sorted."""
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found:
+                found.add(name)
+                stack.extend(self.packages[name].requires)
+        return sorted(found)
+
+
+@dataclass(slots=True)
+class Plan:
+    """A graph with what is known of each package so far; `realise` goes on filling it.
+
+    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known.
+    """
+
+    graph: Graph
+    recipes: Mapping[str, Recipe]
+    platform: str
+    source_tree: Callable[[LockedPackage, str], str]  # package, source name -> tree digest
+    known: Known
+    enforce: bool = True  # trust and enforce the lock's outputs
+    trees: dict[str, Trees] = field(default_factory=dict)
+    derivations: dict[str, Derivation] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    _closures: dict[str, tuple[Input, ...]] = field(default_factory=dict)
+
+    def visible(self, name: str) -> list[str]:
+        """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
+        package = self.graph.packages[name]
+        direct = package.requires + package.build_requires
+        return self.graph.closure(direct) if any(self.graph.packages[each].requires for each in direct) else sorted(direct)
+
+    def inputs(self, name: str) -> tuple[Input, ...]:
+        """The trees that a build sees; development files only of direct requirements. All must be known."""
+        package = self.graph.packages[name]
+        direct = {*package.requires, *package.build_requires}
+        found = []
+        for each in self.visible(name):
+            outputs = ("out", "dev") if each in direct else ("out",)
+            found += [Input(package=each, output=out, tree=self.trees[each][out]) for out in outputs if out in self.trees[each]]
+        return tuple(found)
+
+    def derive(self, name: str) -> Derivation:
+        """The derivation of a package whose inputs are all known (computed once)."""
+        if name not in self.derivations:
+            package = self.graph.packages[name]
+            sources = {
+                source.name: self.source_tree(package, source.name)
+                for source in package.sources
+                if source.platform in (None, self.platform)
+            }
+            found = derive(
+                self.recipes[package.name], package, platform=self.platform, sources=sources, inputs=self.inputs(name)
+            )
+            self.derivations[name] = found
+            self.keys[name] = found.key
+        return self.derivations[name]
+
+    def look_up(self, name: str) -> Trees | None:
+        """Outputs of a derived package that the lock or the store knows for its key, whether or not they are there."""
+        key = self.keys[name]
+        locked = self.locked(name)
+        found = locked if locked is not None else self.known.outputs(key)
+        if found is not None:
+            self.trees[name] = found
+        return found
+
+    def locked(self, name: str) -> Trees | None:
+        """The lock's outputs for the derived key of a package; None when the lock has none for this key."""
+        pin = self.graph.packages[name].outputs.get(self.platform)
+        return pin.trees if self.enforce and pin is not None and pin.key == self.keys[name] else None
+
+    def advance(self) -> None:
+        """Key as much of the graph as can be keyed without building anything."""
+        for name in self.graph.order:
+            if name not in self.trees and all(each in self.trees for each in self.visible(name)):
+                self.derive(name)
+                self.look_up(name)
+
+    def present(self, name: str) -> bool:
+        return name in self.trees and all(map(self.known.has_tree, self.trees[name].values()))
+
+    def to_build(self, targets: Iterable[str], *, force: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+        """What must be realised so that the targets' outputs are in the store: package -> those of it that come before."""
+        needed: dict[str, tuple[str, ...]] = {}
+        stack = sorted(targets)
+        forced = set(force)
+        while stack:
+            name = stack.pop()
+            if name in needed or (name not in forced and self.present(name)):
+                continue
+            needed[name] = tuple(self.visible(name))
+            stack.extend(needed[name])
+        return {name: tuple(each for each in before if each in needed) for name, before in needed.items()}
+
+
+def is_builtin(recipe: Recipe, version: str) -> bool:
+    """Whether a version is made by the builder itself, without a sandbox."""
+    found = recipe.version(version)
+    return found is not None and STYLES[found.style].builtin
+
+
+def priorities(needed: Mapping[str, Iterable[str]], weight: Callable[[str], float]) -> dict[str, float]:
+    """Seconds from the start of each task to the end of the longest chain after it: what to start first."""
+    order = list(TopologicalSorter(needed).static_order())
+    after: dict[str, float] = dict.fromkeys(order, 0.0)
+    for name in reversed(order):
+        after[name] += weight(name)
+        for each in needed[name]:
+            after[each] = max(after[each], after[name])
+    return after

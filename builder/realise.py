@@ -1,0 +1,248 @@
+"""Realising one derivation: from inputs in the store to outputs in the store.
+
+    stage/
+      build/     the sandbox's /build: $HOME, and src/ where the steps run
+      output/    the sandbox's /output: $OUT
+      dev/, debug/   what the split takes out of output/
+
+Nothing of it has a name in the store before the build has ended well, the outputs were split and the witnesses of its
+patches were found.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from builder import join, nar, witness
+from builder.derivation import Derivation, series_problems
+from builder.errors import BuildError, RecipeError, Problem
+from builder.jobserver import Jobserver
+from builder.lock import LockedOutput
+from builder.recipe import Limits, Version
+from builder.reporter import Reporter
+from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec
+from builder.sandbox.environment import BUILD_ENV
+from builder.sandbox.layout import plan_mounts
+from builder.store import Record, Store
+
+LAST_LINES = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What to build: the derivation, and of its recipe what does not belong in a key."""
+
+    derivation: Derivation
+    version: Version
+    limits: Limits
+    pinned: Mapping[str, str] | None = None  # outputs that the lock holds for this very key
+
+
+@dataclass(kw_only=True, slots=True)
+class Realiser:
+    """Builds derivations. `keep_failed`: folder that the tree of a failed build is moved to, or "" to drop it."""
+
+    store: Store
+    sandbox: Sandbox
+    reporter: Reporter
+    jobserver: Jobserver
+    cancel: threading.Event = field(default_factory=threading.Event)
+    keep_failed: str = ""
+
+    def realise(self, order: Order, *, again: bool = False) -> LockedOutput:
+        """The outputs of a derivation, built unless the store has them (or `again`).
+
+        Raises:
+            BuildError: a step failed, ran into a limit, or its outputs are not the pinned ones.
+            RecipeError: the recipe's patches are not those of the source's series.
+        """
+        derivation = order.derivation
+        with self.store.lock_key(derivation.key):
+            record = None if again else self.store.record(derivation.key)
+            if record is None or not all(map(self.store.has_tree, record.trees.values())):
+                record = self._build(order)
+        if order.pinned is not None and dict(order.pinned) != dict(record.trees):
+            raise self._not_reproduced(order, record.trees)
+        if not again:
+            self.store.put_record(derivation.key, record)
+        return LockedOutput(key=derivation.key, trees=record.trees, sandbox=record.sandbox)
+
+    def _build(self, order: Order) -> Record:
+        derivation = order.derivation
+        self._check_series(order)
+        with ExitStack() as stack:
+            stage = stack.enter_context(self.store.stage())
+            task = stack.enter_context(self.reporter.task("build", derivation.id))
+            started = time.monotonic()
+            for name in ("build", "output", *derivation.split):
+                os.mkdir(os.path.join(stage, name))
+            if derivation.builtin:
+                self._join(derivation, os.path.join(stage, "output"))
+            else:
+                self._run(order, stage, task.line)
+            trees = self._take(order, stage)
+            task.done()
+            return Record(
+                trees=trees,
+                sandbox="" if derivation.builtin else self.sandbox.weaker,
+                seconds=time.monotonic() - started,
+                log="" if derivation.builtin else self.store.log_path(derivation.key),
+            )
+
+    def _join(self, derivation: Derivation, output: str) -> None:
+        options = derivation.options
+        if derivation.builtin == "prebuilt":
+            into = options.get("into", {})
+            parts = [
+                join.Part(f"source {name}", self.store.tree_path(tree), into.get(name, ""))
+                for name, tree in derivation.sources.items()
+            ]
+        else:
+            parts = [join.Part(each.package, self.store.tree_path(each.tree)) for each in derivation.inputs if each.output == "out"]
+        join.join(parts, output, include=options.get("include", ()), exclude=options.get("exclude", ()))
+        added = {name: options.get(name, {}) for name in ("files", "programs", "links")}
+        join.add_files(output, **added)
+
+    def spec(self, order: Order, build: str, output: str) -> SandboxSpec:
+        """The sandbox of a build: read-only inputs at their final paths, sources, and the two writable folders."""
+        derivation = order.derivation
+        trees = [(each.package, self.store.tree_path(each.tree)) for each in derivation.inputs]
+        layout = plan_mounts(trees)
+        sources = [Mount(self.store.tree_path(tree), f"/sources/{name}") for name, tree in sorted(derivation.sources.items())]
+        writable = [Mount(build, "/build", writable=True), Mount(output, "/output", writable=True)]
+        return SandboxSpec(
+            mounts=(*layout.mounts, *sources, *writable),
+            links=layout.links,
+            argv=("/bin/sh", "/build/.builder.sh"),
+            env={**BUILD_ENV, "CORES": str(self.jobserver.cores), "MAKEFLAGS": self.jobserver.makeflags},
+            workdir="/build/src",
+            limits=order.limits,
+            pass_fds=self.jobserver.fds,
+        )
+
+    def prepare(self, order: Order, build: str) -> None:
+        """Fill the folder that becomes /build: the script, src/ and tmp/."""
+        for name in ("src", "tmp"):
+            os.mkdir(os.path.join(build, name))
+        with open(os.path.join(build, ".builder.sh"), "w", encoding="utf-8") as file:
+            file.write(order.derivation.script())
+
+    def _run(self, order: Order, stage: str, show: object) -> None:
+        derivation = order.derivation
+        build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
+        self.prepare(order, build)
+        spec = self.spec(order, build, output)
+        log = self.store.log_path(derivation.key)
+        if not self.jobserver.acquire(self.cancel):
+            raise KeyboardInterrupt
+        try:
+            with open(log, "wb") as file:
+                outcome = self.sandbox.run(spec, file.fileno(), self.cancel)
+        finally:
+            self.jobserver.release()
+        if outcome.killed == "cancelled":
+            raise KeyboardInterrupt
+        if outcome.code != 0 or outcome.killed:
+            kept = self._keep(derivation, build)
+            raise _failed(order, outcome, log, kept)
+
+    def _keep(self, derivation: Derivation, build: str) -> str:
+        if not self.keep_failed:
+            return ""
+        os.makedirs(self.keep_failed, exist_ok=True)
+        target = os.path.join(self.keep_failed, derivation.id.replace(" ", "-"))
+        number = 1
+        while os.path.lexists(place := f"{target}-{number}"):
+            number += 1
+        os.rename(build, place)
+        os.mkdir(build)
+        return place
+
+    def _take(self, order: Order, stage: str) -> dict[str, str]:
+        """Split the output, look for the witnesses, and bring the parts into the store."""
+        derivation = order.derivation
+        output = os.path.join(stage, "output")
+        folders = {"out": output, **{name: os.path.join(stage, name) for name in derivation.split}}
+        if derivation.split:
+            join.split(output, derivation.split, folders)
+        patches = [patch for each in order.version.patches for patch in each.patches]
+        if absent := witness.missing(patches, list(folders.values())):
+            names = ", ".join(f"{each.path} ({each.symbol or each.string})" for each in absent)
+            raise BuildError(
+                f"the build went through, but patches left no trace in its output: {names}",
+                where=derivation.id,
+                hint="a witness must be a string or symbol that the built files have; see [[version.patches.patch]] in its recipe",
+            )
+        parts = {name: folder for name, folder in folders.items() if name == "out" or os.listdir(folder)}
+        return {name: self.store.add_tree(folder) for name, folder in parts.items()}
+
+    def _check_series(self, order: Order) -> None:
+        for number, patches in enumerate(order.version.patches):
+            if patches.series is None or not patches.patches:
+                continue
+            tree = self.store.tree_path(order.derivation.sources[patches.patches[0].source])
+            listed = read_series(os.path.join(tree, patches.series), os.path.dirname(patches.series))
+            place = f"{order.derivation.id}: patches[{number}]"
+            if problems := [Problem(place, text) for text in series_problems(patches, listed)]:
+                raise RecipeError(problems, hint=f"make the recipe's list agree with {patches.series}, or name what is left out in `skip`")
+
+    def _not_reproduced(self, order: Order, built: Mapping[str, str]) -> BuildError:
+        pinned = order.pinned or {}
+        lines = []
+        for name in sorted({*pinned, *built}):
+            old, new = pinned.get(name), built.get(name)
+            if old != new:
+                lines.append(f"{name}: the lock has {old or 'no such output'}, built was {new or 'no such output'}")
+                if old and new and self.store.has_tree(old):
+                    lines += ["  " + line for line in nar.compare(self.store.tree_path(old), self.store.tree_path(new))]
+        return BuildError(
+            "not reproduced: the same inputs gave other bytes than lock.toml pins\n" + "\n".join(lines),
+            where=order.derivation.id,
+            hint=f"`builder build --check {order.derivation.name}` shows whether the build is deterministic on this machine; "
+            "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again",
+        )
+
+
+def read_series(path: str, prefix: str) -> list[str]:
+    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #)."""
+    with open(path, encoding="utf-8") as file:
+        names = [line.split("#", 1)[0].split() for line in file]
+    return [f"{prefix}/{words[0]}" if prefix else words[0] for words in names if words]
+
+
+def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
+    """The last lines of a log file."""
+    with open(log, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 65536))
+        return file.read().decode("utf-8", "replace").splitlines()[-count:]
+
+
+def _step_of(log: str) -> str:
+    """The step that a build was in: the last one that its log announces."""
+    found = "start"
+    with open(log, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("==> "):
+                found = line[4:].strip()
+    return found
+
+
+def _failed(order: Order, outcome: Outcome, log: str, kept: str) -> BuildError:
+    derivation, limits = order.derivation, order.limits
+    why = {
+        "time": f"took longer than {limits.seconds} s (its limit)",
+        "memory": f"used more than {limits.memory} MiB of memory (its limit)",
+        "processes": f"had more than {limits.processes} processes (its limit)",
+    }.get(outcome.killed, f"ended with exit code {outcome.code}")
+    tail = "\n".join("  | " + line for line in last_lines(log))
+    more = f"; its tree is kept in {kept}" if kept else ""
+    raised = "raise [limits] in its recipe, or " if outcome.killed else ""
+    return BuildError(
+        f"step '{_step_of(log)}' {why}\n{tail}",
+        where=derivation.id,
+        hint=f"{raised}read the whole log in {log}{more}; `builder shell {derivation.name}` opens the same sandbox",
+    )

@@ -1,0 +1,278 @@
+"""Progress for people, on stderr: what runs now, what is done, and a sign of life from what takes long.
+
+`Reporter` is the port. Its public methods keep the contract (any thread may call them; a task ends once; texts hold no
+control sequences; nothing raises because a terminal is odd or gone) and adapters fill in the hooks that begin with
+`_on`, which are called one at a time:
+
+    NullReporter                  nothing
+    PlainReporter                 one line per start and end, and a line every 15 s for what still runs
+    reporters.terminal            live rows on a terminal (`make` picks it; rich is imported only then)
+
+Nothing here ever writes to stdout: that is for data.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+from builder import units
+
+HEARTBEAT = 15.0  # seconds of silence after which a running task says that it still runs
+_LONGEST = 2000  # characters of a log line that are looked at, from its end
+_VERBS = {
+    "fetch": "fetching", "unpack": "unpacking", "build": "building", "check": "checking", "resolve": "resolving",
+    "compose": "composing", "verify": "verifying",
+}
+# ECMA-48 (section 5.4 and 5.6): CSI sequences; then OSC, DCS, SOS, PM and APC strings up to their terminator, or to
+# the end where it is missing; then two-character escapes. Each has a 7-bit and an 8-bit introducer.
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|\Z)"
+    r"|\x1b[ -/]*[0-~]?",
+    re.DOTALL,
+)
+
+
+def clean(text: str | bytes) -> str:
+    """One line without anything that could steer a terminal: control sequences are taken out, and controls, invisible
+    and direction-changing characters become spaces. Of a line that redraws itself (`\\r`) the last state stays."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
+    text = _SEQUENCE.sub("", text)
+    states = [each for each in re.split(r"[\r\n]", text) if each.strip()]
+    return "".join(each if each.isprintable() else " " for each in states[-1]).rstrip() if states else ""
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text of many lines, which stay lines."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
+class Lenient:
+    """A text stream whose writes cannot fail: characters outside its encoding become "?", and a stream that is gone
+    (closed pipe, full disk) is written to no more. Progress is never worth a build."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gone = False
+        self.encoding = getattr(stream, "encoding", None) or "ascii"
+
+    def write(self, text: str) -> int:
+        try:
+            if not self._gone:
+                self._stream.write(text.encode(self.encoding, "replace").decode(self.encoding, "replace"))
+        except (OSError, ValueError):
+            self._gone = True
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            if not self._gone:
+                self._stream.flush()
+        except (OSError, ValueError):
+            self._gone = True
+
+    def isatty(self) -> bool:
+        return not self._stream.closed and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+class Task:
+    """Something that runs: made by `Reporter.task`, ended by `done` or by leaving a `with` block.
+
+    kind: "fetch", "build", ...; name: of what; total: what `count` goes up to (bytes for "fetch"), None when unknown;
+    status: "" while it runs, then "done", "failed", "interrupted" or what `done` was told; last: the newest log line.
+    """
+
+    def __init__(self, reporter: "Reporter", kind: str, name: str, total: int | None) -> None:
+        self._reporter = reporter
+        self.kind = kind
+        self.name = name
+        self.total = total
+        self.count = 0
+        self.last = ""
+        self.status = ""
+        self.started = self.spoke = reporter.now()
+
+    @property
+    def title(self) -> str:
+        return f"{_VERBS.get(self.kind, self.kind)} {self.name}"
+
+    def seconds(self) -> float:
+        return self._reporter.now() - self.started
+
+    def advance(self, count: int) -> None:
+        self._reporter.advanced(self, count)
+
+    def line(self, text: str | bytes) -> None:
+        """The newest line of the log, as it came: it is cleaned here, and an empty one is passed over."""
+        self._reporter.lined(self, text)
+
+    def done(self, status: str = "done") -> None:
+        """End the task. Only the first call counts, so a status given inside a `with` block stays."""
+        self._reporter.finished(self, status)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is None:
+            self.done()
+        else:
+            self.done("failed" if issubclass(kind, Exception) else "interrupted")
+
+
+class Reporter:
+    """The port. Use it as a context manager, or call `close`: a terminal is then as it was before.
+
+    now: the clock, in seconds; only differences count.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        self._lock = threading.RLock()
+        self._tasks: dict[Task, None] = {}  # those that run, in the order they began
+
+    def say(self, text: str) -> None:
+        """One or more lines for people."""
+        with self._lock:
+            self._on_text(clean_lines(text))
+
+    def warn(self, text: str) -> None:
+        """Something that may be wrong but stops nothing."""
+        with self._lock:
+            self._on_text("warning: " + clean_lines(text))
+
+    def task(self, kind: str, name: str, total: int | None = None) -> Task:
+        task = Task(self, kind, clean(name), total)
+        with self._lock:
+            self._tasks[task] = None
+            self._on_start(task)
+        return task
+
+    def advanced(self, task: Task, count: int) -> None:
+        with self._lock:
+            task.count += count
+
+    def lined(self, task: Task, text: str | bytes) -> None:
+        if line := clean(text[-_LONGEST:]).strip():
+            task.last = line
+
+    def finished(self, task: Task, status: str) -> None:
+        with self._lock:
+            if not task.status:
+                task.status = clean(status)
+                self._tasks.pop(task, None)
+                self._on_finish(task)
+
+    def close(self) -> None:
+        """Stop what runs in the background. Calling it twice is fine; a later task starts it again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _on_text(self, text: str) -> None:
+        raise NotImplementedError
+
+    def _on_start(self, task: Task) -> None:
+        raise NotImplementedError
+
+    def _on_finish(self, task: Task) -> None:
+        raise NotImplementedError
+
+
+class NullReporter(Reporter):
+    """Says nothing."""
+
+    def _on_text(self, text: str) -> None:
+        pass
+
+    def _on_start(self, task: Task) -> None:
+        pass
+
+    def _on_finish(self, task: Task) -> None:
+        pass
+
+
+class PlainReporter(Reporter):
+    """Lines for a pipe or a log. A thread, started by the first task, gives the signs of life."""
+
+    def __init__(
+        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, heartbeat: float = HEARTBEAT
+    ) -> None:
+        super().__init__(now=now)
+        self._stream = Lenient(stream)
+        self._heartbeat = heartbeat
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def beat(self) -> None:
+        """Write one line for each task that has been silent for `heartbeat` seconds."""
+        with self._lock:
+            for task in self._tasks:
+                if self.now() - task.spoke >= self._heartbeat:
+                    task.spoke = self.now()
+                    self._on_text(f"{task.title}: {', '.join(progress(task))}")
+
+    def close(self) -> None:
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
+
+    def _on_text(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def _on_start(self, task: Task) -> None:
+        self._on_text(task.title)
+        if self._thread is None:
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def _on_finish(self, task: Task) -> None:
+        self._on_text(f"{task.title}: {finish(task)}")
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._heartbeat / 5):
+            self.beat()
+
+
+def progress(task: Task) -> list[str]:
+    """What is known of a running task: time, how far it is, its last line."""
+    known = [units.elapsed(task.seconds())]
+    if task.count and task.kind == "fetch":
+        of = f" of {units.size(task.total)}" if task.total else ""
+        known.append(units.size(task.count) + of)
+    elif task.count:
+        known.append(str(task.count) + (f" of {task.total}" if task.total else ""))
+    return [*known, f"last line: {task.last[:200]}"] if task.last else known
+
+
+def finish(task: Task) -> str:
+    """How a task ended, like "done, 53.2 MB in 12 s"."""
+    amount = f"{units.size(task.count)} in " if task.count and task.kind == "fetch" else ""
+    return f"{task.status}, {amount}{units.elapsed(task.seconds())}"
+
+
+def make(stream: TextIO) -> Reporter:
+    """The reporter that fits a stream (stderr): live rows on a terminal that can redraw, else plain lines."""
+    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from builder.reporters.terminal import RichReporter  # noqa: PLC0415 - rich takes 40 ms to import
+
+        return RichReporter(stream)
+    return PlainReporter(stream)

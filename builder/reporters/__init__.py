@@ -1,0 +1,1 @@
+"""Adapters of `builder.reporter.Reporter` that need a library."""

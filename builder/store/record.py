@@ -1,0 +1,52 @@
+"""A record: what building one derivation gave."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """The outputs of one key, and how they came to be.
+
+    trees: SRI digest by output name. sandbox: the kind of isolation, like "bubblewrap" or "chroot". seconds: wall time
+    of the build. deps: digests of further trees that the outputs refer to. log: where the log is, if anywhere.
+    """
+
+    trees: Mapping[str, str] = field(default_factory=dict)
+    sandbox: str = ""
+    seconds: float = 0.0
+    deps: tuple[str, ...] = ()
+    log: str = ""
+
+    def mentions(self) -> set[str]:
+        """Digests of all trees that must be there for the record to be of use."""
+        return {*self.trees.values(), *self.deps}
+
+
+def to_dict(record: Record, key: str) -> dict[str, Any]:
+    """JSON form. It holds its key, so that a file under a wrong name is noticed."""
+    return {
+        "key": key,
+        "trees": dict(record.trees),
+        "sandbox": record.sandbox,
+        "seconds": record.seconds,
+        "deps": list(record.deps),
+        "log": record.log,
+    }
+
+
+def from_dict(value: Any, key: str) -> Record:
+    """ValueError if it is another version's form or belongs to another key."""
+    try:
+        if value["key"] != key:
+            raise ValueError(f"it belongs to {value['key']}")
+        return Record(
+            trees=value["trees"],
+            sandbox=value["sandbox"],
+            seconds=value["seconds"],
+            deps=tuple(value["deps"]),
+            log=value["log"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError("it has the form of another version of builder") from error

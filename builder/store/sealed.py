@@ -1,0 +1,72 @@
+"""Sealed JSON: a small file that knows whether it is whole.
+
+    {"check":"<SHA-256 of the value's bytes, 64 hex>","value":<JSON>}
+
+It is plain JSON for other tools; the value's bytes start and end at fixed places, so checking needs no second encoding.
+Every flipped or missing byte is found.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any
+
+_HEAD = b'{"check":"'
+_MIDDLE = b'","value":'
+_TAIL = b"}\n"
+_START = len(_HEAD) + 64 + len(_MIDDLE)
+
+
+def seal(value: Any) -> bytes:
+    body = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b"".join((_HEAD, hashlib.sha256(body).hexdigest().encode("ascii"), _MIDDLE, body, _TAIL))
+
+
+def unseal(data: bytes) -> Any:
+    """The value; ValueError if a single byte is not as it was written."""
+    body = data[_START : -len(_TAIL)]
+    check = hashlib.sha256(body).hexdigest().encode("ascii")
+    if data[:_START] != _HEAD + check + _MIDDLE or not data.endswith(_TAIL):
+        raise ValueError("the content does not match its check sum")
+    return json.loads(body)
+
+
+def read(path: str) -> Any:
+    """The value of the file `path`. FileNotFoundError and other OSErrors as they are; ValueError if it is damaged."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+    return unseal(data)
+
+
+def write(path: str, value: Any, scratch: str) -> None:
+    """Write the file `scratch`, which must not exist, and rename it to `path`; makes the folder of `path` at need.
+
+    Not written through to the disk (no fsync): rename keeps others, and kill -9, from seeing a part, and after a loss
+    of power the check sum tells.
+    """
+    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            _write_all(file, seal(value))
+        finally:
+            os.close(file)
+        _rename(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _rename(scratch: str, path: str) -> None:
+    try:
+        os.replace(scratch, path)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.replace(scratch, path)

@@ -1,0 +1,55 @@
+"""What the operating system refuses, as a StoreError with the three parts of every error."""
+
+import errno
+import os
+from types import TracebackType
+
+from builder.errors import StoreError
+from builder.nar import shown
+
+_FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
+_DENIED = "use a folder that you may write to: set BUILDER_STORE, or `store` in the settings file"
+_HINTS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: _DENIED,
+    errno.EXDEV: "stage the tree with Store.stage(): a tree is renamed into place, which works within one file system only",
+    errno.ENAMETOOLONG: "use a store with a shorter path: set BUILDER_STORE, or `store` in the settings file",
+    errno.ENOLCK: "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file",
+    errno.EOPNOTSUPP: "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or run fewer jobs (`--jobs`)",
+    errno.EIO: "check the disk; then run `builder store verify`",
+}
+_ELSE = "run `builder store verify` to see whether the store is whole"
+
+
+def explain(error: OSError, doing: str, where: str) -> StoreError:
+    """`doing` completes "could not ..."; `where` is used when the error names no file."""
+    place = error.filename if isinstance(error.filename, (str, bytes)) else where
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return StoreError(
+        f"could not {doing}: {reason}",
+        where=shown(place),
+        hint=_HINTS.get(error.errno or 0, _ELSE),
+    )
+
+
+class trying:  # noqa: N801 - reads as a statement: with trying("write a record", path)
+    """Context in which an OSError becomes a StoreError. A class, because it is entered on every look-up."""
+
+    __slots__ = ("_doing", "_where")
+
+    def __init__(self, doing: str, where: str) -> None:
+        self._doing = doing
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise explain(error, self._doing, self._where) from error
