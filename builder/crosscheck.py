@@ -95,6 +95,8 @@ class Crosscheck:
     def want(self, want: Requirement, place: str) -> None:
         """One requirement, from wherever: its package, a version that it admits, and its features exist."""
         found = self.facts.get(want.name)
+        if found is None and want.name in self.places:
+            return  # its file is broken, which was said already
         versions = (*found.versions, *self.provided.get(want.name, ())) if found else self.provided.get(want.name)
         if versions is None:
             self._missing(want.name, place)
@@ -116,8 +118,10 @@ class Crosscheck:
             self.want(Requirement(name, features), f"{place}features.{name}")
         for name, provider in profile.providers.items():
             at = f"{place}providers.{name}"
-            if provider not in self.facts:
+            if provider not in self.places:
                 self._missing(provider, at)
+            elif provider not in self.facts:
+                continue  # its file is broken, which was said already
             elif name not in (provides := {each for each, _ in self.facts[provider].provides}):
                 hint = near(name, sorted(provides)) if provides else f"add 'provides' to a version in {self.places[provider]}"
                 self.problems.append(Problem(at, f"no version of {provider} provides {name}", hint))
@@ -133,7 +137,7 @@ class Crosscheck:
 
     def _missing(self, name: str, place: str) -> None:
         if self._known is None:
-            self._known = sorted({*self.facts, *self.provided})
+            self._known = sorted({*self.places, *self.provided})
         hint = near(name, self._known) if self._known else ""
         self.problems.append(Problem(place, f"there is no recipe '{name}'", hint or f"add recipes/{name}.toml"))
 
@@ -143,7 +147,7 @@ class Crosscheck:
 
     def _cycle(self) -> None:
         """Needs that no choice of versions can avoid must have an order. Only a cycle costs more than one walk."""
-        needs = {name: each.always for name, each in self.facts.items()}
+        needs = {name: each.always for name, each in self.facts.items() if each.always}
         try:
             topological(needs)
         except CycleFoundError:
@@ -158,22 +162,14 @@ def _pattern(want: Requirement) -> str:
 
 
 def _cycles(needs: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
-    """The shortest cycle of each group of recipes that need each other, each from its smallest name on."""
-    import networkx as nx  # noqa: PLC0415 - a broken project pays for it, a sound one does not
+    """A shortest cycle through the smallest name of each group of recipes that need each other."""
+    import networkx as nx  # noqa: PLC0415 - only a broken project pays for it
 
     graph: nx.DiGraph[str] = nx.DiGraph([(name, each) for name, wanted in needs.items() for each in wanted])
     found = []
     for group in nx.strongly_connected_components(graph):
         first = min(group)
-        if len(group) > 1 or graph.has_edge(first, first):
-            found.append(next(iter(nx.find_cycle(graph.subgraph(group), first)), ("", ""))[:1] and _shortest(graph, group))
+        ways = [nx.shortest_path(graph, each, first) for each in sorted(graph[first]) if each in group]
+        if ways:
+            found.append([first, *min(ways, key=len)[:-1]])
     return sorted(found)
-
-
-def _shortest(graph: Any, group: Iterable[str]) -> list[str]:
-    import networkx as nx  # noqa: PLC0415
-
-    part = graph.subgraph(group)
-    first = min(part)
-    ways = [nx.shortest_path(part, each, first) for each in sorted(part[first])]
-    return [first, *min(ways, key=len)[:-1]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical
+from builder.errors import Problem, RecipeError
 from builder.lock import LockedPackage
 from builder.recipe import Recipe, Version, builtin_variables, expand, merge_feature
 from builder.source import Patch, PatchSet
@@ -83,6 +84,11 @@ def derive(
     assert version is not None, f"{package.id} is in the lock but not in its recipe; relock first"
     style = STYLES[version.style]
     build: Mapping[str, Any] = version.build
+    if version.own_style and package.features:
+        raise RecipeError(
+            [Problem(f"{recipe.path}: {package.id}", f"has no feature {package.features[0]}: it is built in a way of its own")],
+            hint="take another version, or leave the feature out of the profile",
+        )
     for feature in package.features:
         build = merge_feature(build, recipe.features[feature].build)
     options = expand(build, _variables(recipe, package))

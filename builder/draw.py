@@ -13,11 +13,11 @@ from builder import graph as needs
 from builder import layout
 from builder.graph import BASE, BUILD, IMAGE, RUNTIME, Needs
 
-_Pair = tuple[float, float]
 _MARGIN = 24.0
 _HEAD = 34.0  # height of the title
 _LEGEND = 46.0
 _BOX = 38.0  # height of a box
+_ASIDE = "aside"
 _FONT = "ui-sans-serif, system-ui, 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 _STYLE = f"""
   text {{ font-family: {_FONT}; fill: #1f2933; }}
@@ -32,9 +32,10 @@ _STYLE = f"""
   path {{ fill: none; }}
   path.runtime {{ stroke: #3f8f5b; stroke-width: 1.5; }}
   path.build {{ stroke: #a08f66; stroke-width: 1; stroke-dasharray: 5 3; }}
-  path.base {{ stroke: #3d73b4; stroke-width: 1.5; stroke-dasharray: 1.5 3; }}
+  path.aside {{ stroke: #a08f66; stroke-width: 1; }}
+  path.base {{ stroke: #5b8fd0; stroke-width: 1.5; stroke-dasharray: 1.5 3; }}
   path.arrow {{ stroke: none; }}
-  .arrow.runtime {{ fill: #3f8f5b; }} .arrow.build {{ fill: #a08f66; }} .arrow.base {{ fill: #3d73b4; }}
+  .arrow.runtime {{ fill: #3f8f5b; }} .arrow.build, .arrow.aside {{ fill: #a08f66; }} .arrow.base {{ fill: #5b8fd0; }}
 """
 
 
@@ -47,13 +48,14 @@ def svg(graph: Needs, title: str) -> str:
     needs.generations(graph)  # names a cycle
     column = {name: number for number, names in enumerate(nx.topological_generations(graph)) for name in names}
     sizes = {name: (_width(name), _BOX) for name in graph}
-    edges = [(who, what, needs.kind_of(graph, who, what)) for who, what in graph.edges]
+    role = roles(graph)
+    edges = [(who, what, _look(needs.kind_of(graph, who, what), role[who])) for who, what in graph.edges]
     placed = layout.place(sizes, column, edges)
     width = max(placed.width, 560.0) + 2 * _MARGIN
     height = placed.height + 2 * _MARGIN + _HEAD + _LEGEND
     body = [*_head(title, width, height), f'<g transform="translate({_n(_MARGIN)} {_n(_MARGIN + _HEAD)})">']
     body += _lines(placed.lines)
-    body += _boxes(graph, placed.boxes, sizes)
+    body += _boxes(graph, placed.boxes)
     body += ["</g>", *_legend(graph, height - _MARGIN - 12), "</svg>", ""]
     return "\n".join(body)
 
@@ -72,6 +74,11 @@ def roles(graph: Needs) -> dict[str, str]:
     return {node: "image" if node.startswith(IMAGE) else RUNTIME if node in kept else BUILD for node in sorted(graph)}
 
 
+def _look(kind: str, role: str) -> str:
+    """How a need is drawn: what tools need stays in their colour, and what the image needs stands out."""
+    return _ASIDE if kind == RUNTIME and role == BUILD else kind
+
+
 def _head(title: str, width: float, height: float) -> Iterator[str]:
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}" '
            f'viewBox="0 0 {_n(width)} {_n(height)}" role="img" aria-label={quoteattr(_plain(title))}>')
@@ -80,7 +87,7 @@ def _head(title: str, width: float, height: float) -> Iterator[str]:
 
 
 def _lines(lines: Iterable[layout.Line]) -> Iterator[str]:
-    for line in sorted(lines, key=lambda each: (each.kind != BUILD, each.kind, each.start, each.end)):
+    for line in sorted(lines, key=lambda each: (each.kind not in (BUILD, _ASIDE), each.kind, each.start, each.end)):
         (x1, y1), (x2, y2) = line.start, line.end
         x2 -= 6 if line.last else 0
         if y1 == y2:
@@ -97,15 +104,15 @@ def _arrow(kind: str, x: float, y: float) -> str:
     return f'<path class="arrow {kind}" d="M{_n(x)} {_n(y)}l-8 -3.5v7z"/>'
 
 
-def _boxes(graph: Needs, boxes: Mapping[str, _Pair], sizes: Mapping[str, _Pair]) -> Iterator[str]:
+def _boxes(graph: Needs, boxes: Mapping[str, tuple[float, float, float]]) -> Iterator[str]:
     for node, role in roles(graph).items():
-        x, y = boxes[node]
+        x, y, width = boxes[node]
         name, version = _words(node)
-        middle = _n(x + sizes[node][0] / 2)
+        middle = _n(x + width / 2)
         users = ", ".join(sorted(graph.predecessors(node)))
         tip = f"{node}: needed by {users}" if users else node
         yield f"<g><title>{escape(_plain(tip))}</title>"
-        yield f'<rect class="{role}" x="{_n(x)}" y="{_n(y)}" width="{_n(sizes[node][0])}" height="{_n(_BOX)}" rx="6"/>'
+        yield f'<rect class="{role}" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(_BOX)}" rx="6"/>'
         yield f'<text class="name" x="{middle}" y="{_n(y + 16)}" text-anchor="middle">{escape(name)}</text>'
         yield f'<text class="version" x="{middle}" y="{_n(y + 31)}" text-anchor="middle">{escape(version)}</text></g>'
 

@@ -45,9 +45,10 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """boxes: node -> (x, y) of its top left corner; lines: stretches, each once; width and height of it all."""
+    """boxes: node -> (x, y, width), from its top left corner; boxes of a column are equally wide, so that no line
+    has to pass one. lines: stretches, each once. width, height: of it all."""
 
-    boxes: Mapping[str, tuple[float, float]]
+    boxes: Mapping[str, tuple[float, float, float]]
     lines: tuple[Line, ...]
     width: float
     height: float
@@ -191,7 +192,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _measure(work: _Work, sizes: Mapping[str, tuple[float, float]], middle: Mapping[Point, float]) -> Layout:
-    """Columns get their x, and lines their ends: they leave a box on its right and pass a column straight."""
+    """Columns get their x, and lines their ends: they leave a column on its right and pass it straight."""
     x, lefts, rights = 0.0, [], []
     for points in work.columns:
         width = max((sizes[point.name][0] for point in points if not point.kind), default=0.0)
@@ -202,14 +203,14 @@ def _measure(work: _Work, sizes: Mapping[str, tuple[float, float]], middle: Mapp
     boxes, stretches = {}, []
     for point, y in middle.items():
         if not point.kind:
-            boxes[point.name] = (lefts[point.column], round(y - sizes[point.name][1] / 2, 1))
-        begin = rights[point.column] if point.kind else lefts[point.column] + sizes[point.name][0]
+            left, right = lefts[point.column], rights[point.column]
+            boxes[point.name] = (left, round(y - sizes[point.name][1] / 2, 1), right - left)
         stretches += [
-            Line(work.kinds[point, end], (begin, y), (lefts[end.column], middle[end]), not end.kind)
+            Line(work.kinds[point, end], (rights[point.column], y), (lefts[end.column], middle[end]), not end.kind)
             for end in work.right.get(point, ())
         ]
         if point.kind:
-            stretches.append(Line(point.kind, (lefts[point.column], y), (begin, y), False))
-    height = max((y + sizes[name][1] for name, (_, y) in boxes.items()), default=0.0)
+            stretches.append(Line(point.kind, (lefts[point.column], y), (rights[point.column], y), False))
+    height = max((y + sizes[name][1] for name, (_, y, _) in boxes.items()), default=0.0)
     low = max(middle.values(), default=0.0)
     return Layout(boxes=boxes, lines=tuple(stretches), width=max(rights, default=0.0), height=max(height, low))

@@ -8,8 +8,8 @@ Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its by
              | "(" "type" "symlink" "target" <target> ")"
              | "(" "type" "directory" {"entry" "(" "name" <name> "node" node ")"} ")"     names sorted by their bytes
 
-So a tree is names, bytes, the owner's executable bit and link targets. Times, owners, other mode bits, extended attributes
-and hard links are not in it. Names are bytes here: what is not UTF-8 is kept as it is.
+So a tree is names, bytes, the owner's executable bit and link targets. Times, owners, other mode bits, extended
+attributes and hard links are not in it. Names are bytes here: what is not UTF-8 is kept as it is.
 
 Walks keep their own stack, because a hostile tree can be deeper than Python's.
 """
@@ -69,7 +69,7 @@ class Visitor(Protocol):
 class _Look:
     """The visitor that only looks."""
 
-    def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:  # noqa: ARG002
+    def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
         return status
 
     def leave(self, path: bytes) -> None:
@@ -190,7 +190,7 @@ def scan(path: str | bytes) -> list[Entry]:
 
 def compare(expected: str, found: str, limit: int = 20) -> list[str]:
     """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest."""
-    lines = []
+    lines: list[str] = []
     rest = 0
     for line in _differences(expected, found):
         if len(lines) < limit:

@@ -28,7 +28,7 @@ from builder.recipe import Recipe
 
 PACKAGES, TOOLS, IMAGES, PROFILES = "recipes", "recipes/tools", "recipes/images", "recipes/profiles"
 FOLDERS = (PACKAGES, TOOLS, IMAGES, PROFILES)
-# File systems stamp files with a clock of up to 10 ms a tick: a file as young as that may change without a new stamp.
+# File systems stamp files with a clock of up to 10 ms a tick, so a file younger than that can change without a new stamp.
 _TICK = 20_000_000
 
 
@@ -42,26 +42,25 @@ class Signature(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """A recipe file that was found sound: the digest of its content, its parsed TOML, and its facts."""
+    """A file that was found sound: the digest of its content, its parsed TOML, and a recipe's facts."""
 
     digest: str
     table: dict[str, Any]
-    facts: Facts
+    facts: Facts | None
 
 
 class Recipes(Mapping[str, Recipe]):
-    """Recipes by name, sorted; each is decoded when it is first asked for."""
+    """Recipes by name, in sorted order; each is decoded when it is first asked for."""
 
-    def __init__(self, raws: Mapping[str, Raw], places: Mapping[str, str]) -> None:
-        self._raws = raws
-        self._places = places
-        self._read: dict[str, Recipe] = {}
+    def __init__(self, raws: Mapping[str, tuple[str, Raw]], decoded: Mapping[str, Recipe]) -> None:
+        self._raws = dict(sorted(raws.items()))  # name -> (path, raw)
+        self._decoded = dict(decoded)
 
     def __getitem__(self, name: str) -> Recipe:
-        found = self._read.get(name)
+        found = self._decoded.get(name)
         if found is None:
-            raw = self._raws[name]
-            found = self._read[name] = recipe.build(raw.table, path=self._places[name], digest=raw.digest)
+            path, raw = self._raws[name]
+            found = self._decoded[name] = recipe.build(raw.table, path=path, digest=raw.digest)
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -75,7 +74,7 @@ class Recipes(Mapping[str, Recipe]):
 
     def digest(self, name: str) -> str:
         """The recipe's digest, without decoding it."""
-        return self._raws[name].digest
+        return self._raws[name][1].digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,83 +91,138 @@ class Project:
         return self.images[image_name].profiles or tuple(self.profiles)
 
 
-def stamp(root: str) -> str:
-    """A digest that changes when any file of the project's recipes was written, added or removed; reads no file.
-
-    Files younger than a clock tick make it differ from the stamp of the next run, which then looks closer.
-    """
-    young = time.time_ns() - _TICK
-    rows = [(path, *sign) for path, sign in sorted(_scan(root)[0].items())]
-    rows += [("young", young, 0, 0, 0)] if any(row[2] > young for row in rows) else []
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
-
-
 def load(root: str, *, cache_dir: str | None = None) -> Project:
     """Read and validate the project in folder `root`. `cache_dir`: folder to remember sound files in, or None.
 
     Raises:
         RecipeError: with all problems of all files.
     """
-    return _Loader(os.path.abspath(root), cache_dir).load()
+    root = os.path.abspath(root)
+    name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:32]
+    kept = _recall(memo.read(cache_dir, name))
+    now = time.time_ns()
+    files, problems = scan(root)
+    loader = _Loader(root=root, kept=kept, problems=problems)
+    for path, signature in files.items():
+        loader.read(path, signature)
+    loader.crosscheck()
+    if problems:
+        raise RecipeError(problems)
+    if loader.fresh != kept or len(loader.decoded):
+        sure = {path: each for path, each in loader.fresh.items() if each[0].ctime < now - _TICK}
+        memo.write(cache_dir, name, sure)
+    return loader.project()
 
 
-def _scan(root: str) -> tuple[dict[str, Signature], Problems]:
-    """All TOML files by their path from the root, in sorted order within each folder."""
+def stamp(root: str) -> str:
+    """A digest that changes when a file of the project was written, added or removed. It reads no file, only the folders.
+
+    When a file is so young that it could change without a new stamp, the stamp is one that never comes again.
+    """
+    now = time.time_ns()
+    files, _ = scan(os.path.abspath(root))
+    rows = sorted(files.items())
+    if any(each.ctime >= now - _TICK for each in files.values()):
+        rows.append(("now", Signature(now, 0, 0, 0)))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def scan(root: str) -> tuple[dict[str, Signature], Problems]:
+    """All TOML files of the project by their path from the root, and what is wrong with the folders themselves."""
     files: dict[str, Signature] = {}
     problems: Problems = []
     for folder in FOLDERS:
         try:
-            with os.scandir(os.path.join(root, folder)) as entries:
-                names = {each.name: each for each in entries if each.name.endswith(".toml") and not each.name.startswith(".")}
+            entries = sorted(os.scandir(os.path.join(root, folder)), key=lambda each: each.name)
         except FileNotFoundError:
+            if folder == PACKAGES:
+                hint = "run builder in a project's folder, or name it with --project"
+                problems.append(Problem(folder, f"there is no such folder in {root}", hint))
             continue
-        for name in sorted(names):
-            try:
-                stat = names[name].stat()
-            except OSError as error:
-                problems.append(Problem(f"{folder}/{name}", f"cannot be read: {error.strerror}"))
-                continue
-            files[f"{folder}/{name}"] = Signature(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
-    if not os.path.isdir(os.path.join(root, PACKAGES)):
-        problems.append(Problem(PACKAGES, f"there is no such folder in {root}", "run builder in a project's folder, or name it with --project"))
+        for entry in entries:
+            if entry.name.endswith(".toml") and not entry.name.startswith("."):
+                path = f"{folder}/{entry.name}"
+                try:
+                    stat = entry.stat()
+                except OSError as error:
+                    problems.append(Problem(path, f"cannot be read: {error.strerror}"))
+                else:
+                    files[path] = Signature(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
     return files, problems
+
+
+def syntax_problem(path: str, error: tomli.TOMLDecodeError) -> Problem:
+    """The problem of a file that is not TOML, with line and column."""
+    return Problem(f"{path}: line {error.lineno}, column {error.colno}", f"is not TOML: {error.msg}", "see https://toml.io")
+
+
+def _recall(rows: Any) -> dict[str, tuple[Signature, Raw]]:
+    """Remembered rows with their types again (a memo holds plain tuples)."""
+    return {
+        path: (Signature(*signature), Raw(digest, table, None if seen is None else Facts(*seen)))
+        for path, (signature, (digest, table, seen)) in (rows or {}).items()
+    }
 
 
 @dataclass(slots=True)
 class _Loader:
     """One run of `load`.
 
-    kept: what an earlier run found sound: path -> (signature, Raw). fresh: the same of this run. decoded: recipes that had
-    to be decoded to be checked.
+    kept: what an earlier run found sound, by path. fresh: the same of this run. places: recipe name -> path, of broken ones
+    too. decoded: recipes that had to be decoded to be checked.
     """
 
     root: str
     kept: Mapping[str, tuple[Signature, Raw]]
     problems: Problems
     fresh: dict[str, tuple[Signature, Raw]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, Recipe] = field(default_factory=dict)
-    images: dict[str, ImageRecipe] = field(default_factory=dict)
-    profiles: dict[str, Profile] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)  # recipe name -> path, broken ones too
+    images: dict[str, ImageRecipe | None] = field(default_factory=dict)
+    profiles: dict[str, Profile | None] = field(default_factory=dict)
 
-    def read(self, path: str, sign: Signature) -> None:
+    def read(self, path: str, signature: Signature) -> None:
         """Read one file, or remember it, and put it where it belongs."""
         folder, _, name = path.rpartition("/")
         stem = name.removesuffix(".toml")
+        kept = self.kept.get(path)
+        same = kept is not None and kept[0] == signature
         if folder in (PACKAGES, TOOLS):
             if stem in self.places:
                 hint = "packages and tools share their names; rename one"
                 self.problems.append(Problem(path, f"{self.places[stem]} has this name too", hint))
                 return
             self.places[stem] = path
-        kept = self.kept.get(path)
-        raw = kept[1] if kept is not None and kept[0] == sign else None
-        if raw is not None and raw.facts is not None:
-            self.fresh[path] = (sign, raw)
-        elif (table := raw.table if raw else self._parse(path)) is not None:
-            raw = self._decode(folder, path, stem, table)
-            if raw is not None:
-                self.fresh[path] = (sign, raw)
+            if kept is not None and same:
+                self.fresh[path] = kept
+                return
+        table = kept[1].table if kept is not None and same else self._parse(path)
+        raw = self._decode(folder, path, stem, table)
+        if raw is not None:
+            self.fresh[path] = (signature, raw)
+
+    def crosscheck(self) -> None:
+        """Check files against each other, unless what they see of each other is as it was when it was found sound."""
+        if not self.problems and _seen(self.fresh) == _seen(self.kept):
+            return
+        found = {name: self.fresh[path][1].facts for name, path in self.places.items() if path in self.fresh}
+        check = Crosscheck(self.places, {name: each for name, each in found.items() if each is not None}, self.problems)
+        check.recipes()
+        for profile_file in self.profiles.values():
+            if profile_file is not None:
+                check.profile(profile_file)
+        for image_file in self.images.values():
+            if image_file is not None:
+                check.image(image_file, self.profiles)
+
+    def project(self) -> Project:
+        raws = {name: (path, self.fresh[path][1]) for name, path in self.places.items()}
+        return Project(
+            root=self.root,
+            recipes=Recipes(raws, self.decoded),
+            images={name: each for name, each in self.images.items() if each is not None},
+            profiles={name: each for name, each in self.profiles.items() if each is not None},
+        )
 
     def _parse(self, path: str) -> dict[str, Any] | None:
         try:
@@ -182,36 +236,23 @@ class _Loader:
             self.problems.append(syntax_problem(path, error))
         return None
 
-    def _decode(self, folder: str, path: str, stem: str, table: dict[str, Any]) -> Raw | None:
+    def _decode(self, folder: str, path: str, stem: str, table: dict[str, Any] | None) -> Raw | None:
+        """The file's content as what its folder says it is. A broken image or profile is known by name all the same."""
         if folder == IMAGES:
-            if (made := image.read(table, path=path, stem=stem, problems=self.problems)) is not None:
-                self.images[stem] = made
-                return Raw(made.digest, table, None)
-        elif folder == PROFILES:
-            if (chosen := profile.read(table, path=path, stem=stem, problems=self.problems)) is not None:
-                self.profiles[stem] = chosen
-                return Raw(chosen.digest, table, None)
-        elif (found := recipe.read(table, path=path, stem=stem, problems=self.problems)) is not None:
-            self.decoded[stem] = found
-            return Raw(found.digest, table, facts(table))
-        return None
+            made = None if table is None else image.read(table, path=path, stem=stem, problems=self.problems)
+            self.images[stem] = made
+            return None if table is None or made is None else Raw(made.digest, table, None)
+        if folder == PROFILES:
+            chosen = None if table is None else profile.read(table, path=path, stem=stem, problems=self.problems)
+            self.profiles[stem] = chosen
+            return None if table is None or chosen is None else Raw(chosen.digest, table, None)
+        found = None if table is None else recipe.read(table, path=path, stem=stem, problems=self.problems)
+        if table is None or found is None:
+            return None
+        self.decoded[stem] = found
+        return Raw(found.digest, table, facts(table))
 
-    def crosscheck(self) -> None:
-        """Check files against each other, unless what they see of each other is as it was when it was found sound."""
-        if not self.problems and self._seen(self.fresh) == self._seen(self.kept):
-            return
-        known = {name: self.fresh[path][1].facts for name, path in self.places.items() if path in self.fresh}
-        check = Crosscheck(self.places, {name: each for name, each in known.items() if each is not None}, self.problems)
-        check.recipes()
-        for each in self.profiles.values():
-            check.profile(each)
-        for image_recipe in self.images.values():
-            check.image(image_recipe, self._profile_names())
 
-    def _profile_names(self) -> list[str]:
-        """Names of all profile files, broken ones too: what is wrong with these was said already."""
-        return self._names
-
-    @staticmethod
-    def _seen(files: Mapping[str, tuple[Signature, Raw]]) -> dict[str, object]:
-        return {path: raw.facts if raw.facts is not None else raw.digest for path, (_, raw) in files.items()}
+def _seen(files: Mapping[str, tuple[Signature, Raw]]) -> dict[str, object]:
+    """By path, what other files can see of each: facts of recipes, all of images and profiles."""
+    return {path: raw.digest if raw.facts is None else raw.facts for path, (_, raw) in files.items()}

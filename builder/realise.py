@@ -12,7 +12,7 @@ patches were found.
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -23,9 +23,11 @@ from builder.jobserver import Jobserver
 from builder.lock import LockedOutput
 from builder.recipe import Limits, Version
 from builder.reporter import Reporter
-from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec
-from builder.sandbox.environment import BUILD_ENV
+from builder.sandbox import environment
 from builder.sandbox.layout import plan_mounts
+from builder.sandbox.listing import tree_listing
+from builder.sandbox.port import Outcome, Sandbox, limit_error
+from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store import Record, Store
 
 LAST_LINES = 30
@@ -46,7 +48,7 @@ class Realiser:
     """Builds derivations. `keep_failed`: folder that the tree of a failed build is moved to, or "" to drop it."""
 
     store: Store
-    sandbox: Sandbox
+    sandbox: Callable[[], Sandbox]  # opened when the first build needs it: the tools that start it are built first
     reporter: Reporter
     jobserver: Jobserver
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -82,12 +84,12 @@ class Realiser:
             if derivation.builtin:
                 self._join(derivation, os.path.join(stage, "output"))
             else:
-                self._run(order, stage, task.line)
+                self._run(order, stage)
             trees = self._take(order, stage)
             task.done()
             return Record(
                 trees=trees,
-                sandbox="" if derivation.builtin else self.sandbox.weaker,
+                sandbox="" if derivation.builtin else self.sandbox().name,
                 seconds=time.monotonic() - started,
                 log="" if derivation.builtin else self.store.log_path(derivation.key),
             )
@@ -109,15 +111,16 @@ class Realiser:
     def spec(self, order: Order, build: str, output: str) -> SandboxSpec:
         """The sandbox of a build: read-only inputs at their final paths, sources, and the two writable folders."""
         derivation = order.derivation
-        trees = [(each.package, self.store.tree_path(each.tree)) for each in derivation.inputs]
-        layout = plan_mounts(trees)
+        trees = [tree_listing(self.store.tree_path(each.tree), each.package) for each in derivation.inputs]
+        layout = plan_mounts(trees, environment.BASE_FILES)
         sources = [Mount(self.store.tree_path(tree), f"/sources/{name}") for name, tree in sorted(derivation.sources.items())]
         writable = [Mount(build, "/build", writable=True), Mount(output, "/output", writable=True)]
         return SandboxSpec(
             mounts=(*layout.mounts, *sources, *writable),
             links=layout.links,
+            folders=layout.folders,
             argv=("/bin/sh", "/build/.builder.sh"),
-            env={**BUILD_ENV, "CORES": str(self.jobserver.cores), "MAKEFLAGS": self.jobserver.makeflags},
+            env=environment.build_env(self.jobserver.cores, {"MAKEFLAGS": self.jobserver.makeflags}),
             workdir="/build/src",
             limits=order.limits,
             pass_fds=self.jobserver.fds,
@@ -130,7 +133,7 @@ class Realiser:
         with open(os.path.join(build, ".builder.sh"), "w", encoding="utf-8") as file:
             file.write(order.derivation.script())
 
-    def _run(self, order: Order, stage: str, show: object) -> None:
+    def _run(self, order: Order, stage: str) -> None:
         derivation = order.derivation
         build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
         self.prepare(order, build)
@@ -140,7 +143,7 @@ class Realiser:
             raise KeyboardInterrupt
         try:
             with open(log, "wb") as file:
-                outcome = self.sandbox.run(spec, file.fileno(), self.cancel)
+                outcome = self.sandbox().run(spec, file.fileno(), self.cancel)
         finally:
             self.jobserver.release()
         if outcome.killed == "cancelled":
@@ -233,16 +236,15 @@ def _step_of(log: str) -> str:
 
 def _failed(order: Order, outcome: Outcome, log: str, kept: str) -> BuildError:
     derivation, limits = order.derivation, order.limits
-    why = {
-        "time": f"took longer than {limits.seconds} s (its limit)",
-        "memory": f"used more than {limits.memory} MiB of memory (its limit)",
-        "processes": f"had more than {limits.processes} processes (its limit)",
-    }.get(outcome.killed, f"ended with exit code {outcome.code}")
+    if outcome.killed:
+        limit = limit_error(outcome, limits, derivation.id)
+        message, hint = f"in step '{_step_of(log)}' {limit.message}", limit.hint + ", or "
+    else:
+        message, hint = f"step '{_step_of(log)}' ended with exit code {outcome.code}", ""
     tail = "\n".join("  | " + line for line in last_lines(log))
     more = f"; its tree is kept in {kept}" if kept else ""
-    raised = "raise [limits] in its recipe, or " if outcome.killed else ""
     return BuildError(
-        f"step '{_step_of(log)}' {why}\n{tail}",
+        f"{message}\n{tail}",
         where=derivation.id,
-        hint=f"{raised}read the whole log in {log}{more}; `builder shell {derivation.name}` opens the same sandbox",
+        hint=f"{hint}read the whole log in {log}{more}; `builder shell {derivation.name}` opens the same sandbox",
     )

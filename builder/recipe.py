@@ -1,12 +1,12 @@
 """Recipes: one TOML file a package, declarative and validated as a whole.
 
 A version table extends the recipe's own keys: its requirements and patches are added, its build options replace those of
-the same name. Versions stand in order of preference.
+the same name, or all of them when it names a style. Versions stand in order of preference.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builder import canonical, digest, requirement
@@ -48,6 +48,7 @@ class Version:
     sources: tuple[Source, ...] = ()
     patches: tuple[PatchSet, ...] = ()
     style: str = "copy"
+    own_style: bool = False  # says how it is built all by itself: the recipe's [build] and features are not for it
     build: Mapping[str, Any] = field(default_factory=dict)  # options of the style, variables not yet expanded
     end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream mends nothing
 
@@ -101,7 +102,7 @@ def path_problem(text: str) -> str:
     return f"'{text}' is not a path inside a tree" if not text or text.startswith("/") or ".." in parts or "" in parts else ""
 
 
-_SOURCE = Table({
+SOURCE = Table({
     "name": Field(_NAME, "what the build calls it: it lies at /sources/NAME (default: main)"),
     "locations": Field(ListOf(_LOCATION, 1), "where it can be had, in order of preference"),
     "filename": Field(Text(r"[^/\s]+"), "the archive's file name, when the first location's last part is not it"),
@@ -160,7 +161,7 @@ _VERSION_TABLE = Table({
     "requires": Field(_WANTS, "needed in the image, and seen by the build"),
     "build-requires": Field(_WANTS, "seen by the build only"),
     "provides": Field(MapOf(_VERSION), "packages that this one carries inside: name -> version"),
-    "source": Field(ListOf(_SOURCE), "what it is built from"),
+    "source": Field(ListOf(SOURCE), "what it is built from"),
     "patches": Field(ListOf(_PATCHES), "what is applied to the source 'main', in order"),
     "build": Field(_BUILD, "options that replace those of the recipe's [build]"),
     "end-of-life": Field(Text(r"\d{4}-\d\d-\d\d"), "date after which upstream mends nothing"),
@@ -223,10 +224,10 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Recipe | Non
     if table is not None and not mine:
         if table["name"] != stem:
             mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
-        recipe = _recipe(table, canonical.key(data), path)
+        recipe = build(table, path=path, digest="")
         _check(recipe, place, mine)
-        if not mine:
-            return recipe
+        if not mine:  # only now: options of an unknown style may hold what canonical JSON has no words for
+            return replace(recipe, digest=canonical.key(data))
     problems.extend(mine)
     return None
 
@@ -235,7 +236,7 @@ def _wants(table: Mapping[str, Any], key: str) -> tuple[Requirement, ...]:
     return tuple(requirement.parse(text) for text in table.get(key, ()))
 
 
-def _source(table: Mapping[str, Any]) -> Source:
+def read_source(table: Mapping[str, Any]) -> Source:
     locations = tuple(table.get("locations", ()))
     known = {key: table[key] for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform") if key in table}
     filename = table.get("filename") or (locations[0].rsplit("/", 1)[1] if locations else "")
@@ -248,28 +249,31 @@ def _patch_set(table: Mapping[str, Any]) -> PatchSet:
 
 
 def _version(table: Mapping[str, Any], common: Mapping[str, Any]) -> Version:
-    build = {**common.get("build", {}), **table.get("build", {})}
+    own = table.get("build", {})
+    build = dict(own) if "style" in own else {**common.get("build", {}), **own}
     style = build.pop("style", "copy")
     return Version(
         version=table["version"],
         requires=_wants(common, "requires") + _wants(table, "requires"),
         build_requires=_wants(common, "build-requires") + _wants(table, "build-requires"),
         provides=table.get("provides", {}),
-        sources=tuple(map(_source, table.get("source", ()))),
+        sources=tuple(map(read_source, table.get("source", ()))),
         patches=tuple(map(_patch_set, table.get("patches", ()))),
         style=style,
+        own_style="style" in own,
         build=build,
         end_of_life=table.get("end-of-life", ""),
     )
 
 
-def _recipe(table: Mapping[str, Any], recipe_digest: str, path: str) -> Recipe:
+def build(table: Mapping[str, Any], *, path: str, digest: str) -> Recipe:
+    """The recipe of a table that `read` has found sound before."""
     features = {
         name: Feature(requires=_wants(each, "requires"), build_requires=_wants(each, "build-requires"), build=each.get("build", {}))
         for name, each in table.get("feature", {}).items()
     }
     return Recipe(
-        name=table["name"], path=path, digest=recipe_digest, summary=table.get("summary", ""), license=table.get("license", ""),
+        name=table["name"], path=path, digest=digest, summary=table.get("summary", ""), license=table.get("license", ""),
         homepage=table.get("homepage", ""), vars=table.get("vars", {}), tools=table.get("tools", DEFAULT_TOOLS),
         versions=tuple(_version(each, table) for each in table["version"]), features=features,
         split={"dev": DEFAULT_DEV, "debug": DEFAULT_DEBUG, **{name: tuple(globs) for name, globs in table.get("split", {}).items()}},
@@ -308,6 +312,7 @@ def _check_build(recipe: Recipe, version: Version, at: str, problems: Problems) 
     variants = [("", version.build, ())] + [
         (f"feature.{name}.", merge_feature(version.build, each.build), each.requires + each.build_requires)
         for name, each in recipe.features.items()
+        if not version.own_style
     ]
     for prefix, build, more in variants:
         Table(style.options).read(dict(build), f"{at}.{prefix}build", problems)

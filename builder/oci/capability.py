@@ -8,28 +8,15 @@ in little-endian order, the revision with the "effective" flag, then permitted a
 import struct
 from collections.abc import Iterable
 
+from builder.image import CAPABILITIES
+
 XATTR = "security.capability"
 _REVISION_2 = 0x02000000
 _EFFECTIVE = 0x000001
-
-# Place in the list is the capability's number.
-NAMES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-        "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-        "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-        "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-        "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
-        "CHECKPOINT_RESTORE",
-    )
-)  # fmt: skip
-_NUMBERS = {name: number for number, name in enumerate(NAMES)}
+_BITS = {name: 1 << number for number, name in enumerate(CAPABILITIES)}
 
 
 def encode(names: Iterable[str]) -> bytes:
-    """The attribute's value that permits `names` and makes them effective. An unknown name is a KeyError."""
-    bits = 0
-    for name in names:
-        bits |= 1 << _NUMBERS[name]
+    """The attribute's value that permits the capabilities `names` and makes them effective."""
+    bits = sum({_BITS[name] for name in names})
     return struct.pack("<5I", _REVISION_2 | _EFFECTIVE, bits & 0xFFFFFFFF, 0, bits >> 32, 0)

@@ -10,20 +10,20 @@
       quarantine/            bytes that nobody has verified yet
       tmp/<pid>-<random>/    one staged folder each, and files before they are renamed into place
       locks/guard            flock: shared by every open store, exclusive while rubbish is removed
-      locks/<64 hex>         flock: the one process that builds this key; removed when it is released
+      locks/<64 hex>         flock: the one process that builds this key; gone when it is released
 
-Which lock guards what. Adding needs none: everything is made below tmp/ and named by rename(2), and two who add the same
-tree add the same bytes. Removing (gc, and sweeping what killed processes left behind) takes the guard exclusively, so what an
-open store has seen stays there until the store is closed. A key's lock only saves work: without it a key is built twice, and
-the second record replaces the first.
+Which lock guards what. Adding needs none: everything is made below tmp/ and named by rename(2), and two who add the
+same tree add the same bytes. Removing (gc, and sweeping what killed processes left behind) takes the guard exclusively,
+so what an open store has seen stays there until the store is closed. A key's lock only saves work: without it a key is
+built twice, and the second record replaces the first.
 
-Canonical form: files 0444 or 0555, folders 0555, all times at second 1, no extended attributes, no hard links; of what NAR
-does not hold, nothing is left that a build could see.
+Canonical form: files 0444 or 0555, folders 0555, all times at second 1, no extended attributes, no hard links. So of
+what NAR does not hold, nothing is left that could differ between two machines and that a build could see.
 
-What can happen to it. kill -9: nothing half-made has a name; what is left below tmp/ or under a dotted name in trees/ is
-removed by the next process that finds the store unused. A full disk: StoreError, and the same. Power loss: nothing is
-written through to the disk by force (fsync costs more than most small builds), so files of the last seconds can be
-empty or torn; a record that is torn counts as absent, and `verify` finds every tree and archive that is.
+What can happen to it. kill -9: nothing half-made has a name; what is left below tmp/ or under a dotted name in trees/
+is removed by the next process that finds the store unused. A full disk: StoreError, and the same. Loss of power:
+nothing is forced to the disk (fsync costs more than most small builds), so files of the last seconds can be empty or
+torn; a torn record counts as absent, and `verify` finds every tree and archive that is.
 """
 
 from builder.store.record import Record

@@ -5,36 +5,36 @@ Time is second 1 and not 0, as Nix does it: some programs take 0 for "no time".
 
 import os
 import stat
+from contextlib import suppress
 
 from builder.errors import StoreError
 from builder.nar import shown
 
+FOLDER_MODE = 0o555
 TIME = 1_000_000_000  # nanoseconds
 _TIMES = (TIME, TIME)
 _COPY = 1 << 30  # bytes of one sendfile(2)
 
 
 class Settle:
-    """A visitor that brings each entry into canonical form before it is read; all but the top folder's mode and time."""
+    """A visitor that brings entries into canonical form before they are read; the top folder only by `close`."""
 
     def __init__(self, top: bytes) -> None:
         self._top = top
         self._root = os.geteuid() == 0
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
-        mode = status.st_mode
-        regular = stat.S_ISREG(mode)
+        regular = stat.S_ISREG(status.st_mode)
         if regular and status.st_nlink > 1:
-            _own_copy(path, status)
+            status = _own_copy(path, status)
         if self._root and (status.st_uid or status.st_gid):
             os.chown(path, 0, 0, follow_symlinks=False)
             status = os.lstat(path)  # a change of owner clears setuid bits
-        if stat.S_ISDIR(mode):
-            if mode & 0o700 != 0o700:
-                os.chmod(path, 0o755)
-            _drop_attributes(path)
-            return status
-        _drop_attributes(path)
+        if stat.S_ISDIR(status.st_mode):
+            if status.st_mode & 0o700 != 0o700:
+                os.chmod(path, 0o700)
+            return _without_attributes(path, status)
+        status = _without_attributes(path, status)
         if regular:
             settle_mode(path, status)
         if status.st_mtime_ns != TIME:
@@ -48,7 +48,7 @@ class Settle:
 
 def close(folder: bytes) -> None:
     """Give a folder its final mode and time."""
-    os.chmod(folder, 0o555)
+    os.chmod(folder, FOLDER_MODE)
     os.utime(folder, ns=_TIMES)
 
 
@@ -59,25 +59,26 @@ def settle_mode(path: bytes, status: os.stat_result) -> None:
 
 
 class Check:
-    """A visitor that only looks: `wrong` names entries that are not in canonical form, as far as NAR does not hold it."""
+    """A visitor that only looks: `wrong` names what is not in canonical form and not in the NAR form either."""
 
     def __init__(self, top: bytes) -> None:
         self._prefix = len(top) + 1
         self.wrong: list[str] = []
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
-        name = shown(path[self._prefix :]) or "the top"
-        if not stat.S_ISLNK(status.st_mode):
-            wanted = 0o555 if stat.S_ISDIR(status.st_mode) else _file_mode(status)
-            mode = stat.S_IMODE(status.st_mode)
-            if mode != wanted:
-                self.wrong.append(f"{name} has mode {mode:04o}, not {wanted:04o}")
+        mode = stat.S_IMODE(status.st_mode)
+        wanted = FOLDER_MODE if stat.S_ISDIR(status.st_mode) else _file_mode(status)
+        if mode != wanted and not stat.S_ISLNK(status.st_mode):
+            self._complain(path, f"has mode {mode:04o}, not {wanted:04o}")
         if status.st_mtime_ns != TIME:
-            self.wrong.append(f"{name} has another time than second 1")
+            self._complain(path, "has another time than second 1")
         return status
 
     def leave(self, path: bytes) -> None:
         pass
+
+    def _complain(self, path: bytes, what: str) -> None:
+        self.wrong.append(f"{shown(path[self._prefix :]) or 'the top'} {what}")
 
 
 def refuse_link(path: bytes, status: os.stat_result) -> None:
@@ -94,7 +95,7 @@ def _file_mode(status: os.stat_result) -> int:
     return 0o555 if status.st_mode & stat.S_IXUSR else 0o444
 
 
-def _own_copy(path: bytes, status: os.stat_result) -> None:
+def _own_copy(path: bytes, status: os.stat_result) -> os.stat_result:
     """Replace a hard link by a copy: who holds another name of the file could change a tree in the store."""
     copy = path[: path.rindex(b"/") + 1] + b".own-" + os.urandom(8).hex().encode("ascii")
     source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -109,22 +110,20 @@ def _own_copy(path: bytes, status: os.stat_result) -> None:
     finally:
         os.close(source)
     os.rename(copy, path)
+    return os.lstat(path)
 
 
-def _drop_attributes(path: bytes) -> None:
-    """Remove extended attributes (access lists are some of them). What only the system may remove, stays: no build sees it."""
+def _without_attributes(path: bytes, status: os.stat_result) -> os.stat_result:
+    """Remove extended attributes (access lists are some). What only the system may remove stays."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:  # the file system has none
-        return
+        return status
+    if not names:
+        return status
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(path, status.st_mode & 0o777 | 0o600)  # removing user.* takes write permission
     for name in names:
-        _drop_attribute(path, name)
-
-
-def _drop_attribute(path: bytes, name: str) -> None:
-    try:
-        if not os.path.islink(path):
-            os.chmod(path, os.lstat(path).st_mode & 0o777 | 0o600)  # user.* need write permission
-        os.removexattr(path, name, follow_symlinks=False)
-    except OSError:
-        pass
+        with suppress(OSError):
+            os.removexattr(path, name, follow_symlinks=False)
+    return os.lstat(path)

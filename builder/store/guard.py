@@ -49,7 +49,7 @@ def _forever(_seconds: float) -> bool:
 
 
 class Guard:
-    """Held shared as long as a store is open; exclusively by the only user of a store, to remove what others may see."""
+    """Held shared as long as a store is open; exclusively by its only user, to remove what others could see."""
 
     def __init__(self, path: str, say: Callable[[str], object]) -> None:
         self._say = say

@@ -9,16 +9,17 @@ from builder.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
 _DENIED = "use a folder that you may write to: set BUILDER_STORE, or `store` in the settings file"
+_LOCKS = "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file"
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
-    errno.EXDEV: "stage the tree with Store.stage(): a tree is renamed into place, which works within one file system only",
+    errno.EXDEV: "make the tree in a folder from Store.stage(): renaming works within one file system only",
     errno.ENAMETOOLONG: "use a store with a shorter path: set BUILDER_STORE, or `store` in the settings file",
-    errno.ENOLCK: "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file",
-    errno.EOPNOTSUPP: "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file",
+    errno.ENOLCK: _LOCKS,
+    errno.EOPNOTSUPP: _LOCKS,
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), or run fewer jobs (`--jobs`)",
     errno.EIO: "check the disk; then run `builder store verify`",
 }

@@ -1,0 +1,21 @@
+"""The start of `builder`: the stamp first, and everything else only when it has no answer."""
+
+import sys
+
+from builder import stamp
+
+
+def main() -> int:
+    argv = sys.argv[1:]
+    if argv[:1] == ["build"]:
+        text = stamp.answer(argv)
+        if text is not None:
+            sys.stdout.write(text)
+            return 0
+    from builder.cli import run  # noqa: PLC0415  (the rest is loaded only when needed)
+
+    return run(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

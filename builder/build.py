@@ -1,0 +1,266 @@
+"""The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from builder import nar, scheduler
+from builder.derivation import Trees
+from builder.errors import BuilderError, BuildError, RefusedError
+from builder.fetch import Fetcher, Wanted
+from builder.jobserver import Jobserver
+from builder.lock import Lock, LockedOutput, LockedPackage
+from builder.plan import Graph, Plan, priorities
+from builder.realise import Order, Realiser
+from builder.recipe import Recipe
+from builder.reporter import Reporter
+from builder.sandbox import Sandbox
+from builder.store import Store
+
+UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How to build. locked: fill in no output. allow_weak: outputs of a weaker sandbox are accepted under `locked`."""
+
+    platform: str
+    jobs: int = 2
+    cores: int = 2
+    keep_going: bool = False
+    keep_failed: str = ""
+    locked: bool = False
+    allow_weak: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """What a build gave: the outputs of each package of the graph that is known now, and which were newly built."""
+
+    graph: Graph
+    trees: Mapping[str, Trees]
+    outputs: Mapping[str, LockedOutput]
+    realised: tuple[str, ...]
+
+
+class StoreView:
+    """What the plan asks of a store, remembered for one run."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def has_tree(self, tree: str) -> bool:
+        return self.store.has_tree(tree)
+
+    def outputs(self, key: str) -> Trees | None:
+        record = self.store.record(key)
+        return record.trees if record is not None else None
+
+
+@dataclass(kw_only=True)
+class Builder:
+    """Wires plan, fetcher, scheduler and realiser. One object serves one command."""
+
+    root: str
+    recipes: Mapping[str, Recipe]
+    store: Store
+    fetcher: Fetcher
+    sandbox: Callable[[Callable[[str], str | None]], Sandbox]
+    reporter: Reporter
+    options: Options
+    cancel: threading.Event = field(default_factory=threading.Event)
+    _folders: dict[str, str] = field(default_factory=dict)
+    _opened: Sandbox | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def plan(self, lock: Lock, profile: str, targets: Iterable[str]) -> Plan:
+        """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow."""
+        graph = Graph.of(lock.in_profile(profile), targets)
+        plan = Plan(graph=graph, recipes=self.recipes, platform=self.options.platform, source_tree=self.source_tree, known=StoreView(self.store))
+        plan.advance()
+        return plan
+
+    def source_tree(self, package: LockedPackage, name: str) -> str:
+        """The digest of one source's tree: pinned, measured before, or of a folder of this repository."""
+        source = next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
+        if source.folder is not None:
+            return self._folder_tree(source.folder)
+        return source.tree or self.fetcher.known_tree(source) or self._fetch([package])[name]
+
+    def _folder_tree(self, folder: str) -> str:
+        if folder not in self._folders:
+            self._folders[folder] = nar.hash_tree(f"{self.root}/{folder}")
+        return self._folders[folder]
+
+    def wanted(self, packages: Iterable[LockedPackage]) -> list[Wanted]:
+        """The fetched sources of packages on this platform."""
+        return [
+            Wanted(package=package.name, version=package.version, source=source)
+            for package in packages
+            for source in package.sources
+            if source.folder is None and source.platform in (None, self.options.platform)
+        ]
+
+    def _fetch(self, packages: Iterable[LockedPackage]) -> dict[str, str]:
+        found = self.fetcher.fetch(self.wanted(packages))
+        return {each.source.name: pinned.tree for each, pinned in found.items() if pinned.tree}
+
+    def build(self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = ()) -> Built:
+        """Realise what the targets need and return what is known then.
+
+        Raises:
+            BuilderError: the first failure, with the others named; what was built before it stays.
+            RefusedError: under `locked`, an output that the lock does not have.
+        """
+        needed = plan.to_build(targets, force=force)
+        self._refuse_unpinned(plan, needed)
+        outputs: dict[str, LockedOutput] = {}
+        if needed:
+            self._bring_sources(plan, needed)
+            self._run(plan, needed, outputs, set(force))
+        for name in plan.graph.order:
+            if name in plan.trees and name in plan.keys and name not in outputs:
+                outputs[name] = LockedOutput(key=plan.keys[name], trees=plan.trees[name], sandbox=self._sandbox_of(plan, name))
+        return Built(graph=plan.graph, trees=plan.trees, outputs=outputs, realised=tuple(sorted(needed)))
+
+    def _sandbox_of(self, plan: Plan, name: str) -> str:
+        pin = plan.graph.packages[name].outputs.get(self.options.platform)
+        if pin is not None and pin.key == plan.keys[name]:
+            return pin.sandbox
+        record = self.store.record(plan.keys[name])
+        return weakness(record.sandbox) if record is not None else ""
+
+    def _refuse_unpinned(self, plan: Plan, needed: Iterable[str]) -> None:
+        if not self.options.locked:
+            return
+        missing = [name for name in sorted(plan.graph.order) if name not in plan.keys or plan.locked(name) is None]
+        if missing:
+            raise RefusedError(
+                f"the lock pins no output for what these inputs give: {', '.join(missing)}",
+                where=f"lock.toml, platform {self.options.platform}",
+                hint="build once without --locked, look at the difference of lock.toml, commit it",
+            )
+
+    def _bring_sources(self, plan: Plan, needed: Iterable[str]) -> None:
+        """Have all archives on this machine before anything is built, so that all that is missing is said at once."""
+        packages = [plan.graph.packages[name] for name in sorted(needed)]
+        self.fetcher.fetch(self.wanted(packages), unpack=False)
+        for package in packages:
+            for source in package.sources:
+                if source.folder is not None:
+                    self._bring_folder(source.folder)
+
+    def _bring_folder(self, folder: str) -> None:
+        tree = self._folder_tree(folder)
+        if self.store.has_tree(tree):
+            return
+        with self.store.stage() as stage:
+            copy_folder(f"{self.root}/{folder}", f"{stage}/tree")
+            self.store.add_tree(f"{stage}/tree", expect=tree)
+
+    def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:
+        seconds = {name: self._seconds(plan, name) for name in needed}
+        with Jobserver(self.options.cores) as jobserver:
+            realiser = Realiser(
+                store=self.store, sandbox=lambda: self._sandbox(plan), reporter=self.reporter,
+                jobserver=jobserver, cancel=self.cancel, keep_failed=self.options.keep_failed,
+            )
+
+            def prepare(name: str) -> Callable[[], None] | None:
+                derivation = plan.derive(name)
+                if plan.look_up(name) is not None and plan.present(name) and name not in force:
+                    return None  # early cutoff: built before from inputs with these very bytes
+                return lambda: work(name, derivation.key)
+
+            def work(name: str, _key: str) -> None:
+                package = plan.graph.packages[name]
+                self._unpack(package)
+                recipe = self.recipes[package.name]
+                version = recipe.version(package.version)
+                assert version is not None
+                order = Order(derivation=plan.derivations[name], version=version, limits=recipe.limits, pinned=plan.locked(name))
+                output = realiser.realise(order)
+                self._refuse_weak(name, output)
+                outputs[name] = output
+                plan.trees[name] = output.trees
+
+            with realiser:
+                result = scheduler.run(
+                    needed, prepare, jobs=self.options.jobs, priority=priorities(needed, seconds.__getitem__),
+                    keep_going=self.options.keep_going, cancel=self.cancel,
+                )
+        _raise_failures(result)
+
+    def _unpack(self, package: LockedPackage) -> None:
+        wanted = self.wanted([package])
+        if wanted:
+            self.fetcher.fetch(wanted)
+
+    def _seconds(self, plan: Plan, name: str) -> float:
+        """How long the package took the last time that this very derivation was built, or a guess."""
+        key = plan.keys.get(name)
+        record = self.store.record(key) if key is not None else None
+        if record is not None:
+            return record.seconds
+        return 1.0 if plan.graph.packages[name].sources == () else UNKNOWN_SECONDS
+
+    def _sandbox(self, plan: Plan) -> Sandbox:
+        with self._lock:
+            if self._opened is None:
+                def tree_of(package: str) -> str | None:
+                    for name, trees in plan.trees.items():
+                        if name.split(" ")[0] == package:
+                            return self.store.tree_path(trees["out"])
+                    return None
+
+                self._opened = self.sandbox(tree_of)
+            return self._opened
+
+    def _refuse_weak(self, name: str, output: LockedOutput) -> None:
+        if output.sandbox and self.options.locked and not self.options.allow_weak:
+            raise RefusedError(
+                f"built in the weaker sandbox '{output.sandbox}', which --locked does not accept",
+                where=name,
+                hint="build where the kernel allows namespaces, or say --allow-weak-sandbox",
+            )
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+def weakness(sandbox: str) -> str:
+    """What the lock says of a sandbox: nothing for the full one, its name for a weaker one."""
+    return "" if sandbox in ("", "bubblewrap") else sandbox
+
+
+def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, LockedOutput]) -> Lock:
+    """The lock with the outputs of a profile's packages filled in or replaced."""
+    packages = tuple(
+        replace(each, outputs={**each.outputs, platform: outputs[each.id]})
+        if profile in each.profiles and each.id in outputs and each.outputs.get(platform) != outputs[each.id]
+        else each
+        for each in lock.packages
+    )
+    return replace(lock, packages=packages) if packages != lock.packages else lock
+
+
+def copy_folder(source: str, target: str) -> None:
+    """Copy a folder of the repository: files with their executable bit, symbolic links as they are."""
+    import shutil  # noqa: PLC0415 - only folder sources need it
+
+    shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True)
+
+
+def _raise_failures(result: scheduler.Result) -> None:
+    if not result.failed:
+        return
+    (name, first), *others = result.failed.items()
+    if not isinstance(first, BuilderError):
+        raise first
+    more = [f"also failed: {other}: {str(error).splitlines()[0]}" for other, error in others]
+    if result.skipped:
+        more.append(f"not built because of that: {', '.join(result.skipped)}")
+    if more:
+        raise type(first)(first.message + "\n" + "\n".join(more), where=first.where, hint=first.hint) if type(first) is BuildError else first
+    raise first

@@ -1,0 +1,295 @@
+"""`lock.toml` as text: written by machine, read with every problem named at its place.
+
+One block a package, blocks and keys in one fixed order, lists of more than one item with each item on a line of its own:
+branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import tomli
+
+from builder import digest, memo, requirement
+from builder.decode import Choice, Field, ListOf, MapOf, Number, Problems, Table, Text, near
+from builder.errors import LockError, Problem
+from builder.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
+from builder.recipe import OUTPUTS, PLATFORMS, SOURCE, read_source
+from builder.source import Source
+
+HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"
+_MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
+
+
+# ---- writing
+
+
+def format(lock: Lock) -> str:  # noqa: A001 - reads as lock_text.format
+    """The text of a lock; equal locks give equal texts."""
+    parts = [HEADER, f"\nlock-version = {LOCK_VERSION}\n"]
+    for image in sorted(lock.images, key=lambda each: (each.name, each.profile)):
+        parts.append(_image_block(image))
+    for package in sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles)):
+        parts.append(_package_block(package))
+    return "".join(parts)
+
+
+def _image_block(image: LockedImage) -> str:
+    lines = [
+        "\n[[image]]\n", f"name = {_text(image.name)}\n", f"profile = {_text(image.profile)}\n",
+        f"recipe = {_text(image.recipe)}\n", *_list("packages", image.packages), *_list("base", image.base),
+    ]
+    for platform, layer in sorted(image.outputs.items()):
+        lines += [f"\n[image.output.{platform}]\n", f"key = {_text(layer.key)}\n", f"layer = {_text(layer.layer)}\n", f"size = {layer.size}\n"]
+        lines += _list("base", layer.base)
+    return "".join(lines)
+
+
+def _package_block(package: LockedPackage) -> str:
+    lines = [
+        f'\n[[package]]\nname = "{package.name}"\nversion = "{package.version}"\n', *_list("profiles", package.profiles),
+        f'recipe = "{package.recipe}"\n', *_list("features", package.features), *_list("requires", package.requires),
+        *_list("build-requires", package.build_requires),
+    ]
+    for source in package.sources:
+        lines += _source_lines(source)
+    for platform, output in sorted(package.outputs.items()):
+        lines.append(f'\n[package.output.{platform}]\nkey = "{output.key}"\n')
+        lines += [f'{name} = "{tree}"\n' for name, tree in sorted(output.trees.items())]
+        if output.sandbox:
+            lines.append(f"sandbox = {_text(output.sandbox)}\n")
+    return "".join(lines)
+
+
+def _source_lines(source: Source) -> Iterator[str]:
+    yield "\n[[package.source]]\n"
+    if source.name != "main":
+        yield f"name = {_text(source.name)}\n"
+    yield from _list("locations", source.locations)
+    if source.filename != default_filename(source.locations):
+        yield f"filename = {_text(source.filename)}\n"
+    if source.strip != 1:
+        yield f"strip = {source.strip}\n"
+    for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform"):
+        value = getattr(source, key)
+        if value is not None:
+            yield f"{key} = {value if isinstance(value, int) else _text(value)}\n"
+
+
+def default_filename(locations: tuple[str, ...]) -> str:
+    """The file name that a source has unless it says another: the last part of its first location."""
+    return locations[0].rsplit("/", 1)[1] if locations else ""
+
+
+def _list(key: str, values: tuple[str, ...]) -> Iterator[str]:
+    """Lines of a list; none when it is empty."""
+    if len(values) == 1:
+        yield f"{key} = [{_text(values[0])}]\n"
+    elif values:
+        yield f"{key} = [\n"
+        for value in values:
+            yield f"    {_text(value)},\n"
+        yield "]\n"
+
+
+def _text(value: str) -> str:
+    """A TOML basic string: quotes, backslashes and control characters are escaped, everything else is itself."""
+    if value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(each if each >= " " and each != "\x7f" else f"\\u{ord(each):04x}" for each in escaped) + '"'
+
+
+# ---- reading
+
+_WORD = Text(requirement.NAME)
+_NAMES = ListOf(_WORD)
+_SRI = Text(
+    check=lambda text: "" if digest.is_sri(text) else f"'{text}' is not a digest",
+    hint="a digest is 'sha256-' and 44 characters of base64; run `builder resolve` to write it again",
+)
+_HEX = Text("[0-9a-f]{64}", "64 hexadecimal digits")
+_ID = Text(f"{requirement.NAME} {requirement.VERSION}", "NAME VERSION")
+_IDS = ListOf(_ID)
+
+_OUTPUT = Table({
+    "key": Field(_SRI, required=True),
+    **{name: Field(_SRI, required=name == "out") for name in OUTPUTS},
+    "sandbox": Field(Choice(("chroot",))),
+})
+_LAYER = Table({
+    "key": Field(_SRI, required=True), "layer": Field(_HEX, required=True), "size": Field(Number(1), required=True),
+    "base": Field(ListOf(_HEX)),
+})
+_PLATFORM = "|".join(PLATFORMS)
+_IMAGE = Table({
+    "name": Field(_WORD, required=True), "profile": Field(_WORD, required=True), "recipe": Field(_SRI, required=True),
+    "packages": Field(_IDS), "base": Field(_IDS), "output": Field(MapOf(_LAYER, _PLATFORM)),
+})
+_PACKAGE = Table({
+    "name": Field(_WORD, required=True), "version": Field(Text(requirement.VERSION), required=True),
+    "profiles": Field(ListOf(_WORD, 1), required=True), "recipe": Field(_SRI, required=True), "features": Field(_NAMES),
+    "requires": Field(_IDS), "build-requires": Field(_IDS), "source": Field(ListOf(SOURCE)),
+    "output": Field(MapOf(_OUTPUT, _PLATFORM)),
+})
+LOCK = Table({
+    "lock-version": Field(Number(1), required=True),
+    "image": Field(ListOf(_IMAGE)),
+    "package": Field(ListOf(_PACKAGE)),
+}, doc="A builder lock.")
+
+
+def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -> Lock:
+    """Read a lock. `path` is for messages. `cache_dir`: folder to remember in that this very text is sound, or None.
+
+    Raises:
+        LockError: with all problems.
+    """
+    name = "lock-" + hashlib.sha256(text.encode()).hexdigest()[:32] if cache_dir else ""
+    known = memo.read(cache_dir, name)
+    if known is not None:
+        return _lock(known)
+    table = _read(text, path)
+    lock = _lock(table)
+    problems: Problems = []
+    _check(lock, f"{path}: ", problems)
+    if problems:
+        raise LockError(problems, hint=f"run `builder resolve` to write {path} again")
+    memo.write(cache_dir, name, table)
+    return lock
+
+
+def _read(text: str, path: str) -> dict[str, Any]:
+    """The validated table of a lock's text."""
+    hint = f"run `builder resolve` to write {path} again"
+    if problems := _conflicts(text, path):
+        raise LockError(problems, hint=f"take one side of {path} whole, then run `builder resolve`")
+    try:
+        data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        place = f"{path}: line {error.lineno}, column {error.colno}"
+        raise LockError([Problem(place, f"is not TOML: {error.msg}")], hint=hint) from error
+    version = data.get("lock-version")
+    if isinstance(version, int) and version > LOCK_VERSION:
+        message = f"is {version}, but this builder reads {LOCK_VERSION}"
+        raise LockError([Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder")
+    problems = []
+    table = LOCK.read(data, f"{path}: ", problems)
+    if problems or table is None:
+        raise LockError([_named(each, data) for each in problems], hint=hint)
+    return table
+
+
+def _conflicts(text: str, path: str) -> Problems:
+    return [
+        Problem(f"{path}: line {number}", "a merge conflict is left here")
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.startswith(_MARKERS)
+    ]
+
+
+_BLOCK = re.compile(r"(package|image)\[(\d+)\]")
+
+
+def _named(problem: Problem, data: Mapping[str, Any]) -> Problem:
+    """The problem with the block's name beside its number: "package[3]" says little in a long file."""
+    found = _BLOCK.search(problem.place)
+    if found is None:
+        return problem
+    kind, number = found[1], int(found[2])
+    block = data[kind][number]
+    keys = ("name", "version" if kind == "package" else "profile")
+    words = [str(block[key]) for key in keys if key in block] if isinstance(block, dict) else []
+    if not words:
+        return problem
+    return replace(problem, place=problem.place.replace(found[0], f"{found[0]} '{' '.join(words)}'", 1))
+
+
+def _lock(table: Mapping[str, Any]) -> Lock:
+    images = sorted(map(_image, table.get("image", ())), key=lambda each: (each.name, each.profile))
+    packages = sorted(map(_package, table.get("package", ())), key=lambda each: (each.name, each.version, each.profiles))
+    return Lock(images=tuple(images), packages=tuple(packages))
+
+
+def _image(table: Mapping[str, Any]) -> LockedImage:
+    return LockedImage(
+        name=table["name"], profile=table["profile"], recipe=table["recipe"], packages=tuple(table.get("packages", ())),
+        base=tuple(table.get("base", ())),
+        outputs={
+            platform: LockedLayer(key=each["key"], layer=each["layer"], size=each["size"], base=tuple(each.get("base", ())))
+            for platform, each in table.get("output", {}).items()
+        },
+    )
+
+
+def _package(table: Mapping[str, Any]) -> LockedPackage:
+    get = table.get
+    return LockedPackage(
+        name=table["name"], version=table["version"], profiles=tuple(table["profiles"]), recipe=table["recipe"],
+        features=tuple(get("features", ())), requires=tuple(get("requires", ())),
+        build_requires=tuple(get("build-requires", ())), sources=tuple(map(read_source, get("source", ()))),
+        outputs={platform: _output(each) for platform, each in get("output", {}).items()},
+    )
+
+
+def _output(table: Mapping[str, Any]) -> LockedOutput:
+    trees = {name: table[name] for name in OUTPUTS if name in table}
+    return LockedOutput(key=table["key"], trees=trees, sandbox=table.get("sandbox", ""))
+
+
+# ---- what only the whole lock can tell
+
+
+def _check(lock: Lock, place: str, problems: Problems) -> None:
+    profiles = {each.profile for each in lock.images}
+    held = _held(lock, place, problems)
+    for package in lock.packages:
+        at = f"{place}package '{package.id}'"
+        for profile in package.profiles:
+            if profile not in profiles:
+                problems.append(Problem(f"{at}.profiles", f"no image is in profile '{profile}'", near(profile, sorted(profiles))))
+        _check_wants(held, package.profiles, {"requires": package.requires, "build-requires": package.build_requires}, at, problems)
+        _check_sources(package, at, problems)
+    seen: set[tuple[str, str]] = set()
+    for image in lock.images:
+        at = f"{place}image '{image.name} {image.profile}'"
+        if (image.name, image.profile) in seen:
+            problems.append(Problem(at, "is there twice", "remove one of them"))
+        seen.add((image.name, image.profile))
+        _check_wants(held, (image.profile,), {"packages": image.packages, "base": image.base}, at, problems)
+
+
+def _held(lock: Lock, place: str, problems: Problems) -> dict[tuple[str, str], str]:
+    """(profile, package name) -> version; a profile holds one version of a package, in one block."""
+    held: dict[tuple[str, str], str] = {}
+    for package in lock.packages:
+        for profile in package.profiles:
+            other = held.get((profile, package.name))
+            held[profile, package.name] = package.version
+            if other is not None:
+                text = "is there twice" if other == package.version else f"profile '{profile}' has version {other} too"
+                problems.append(Problem(f"{place}package '{package.id}'", text, f"one block a package in profile '{profile}'"))
+    return held
+
+
+def _check_wants(
+    held: Mapping[tuple[str, str], str], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str, problems: Problems
+) -> None:
+    for kind, ids in wants.items():
+        for number, each in enumerate(ids):
+            name, _, version = each.partition(" ")
+            for profile in profiles:
+                if held.get((profile, name)) != version:
+                    known = sorted(f"{other} {its}" for (where, other), its in held.items() if where == profile)
+                    text = f"'{each}' is not in the lock for profile '{profile}'"
+                    problems.append(Problem(f"{at}.{kind}[{number}]", text, near(each, known)))
+
+
+def _check_sources(package: LockedPackage, at: str, problems: Problems) -> None:
+    seen: set[tuple[str, str | None]] = set()
+    for number, source in enumerate(package.sources):
+        if (source.name, source.platform) in seen:
+            problems.append(Problem(f"{at}.source[{number}]", f"two sources are called '{source.name}'", "remove one of them"))
+        seen.add((source.name, source.platform))

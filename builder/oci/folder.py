@@ -1,0 +1,99 @@
+"""Putting a finished folder in the place of an old one, so that an interrupt leaves one of the two, whole.
+
+    out/                     locked (flock) while a folder of it is replaced; other commands wait
+      openresty/             what users see
+      .openresty.new-XXXX/   being written; what a killed process left is removed by the next one
+      .openresty.old/        only where the kernel cannot exchange folders
+
+Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where the
+file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is absent,
+and whoever comes next puts the old folder back before anything else.
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder.errors import MachineError
+
+_AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+@contextmanager
+def replacing(target: str) -> Iterator[str]:
+    """A fresh folder beside `target` that takes its place when the block ends well, and goes when it does not.
+
+    Raises:
+        MachineError: the folder above cannot be written to.
+    """
+    place = Path(target).absolute()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _recover(place)
+        with _fresh(place) as fresh:
+            yield fresh
+            _put(fresh, place)
+    finally:
+        os.close(lock)  # lets go of the lock
+
+
+@contextmanager
+def _fresh(place: Path) -> Iterator[str]:
+    try:
+        fresh = tempfile.mkdtemp(prefix=f".{place.name}.new-", dir=place.parent)
+        os.chmod(fresh, 0o755)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)  # after an exchange this is the old one
+
+
+def _recover(place: Path) -> None:
+    """Undo what a killed process left. The lock is held, so nobody is at work on any of it."""
+    old = _old(place)
+    if old.exists() and not place.exists():
+        old.rename(place)
+    for leftover in (old, *place.parent.glob(f".{place.name}.new-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _put(fresh: str, place: Path) -> None:
+    if not place.exists():
+        os.rename(fresh, place)
+    elif not exchange(fresh, str(place)):
+        place.rename(_old(place))
+        os.rename(fresh, place)
+        shutil.rmtree(_old(place), ignore_errors=True)
+
+
+def _old(place: Path) -> Path:
+    return place.parent / f".{place.name}.old"
+
+
+def exchange(one: str, two: str) -> bool:
+    """Let two paths swap names in one step; whether this system can."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    return bool(call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(two), ctypes.c_uint(_RENAME_EXCHANGE)) == 0)
+
+
+def _unwritable(place: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"cannot write to {place.parent}: {error.strerror}",
+        where=str(place),
+        hint="free space or permissions there, or write elsewhere with --out",
+    )

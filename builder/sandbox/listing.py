@@ -1,0 +1,54 @@
+"""Folders of trees as values, read once: the store's trees never change, and many builds share one tool root."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["file", "folder", "link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a folder. text: what a symbolic link says, else empty."""
+
+    name: str
+    kind: Kind
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeListing:
+    """A tree to lay out: `name` is for messages, `root` its folder on the host.
+
+    entries: path of a folder ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for
+    equal files; it is asked for only when two trees hold the same path.
+    """
+
+    name: str
+    root: str
+    entries: Callable[[str], Sequence[Entry]]
+    content: Callable[[str], object]
+
+
+def tree_listing(root: str, name: str = "") -> TreeListing:
+    """The listing of a tree that does not change while this process lives, such as one of the store."""
+    return TreeListing(name or root, root, functools.partial(_entries, root), functools.partial(_content, root))
+
+
+@functools.lru_cache(maxsize=8192)
+def _entries(root: str, path: str) -> tuple[Entry, ...]:
+    with os.scandir(root + path) as found:
+        return tuple(map(_entry, found))
+
+
+def _entry(found: "os.DirEntry[str]") -> Entry:
+    if found.is_symlink():
+        return Entry(found.name, "link", os.readlink(found.path))
+    return Entry(found.name, "folder" if found.is_dir(follow_symlinks=False) else "file")
+
+
+def _content(root: str, path: str) -> object:
+    with open(root + path, "rb") as file:
+        return os.fstat(file.fileno()).st_mode & 0o111 != 0, file.read()

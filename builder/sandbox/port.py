@@ -1,0 +1,68 @@
+"""The port: what runs a `SandboxSpec`, and what comes of it."""
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from builder.errors import BuildError
+from builder.recipe import Limits
+from builder.sandbox.spec import SandboxSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    code: exit code of the command, 128 + N when signal N ended it. killed: "", or why the sandbox was ended: "time",
+    "memory", "processes", "cancelled". seconds: by the wall clock. peak_memory_mib: the highest sample, 0 for a run
+    that ended before the first one (see `watch.SAMPLE`).
+    """
+
+    code: int
+    killed: str = ""
+    seconds: float = 0.0
+    peak_memory_mib: int = 0
+
+
+class Sandbox(ABC):
+    """Runs a command with nothing in sight but what its spec names. Safe to use from many threads.
+
+    name: what a record says of outputs built this way.
+    """
+
+    name: str
+
+    def run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None) -> Outcome:
+        """Runs the command to its end; standard output and error go to `log_fd`. No process of it is left afterwards.
+
+        Raises SandboxError when the machine refuses the sandbox, BuildError when the command cannot be started.
+        """
+        if cancel is not None and cancel.is_set():
+            return Outcome(code=137, killed="cancelled")
+        return self._run(spec, log_fd, cancel)
+
+    @abstractmethod
+    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome: ...
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Raises SandboxError when a sandbox cannot be made on this machine."""
+
+    def close(self) -> None:
+        """Removes what was kept on disk between runs."""
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def limit_error(outcome: Outcome, limits: Limits, where: str) -> BuildError:
+    """The error of a run that was killed for a limit; `where` names the build, like "openssl 3.5.7"."""
+    message, hint = {
+        "time": (f"the build took longer than {limits.seconds} seconds", "if it needs more, raise 'seconds'"),
+        "memory": (f"the build used more than {limits.memory} MiB of memory", "give it fewer cores, or raise 'memory' (MiB)"),
+        "processes": (f"the build ran more than {limits.processes} processes at a time", "if it needs more, raise 'processes'"),
+    }[outcome.killed]
+    return BuildError(message, where=where, hint=f"{hint} under [limits] in the recipe")

@@ -1,0 +1,97 @@
+"""What running sandboxes use, read from /proc (proc(5)): resident memory and number of processes."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+MIB = 1 << 20
+_COUNTED = (b"RssAnon:", b"RssShmem:", b"VmSwap:")  # not RssFile: pages of mapped files are a cache that can be dropped
+_TABLE_SHARE = 20  # reading the table of all processes takes at most one part in so many of one core
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """memory: bytes. processes: how many, zombies included."""
+
+    memory: int
+    processes: int
+
+
+def measure(folders: Iterable[str], extra: int = 0) -> Usage:
+    """Sums over processes, each given by its folder below /proc. Those that end meanwhile count nothing.
+
+    extra: bytes in use besides, as by files in memory.
+    """
+    used = [each for each in map(_memory, folders) if each is not None]
+    return Usage(sum(used) + extra, len(used))
+
+
+def _memory(folder: str) -> int | None:
+    try:
+        with open(f"{folder}/status", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(_COUNTED))
+
+
+def inside(init: int) -> list[str]:
+    """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
+
+    Raises OSError when the kernel does not let us look into it.
+    """
+    proc = f"/proc/{init}/root/proc"
+    return [f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit() and name != "1"]
+
+
+def in_memory_files(init: int, targets: Iterable[str]) -> int:
+    """Bytes that the files below `targets`, file systems in memory as `init` sees them, take up. Raises OSError."""
+    found = [os.statvfs(f"/proc/{init}/root{target}") for target in targets]
+    return sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
+
+
+def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) -> list[str]:
+    """Folders of all processes that descend from `ancestor`. parents: gives process -> parent of the whole machine."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in (parents or TABLE.parents)().items():
+        children.setdefault(parent, []).append(pid)
+    found = [ancestor]
+    for pid in found:
+        found.extend(children.get(pid, ()))
+    return [f"/proc/{pid}" for pid in found[1:]]
+
+
+class Table:
+    """Process -> parent of the whole machine: one reading serves all sandboxes, and readings are spaced by their cost."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._parents: dict[int, int] = {}
+
+    def parents(self) -> dict[int, int]:
+        with self._lock:
+            start = time.monotonic()
+            if start >= self._until:
+                self._parents = read_parents()
+                end = time.monotonic()
+                self._until = end + max(0.1, (end - start) * _TABLE_SHARE)
+            return self._parents
+
+
+TABLE = Table()
+
+
+def read_parents() -> dict[int, int]:
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    # After the name in parentheses, which may hold anything: state, parent (proc(5), /proc/pid/stat).
+                    found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue
+    return found

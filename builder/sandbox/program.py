@@ -1,0 +1,74 @@
+"""Finds bubblewrap: the system's, else the pinned one of a tool root, started through that root's own loader.
+
+Nothing has to be installed on the host. The tool root is Debian's layout: glibc and the libraries of `bwrap` lie in the
+folders of their architecture.
+"""
+
+import os
+import platform
+import shutil
+
+from builder.errors import SandboxError
+
+_ARCHITECTURES = {  # machine -> loader, folder of libraries
+    "x86_64": ("/lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),
+    "aarch64": ("/lib/ld-linux-aarch64.so.1", "aarch64-linux-gnu"),
+}
+_MOST_LINKS = 40
+
+
+def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ...]:
+    """The words that start bubblewrap. tools: folder of a tool root. search: the PATH to look on (default: ours).
+
+    Raises SandboxError when there is neither.
+    """
+    system = shutil.which("bwrap", path=search)
+    if system is not None:
+        return (system,)
+    if not tools:
+        raise SandboxError("there is no bubblewrap", where="bwrap", hint="fetch the tool set, which holds one: builder fetch")
+    return _pinned(tools)
+
+
+def _pinned(tools: str) -> tuple[str, ...]:
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        raise SandboxError(f"no pinned bubblewrap runs on {machine}", where=tools, hint="install bubblewrap on this machine")
+    loader, triplet = _ARCHITECTURES[machine]
+    found = [resolve_inside(tools, each) for each in (loader, "/usr/bin/bwrap")]
+    if not all(map(os.path.isfile, found)):
+        raise SandboxError(
+            "the tool set holds no bubblewrap with its loader", where=tools,
+            hint="add the packages bubblewrap and libc6 to the tool set, or install bubblewrap on this machine",
+        )
+    libraries = ":".join(resolve_inside(tools, f"{folder}/{triplet}") for folder in ("/lib", "/usr/lib"))
+    return (found[0], "--library-path", libraries, found[1])
+
+
+def resolve_inside(tree: str, path: str) -> str:
+    """The host's path of what `path` means with `tree` as the root: links, absolute ones too, never lead out of it.
+
+    What does not exist stays as it is written. Raises SandboxError for a circle of links.
+    """
+    todo = path.split("/")[::-1]
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del done[-1:]
+            continue
+        here = "/".join((tree, *done, part))
+        if not os.path.islink(here):
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise SandboxError(f"symbolic links at {path} form a circle", where=tree, hint="check the tool set's tree")
+        text = os.readlink(here)
+        if text.startswith("/"):
+            done.clear()
+        todo.extend(text.split("/")[::-1])
+    return "/".join((tree, *done))

@@ -1,0 +1,41 @@
+"""Resource limits that every process of a build is started with."""
+
+import resource
+
+from builder.recipe import Limits
+
+_MIB = 1 << 20
+
+
+def rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
+    """Resource limits (getrlimit(2)) of every process of a build: which -> (soft, hard).
+
+    Those of memory and processes lie above the recipe's limits, so that sampling sees and names what goes beyond. Memory
+    is bounded by written private pages (RLIMIT_DATA): compilers reserve far more addresses than they use, so RLIMIT_AS
+    would hit the innocent. Processes are counted per user by most kernels: what runs already is let in.
+    """
+    wanted = [
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_DATA, 2 * limits.memory * _MIB, 2 * limits.memory * _MIB),
+        (resource.RLIMIT_FSIZE, 64 << 30, 64 << 30),
+        (resource.RLIMIT_NOFILE, 1024, 4096),
+        (resource.RLIMIT_NPROC, *[_tasks_now() + 4 * limits.processes + 1024] * 2),
+        (resource.RLIMIT_STACK, 8 * _MIB, 64 * _MIB),
+    ]
+    return [(which, _within_ours(which, soft, hard)) for which, soft, hard in wanted]
+
+
+def _within_ours(which: int, soft: int, hard: int) -> tuple[int, int]:
+    """A hard limit can be lowered by anybody but raised by root alone."""
+    ours = resource.getrlimit(which)[1]
+    most = hard if ours == resource.RLIM_INFINITY else min(hard, ours)
+    return min(soft, most), most
+
+
+def _tasks_now() -> int:
+    """How many tasks the machine runs, by the fourth field of /proc/loadavg (proc(5)): "running/all"."""
+    try:
+        with open("/proc/loadavg", "rb") as file:
+            return int(file.read().split()[3].partition(b"/")[2])
+    except (OSError, ValueError, IndexError):
+        return 4096

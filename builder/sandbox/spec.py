@@ -1,0 +1,79 @@
+"""A sandbox as data: what is visible, what runs, what it may use. Nothing here starts anything."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from builder.recipe import Limits
+from builder.sandbox import environment
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of the host at a path of the sandbox. A writable one is a folder."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SandboxSpec:
+    """All that one run sees. Paths are absolute and plain; nothing of the host's environment is inherited.
+
+    mounts: read-only unless they say so; one may not lie inside another.
+    links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty folders.
+    env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
+    interactive: terminal, standard input and output are the caller's, and no limit of time holds.
+
+    Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
+    """
+
+    mounts: tuple[Mount, ...]
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    links: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=lambda: environment.BASE_FILES)
+    folders: tuple[str, ...] = ()
+    workdir: str = environment.BUILD
+    hostname: str = environment.HOSTNAME
+    uid: int = environment.UID
+    gid: int = environment.GID
+    limits: Limits = field(default_factory=Limits)
+    interactive: bool = False
+
+    def __post_init__(self) -> None:
+        paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]
+        assert self.argv, "a sandbox runs something"
+        assert len(paths) == len(set(paths)), "one thing at a path"
+        assert all(map(_is_plain, paths)), "absolute paths without '..', '.' or doubled slashes"
+
+
+def _is_plain(path: str) -> bool:
+    parts = path.split("/")
+    return path.startswith("/") and not {"", ".", ".."}.intersection(parts[1:]) and "\0" not in path
+
+
+def by_target(mounts: Iterable[Mount]) -> list[Mount]:
+    return sorted(mounts, key=lambda mount: mount.target)
+
+
+def describe(spec: SandboxSpec) -> list[str]:
+    """The sandbox in lines for people, in a fixed order."""
+    return [
+        *(f"{'writable ' if each.writable else 'read-only'} {each.target} is {each.source}" for each in by_target(spec.mounts)),
+        *(f"link      {path} -> {text}" for path, text in sorted(spec.links.items())),
+        *(f"file      {path}, {len(text.encode())} bytes" for path, text in sorted(spec.files.items())),
+        *(f"folder    {path}, empty" for path in sorted(spec.folders)),
+        "writable  /tmp and /dev/shm, empty, in memory",
+        "network   none",
+        f"user      {spec.uid}:{spec.gid} on host {spec.hostname}, umask {environment.UMASK:04o}",
+        f"limits    {spec.limits.memory} MiB of memory, {spec.limits.processes} processes, {_time(spec)}",
+        *(f"variable  {name}={shlex.quote(value)}" for name, value in sorted(spec.env.items())),
+        f"runs in   {spec.workdir}",
+        f"runs      {shlex.join(spec.argv)}",
+    ]
+
+
+def _time(spec: SandboxSpec) -> str:
+    return "no limit of time" if spec.interactive else f"{spec.limits.seconds} seconds"

@@ -1,0 +1,61 @@
+"""Waits for a sandbox to end and ends it when it must: limits of time, memory and processes, and cancelling.
+
+The thread that waits is the one that watches, so there is no thread more than there are runs, and a run that ends before
+the first sample pays nothing. Sampling is coarse on purpose; `rlimits` is the second net under it.
+"""
+
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from builder.recipe import Limits
+from builder.sandbox.processes import MIB, Usage
+
+TICK = 0.05  # seconds between looks at the clock and at `cancel`
+SAMPLE = 0.25  # seconds between samples of memory and processes
+_KILL_WAIT = 30.0  # seconds that the kernel may take to end all processes
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How a watched run ended. killed: "" or why. peak: bytes, the highest sample."""
+
+    killed: str
+    peak: int
+    seconds: float
+
+
+def watch(
+    pidfd: int, kill: Callable[[], None], usage: Callable[[], Usage], limits: Limits, cancel: threading.Event | None,
+    *, timed: bool = True,
+) -> Watched:
+    """Returns when the process of `pidfd` has ended. `kill` is called at most once; timed: whether time is limited."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    start = time.monotonic()
+    sample_at = start + SAMPLE
+    peak = 0
+    killed = ""
+    while not killed and not poller.poll(TICK * 1000):
+        now = time.monotonic()
+        if cancel is not None and cancel.is_set():
+            killed = "cancelled"
+        elif timed and now - start >= limits.seconds:
+            killed = "time"
+        elif now >= sample_at:
+            used = usage()
+            peak = max(peak, used.memory)
+            killed = _beyond(used, limits)
+            sample_at = time.monotonic() + SAMPLE
+    if killed:
+        kill()
+        poller.poll(_KILL_WAIT * 1000)
+    return Watched(killed, peak, time.monotonic() - start)
+
+
+def _beyond(used: Usage, limits: Limits) -> str:
+    if used.memory > limits.memory * MIB:
+        return "memory"
+    return "processes" if used.processes > limits.processes else ""

@@ -1,0 +1,93 @@
+"""A workspace: the folder with recipes and lock, as a command finds it, and how the lock is read and replaced."""
+
+import os
+from dataclasses import dataclass, field
+
+from builder import lock_text, locking, project
+from builder.errors import RefusedError, UsageError
+from builder.lock import Lock
+from builder.project import Project
+
+LOCK = "lock.toml"
+PLATFORM = "x86_64-linux-musl"
+DEFAULT_IMAGE = "openresty"
+
+
+@dataclass(slots=True)
+class Workspace:
+    """`root` is the folder that holds recipes/ and lock.toml; `lock` is None before the first resolve."""
+
+    root: str
+    cache_dir: str
+    project: Project
+    lock: Lock | None
+    lock_text: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, root: str, cache_dir: str) -> "Workspace":
+        """Read recipes and lock.
+
+        Raises:
+            UsageError: there are no recipes here.
+            RecipeError, LockError: with all their problems.
+        """
+        root = find_root(root)
+        loaded = project.load(root, cache_dir=cache_dir)
+        text = _read(os.path.join(root, LOCK))
+        lock = lock_text.parse(text, LOCK, cache_dir=cache_dir) if text else None
+        return cls(root=root, cache_dir=cache_dir, project=loaded, lock=lock, lock_text=text)
+
+    @property
+    def lock_path(self) -> str:
+        return os.path.join(self.root, LOCK)
+
+    def fresh_lock(self, *, locked: bool) -> Lock:
+        """The lock, brought up to date with the recipes when it may be.
+
+        Raises:
+            RefusedError: it is stale, or there is none, and it must not be written (`locked`).
+        """
+        if self.lock is None or (reasons := locking.is_stale(self.project, self.lock)):
+            if locked:
+                what = "\n".join(reasons) if self.lock is not None else "there is no lock"
+                raise RefusedError(f"the lock is stale: {what}", where=LOCK, hint="run `builder resolve`, look at the difference, commit it")
+            relocked = locking.relock(self.project, self.lock)
+            self.notes += [str(change) for change in relocked.changes]
+            self.save(relocked.lock)
+        assert self.lock is not None
+        return self.lock
+
+    def save(self, lock: Lock) -> bool:
+        """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file."""
+        text = lock_text.format(lock)
+        self.lock = lock
+        if text == self.lock_text:
+            return False
+        temporary = f"{self.lock_path}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # the one file here that nobody can compute again
+        os.replace(temporary, self.lock_path)
+        self.lock_text = text
+        return True
+
+
+def find_root(start: str) -> str:
+    """The nearest folder at or above `start` that has recipes/."""
+    folder = os.path.abspath(start)
+    while not os.path.isdir(os.path.join(folder, "recipes")):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise UsageError("there is no folder recipes/ here or above", where=os.path.abspath(start), hint="change into the project, or name it with --root DIR")
+        folder = parent
+    return folder
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
