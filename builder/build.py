@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from builder import nar, scheduler
 from builder.derivation import Trees
 from builder.errors import BuilderError, BuildError, RefusedError
-from builder.fetch import Fetcher, Wanted
+from builder.fetch import Fetcher, Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
-from builder.plan import Graph, Plan, priorities
+from builder.plan import Graph, Plan, is_builtin, priorities
 from builder.realise import Order, Realiser
 from builder.recipe import Recipe
 from builder.reporter import Reporter
 from builder.sandbox import Sandbox
+from builder.source import Source
 from builder.store import Store
 
 UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
@@ -85,7 +86,12 @@ class Builder:
         source = next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
         if source.folder is not None:
             return self._folder_tree(source.folder)
-        return source.tree or self.fetcher.known_tree(source) or self._fetch([package])[name]
+        return source.tree or self._measured(source) or self._fetch([package])[name]
+
+    def _measured(self, source: Source) -> str | None:
+        """The tree that an archive of these bytes was found to hold before."""
+        record = self.store.record(unpack_key(source)) if source.sha256 else None
+        return record.trees["out"] if record is not None else None
 
     def _folder_tree(self, folder: str) -> str:
         if folder not in self._folders:
@@ -162,24 +168,19 @@ class Builder:
         seconds = {name: self._seconds(plan, name) for name in needed}
         with Jobserver(self.options.cores) as jobserver:
             realiser = Realiser(
-                store=self.store, sandbox=lambda: self._sandbox(plan), reporter=self.reporter,
+                store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter,
                 jobserver=jobserver, cancel=self.cancel, keep_failed=self.options.keep_failed,
             )
 
             def prepare(name: str) -> Callable[[], None] | None:
-                derivation = plan.derive(name)
+                plan.derive(name)
                 if plan.look_up(name) is not None and plan.present(name) and name not in force:
                     return None  # early cutoff: built before from inputs with these very bytes
-                return lambda: work(name, derivation.key)
+                return lambda: work(name)
 
-            def work(name: str, _key: str) -> None:
-                package = plan.graph.packages[name]
-                self._unpack(package)
-                recipe = self.recipes[package.name]
-                version = recipe.version(package.version)
-                assert version is not None
-                order = Order(derivation=plan.derivations[name], version=version, limits=recipe.limits, pinned=plan.locked(name))
-                output = realiser.realise(order)
+            def work(name: str) -> None:
+                self._unpack(plan.graph.packages[name])
+                output = realiser.realise(self.order(plan, name))
                 self._refuse_weak(name, output)
                 outputs[name] = output
                 plan.trees[name] = output.trees
@@ -204,7 +205,8 @@ class Builder:
             return record.seconds
         return 1.0 if plan.graph.packages[name].sources == () else UNKNOWN_SECONDS
 
-    def _sandbox(self, plan: Plan) -> Sandbox:
+    def open_sandbox(self, plan: Plan) -> Sandbox:
+        """The sandbox of this run, opened once; the tools that start it must be realised."""
         with self._lock:
             if self._opened is None:
                 def tree_of(package: str) -> str | None:
@@ -223,6 +225,33 @@ class Builder:
                 where=name,
                 hint="build where the kernel allows namespaces, or say --allow-weak-sandbox",
             )
+
+    def order(self, plan: Plan, name: str) -> Order:
+        """What to build for a package whose inputs are all known."""
+        package = plan.graph.packages[name]
+        recipe = self.recipes[package.name]
+        version = recipe.version(package.version)
+        assert version is not None, f"{name} is in the lock but not in its recipe; relock first"
+        return Order(derivation=plan.derive(name), version=version, limits=recipe.limits, pinned=plan.locked(name))
+
+    def bring(self, plan: Plan, name: str) -> None:
+        """Have a package's sources in the store, unpacked."""
+        self._bring_sources(plan, [name])
+        self._unpack(plan.graph.packages[name])
+
+    def is_builtin(self, plan: Plan, name: str) -> bool:
+        package = plan.graph.packages[name]
+        return is_builtin(self.recipes[package.name], package.version)
+
+    def shell(self, plan: Plan, name: str, words: tuple[str, ...]) -> int:
+        """Run words, on this terminal, in the sandbox of a package as its build sees it; the exit code."""
+        self.bring(plan, name)
+        order = self.order(plan, name)
+        with Jobserver(self.options.cores) as jobserver, self.store.stage() as stage:
+            realiser = Realiser(
+                store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter, jobserver=jobserver
+            )
+            return realiser.shell(order, stage, words)
 
     def close(self) -> None:
         if self._opened is not None:

@@ -4,7 +4,6 @@ A shape reads a plain value and returns it normalised; what is wrong goes to a l
 so that a file's problems are reported all at once. Nothing here opens a file.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,8 @@ def kind_of(value: object) -> str:
 
 def near(word: str, known: Sequence[str]) -> str:
     """A hint that names the known word closest to `word`, else all of them."""
+    import difflib  # noqa: PLC0415 - only a wrong file pays for it
+
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{close[0]}'?" if close else "known here: " + ", ".join(sorted(known))
 

@@ -112,3 +112,8 @@ def _prune(folder: str, top: str) -> None:
     while folder != top and not os.listdir(folder):
         os.rmdir(folder)
         folder = os.path.dirname(folder)
+
+
+def copy_links(source: str, target: str) -> None:
+    """Make `target` a second name of the tree `source`: folders are made anew, files are hard links."""
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)

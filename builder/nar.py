@@ -123,6 +123,8 @@ class _Writer:
         read = 0
         for chunk in _chunks(path, size):
             read += len(chunk)
+            if read > size:
+                break
             if len(chunk) < _SMALL:
                 self._pending += chunk
             else:
@@ -130,7 +132,7 @@ class _Writer:
                 self._sink(chunk)
         if read != size:
             raise StoreError(
-                f"the file changed while it was read: {read} bytes, not {size}",
+                f"the file changed while it was read: it had {size} bytes",
                 where=shown(path),
                 hint="end the program that writes to it, then run the command again",
             )

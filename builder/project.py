@@ -41,12 +41,10 @@ class Signature(NamedTuple):
     inode: int
 
 
-class Raw(NamedTuple):
-    """A file that was found sound: the digest of its content, its parsed TOML, and a recipe's facts."""
-
-    digest: str
-    table: dict[str, Any]
-    facts: Facts | None
+# A file that was found sound: the digest of its content, its parsed TOML, and a recipe's facts (see `Facts`; None for
+# images and profiles). Plain tuples, since they are remembered by `memo`, thousands at a time.
+Raw = tuple[str, dict[str, Any], tuple[Any, ...] | None]
+Kept = tuple[tuple[int, ...], Raw]  # a signature, and what the file with that signature held
 
 
 class Recipes(Mapping[str, Recipe]):
@@ -60,7 +58,7 @@ class Recipes(Mapping[str, Recipe]):
         found = self._decoded.get(name)
         if found is None:
             path, raw = self._raws[name]
-            found = self._decoded[name] = recipe.build(raw.table, path=path, digest=raw.digest)
+            found = self._decoded[name] = recipe.build(raw[1], path=path, digest=raw[0])
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -74,7 +72,7 @@ class Recipes(Mapping[str, Recipe]):
 
     def digest(self, name: str) -> str:
         """The recipe's digest, without decoding it."""
-        return self._raws[name][1].digest
+        return self._raws[name][1][0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +97,7 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
     """
     root = os.path.abspath(root)
     name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:32]
-    kept = _recall(memo.read(cache_dir, name))
+    kept: Mapping[str, Kept] = memo.read(cache_dir, name) or {}
     now = time.time_ns()
     files, problems = scan(root)
     loader = _Loader(root=root, kept=kept, problems=problems)
@@ -108,8 +106,8 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
     loader.crosscheck()
     if problems:
         raise RecipeError(problems)
-    if loader.fresh != kept or len(loader.decoded):
-        sure = {path: each for path, each in loader.fresh.items() if each[0].ctime < now - _TICK}
+    if loader.read_any or len(kept) != len(files):
+        sure = {path: each for path, each in loader.fresh.items() if each[0][1] < now - _TICK}
         memo.write(cache_dir, name, sure)
     return loader.project()
 
@@ -156,14 +154,6 @@ def syntax_problem(path: str, error: tomli.TOMLDecodeError) -> Problem:
     return Problem(f"{path}: line {error.lineno}, column {error.colno}", f"is not TOML: {error.msg}", "see https://toml.io")
 
 
-def _recall(rows: Any) -> dict[str, tuple[Signature, Raw]]:
-    """Remembered rows with their types again (a memo holds plain tuples)."""
-    return {
-        path: (Signature(*signature), Raw(digest, table, None if seen is None else Facts(*seen)))
-        for path, (signature, (digest, table, seen)) in (rows or {}).items()
-    }
-
-
 @dataclass(slots=True)
 class _Loader:
     """One run of `load`.
@@ -173,9 +163,10 @@ class _Loader:
     """
 
     root: str
-    kept: Mapping[str, tuple[Signature, Raw]]
+    kept: Mapping[str, Kept]
     problems: Problems
-    fresh: dict[str, tuple[Signature, Raw]] = field(default_factory=dict)
+    fresh: dict[str, Kept] = field(default_factory=dict)
+    read_any: bool = False
     places: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, Recipe] = field(default_factory=dict)
     images: dict[str, ImageRecipe | None] = field(default_factory=dict)
@@ -196,17 +187,18 @@ class _Loader:
             if kept is not None and same:
                 self.fresh[path] = kept
                 return
-        table = kept[1].table if kept is not None and same else self._parse(path)
+        table = kept[1][1] if kept is not None and same else self._parse(path)
         raw = self._decode(folder, path, stem, table)
         if raw is not None:
-            self.fresh[path] = (signature, raw)
+            self.fresh[path] = (tuple(signature), raw)
 
     def crosscheck(self) -> None:
         """Check files against each other, unless what they see of each other is as it was when it was found sound."""
         if not self.problems and _seen(self.fresh) == _seen(self.kept):
             return
-        found = {name: self.fresh[path][1].facts for name, path in self.places.items() if path in self.fresh}
-        check = Crosscheck(self.places, {name: each for name, each in found.items() if each is not None}, self.problems)
+        known = {name: self.fresh[path][1][2] for name, path in self.places.items() if path in self.fresh}
+        found = {name: Facts(*each) for name, each in known.items() if each is not None}
+        check = Crosscheck(self.places, found, self.problems)
         check.recipes()
         for profile_file in self.profiles.values():
             if profile_file is not None:
@@ -225,6 +217,7 @@ class _Loader:
         )
 
     def _parse(self, path: str) -> dict[str, Any] | None:
+        self.read_any = True
         try:
             with open(os.path.join(self.root, path), "rb") as file:
                 return tomli.loads(file.read().decode())
@@ -241,18 +234,18 @@ class _Loader:
         if folder == IMAGES:
             made = None if table is None else image.read(table, path=path, stem=stem, problems=self.problems)
             self.images[stem] = made
-            return None if table is None or made is None else Raw(made.digest, table, None)
+            return None if table is None or made is None else (made.digest, table, None)
         if folder == PROFILES:
             chosen = None if table is None else profile.read(table, path=path, stem=stem, problems=self.problems)
             self.profiles[stem] = chosen
-            return None if table is None or chosen is None else Raw(chosen.digest, table, None)
+            return None if table is None or chosen is None else (chosen.digest, table, None)
         found = None if table is None else recipe.read(table, path=path, stem=stem, problems=self.problems)
         if table is None or found is None:
             return None
         self.decoded[stem] = found
-        return Raw(found.digest, table, facts(table))
+        return found.digest, table, tuple(facts(table))
 
 
-def _seen(files: Mapping[str, tuple[Signature, Raw]]) -> dict[str, object]:
+def _seen(files: Mapping[str, Kept]) -> dict[str, object]:
     """By path, what other files can see of each: facts of recipes, all of images and profiles."""
-    return {path: raw.digest if raw.facts is None else raw.facts for path, (_, raw) in files.items()}
+    return {path: seen or digest for path, (_, (digest, _, seen)) in files.items()}

@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import TracebackType
 
 from builder import join, nar, witness
 from builder.derivation import Derivation, series_problems
@@ -22,13 +23,14 @@ from builder.errors import BuildError, RecipeError, Problem
 from builder.jobserver import Jobserver
 from builder.lock import LockedOutput
 from builder.recipe import Limits, Version
-from builder.reporter import Reporter
+from builder.reporter import Reporter, Task
 from builder.sandbox import environment
 from builder.sandbox.layout import plan_mounts
 from builder.sandbox.listing import tree_listing
 from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store import Record, Store
+from builder.tail import Tail
 
 LAST_LINES = 30
 
@@ -53,6 +55,14 @@ class Realiser:
     jobserver: Jobserver
     cancel: threading.Event = field(default_factory=threading.Event)
     keep_failed: str = ""
+    last_seconds: float = 0.0
+    _tail: Tail = field(default_factory=Tail)
+
+    def __enter__(self) -> "Realiser":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._tail.__exit__(kind, error, trace)
 
     def realise(self, order: Order, *, again: bool = False) -> LockedOutput:
         """The outputs of a derivation, built unless the store has them (or `again`).
@@ -84,13 +94,14 @@ class Realiser:
             if derivation.builtin:
                 self._join(derivation, os.path.join(stage, "output"))
             else:
-                self._run(order, stage)
+                self._run(order, stage, task)
             trees = self._take(order, stage)
             task.done()
+            self.last_seconds = time.monotonic() - started
             return Record(
                 trees=trees,
                 sandbox="" if derivation.builtin else self.sandbox().name,
-                seconds=time.monotonic() - started,
+                seconds=self.last_seconds,
                 log="" if derivation.builtin else self.store.log_path(derivation.key),
             )
 
@@ -133,7 +144,7 @@ class Realiser:
         with open(os.path.join(build, ".builder.sh"), "w", encoding="utf-8") as file:
             file.write(order.derivation.script())
 
-    def _run(self, order: Order, stage: str) -> None:
+    def _run(self, order: Order, stage: str, task: Task) -> None:
         derivation = order.derivation
         build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
         self.prepare(order, build)
@@ -143,14 +154,28 @@ class Realiser:
             raise KeyboardInterrupt
         try:
             with open(log, "wb") as file:
+                self._tail.follow(log, task)
                 outcome = self.sandbox().run(spec, file.fileno(), self.cancel)
         finally:
+            self._tail.drop(log)
             self.jobserver.release()
         if outcome.killed == "cancelled":
             raise KeyboardInterrupt
         if outcome.code != 0 or outcome.killed:
             kept = self._keep(derivation, build)
             raise _failed(order, outcome, log, kept)
+
+    def shell(self, order: Order, stage: str, words: tuple[str, ...]) -> int:
+        """Run `words` on this terminal in the sandbox of a build, before its first step; the exit code.
+
+        The build's script lies in /build/.builder.sh.
+        """
+        build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
+        for folder in (build, output):
+            os.mkdir(folder)
+        self.prepare(order, build)
+        spec = replace(self.spec(order, build, output), argv=words, interactive=True)
+        return self.sandbox().run(spec, 2, self.cancel).code
 
     def _keep(self, derivation: Derivation, build: str) -> str:
         if not self.keep_failed:

@@ -7,35 +7,14 @@ packages that are open; so a conflict costs what is open, not what is known.
 The order of preference is the recipe's, but a locked version comes first. Pure: nothing here knows files or the lock.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from builder.errors import BuilderError, ConflictError
+from builder import conflict
+from builder.choices import Query, State, Universe, Unsatisfied
 from builder.order import CycleFoundError, topological
-from builder.recipe import Recipe, Version
-from builder.requirement import Requirement
 
-MAX_ROUNDS = 10_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
-    """What to resolve.
-
-    roots: (who wants it, requirement), like ("image openresty", openresty). label: of the set of choices, for messages
-    ("profile upstream"). constraints, providers, features: as in a profile. preferred: package -> version to keep.
-    """
-
-    recipes: Mapping[str, Recipe]
-    roots: tuple[tuple[str, Requirement], ...]
-    label: str = "profile default"
-    constraints: Mapping[str, Requirement] = field(default_factory=dict)
-    providers: Mapping[str, str] = field(default_factory=dict)
-    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    preferred: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["Chosen", "Query", "Resolution", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +23,9 @@ class Chosen:
 
     name: str
     version: str
-    features: tuple[str, ...]
-    requires: tuple[str, ...]
-    build_requires: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    build_requires: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -55,40 +34,81 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolution:
-    """The answer: packages by name, each after those that it needs; roots: what each root of the query became."""
+    """The answer. packages: by name, each after those that it needs. roots: the package's id, for each root of the query."""
 
     packages: Mapping[str, Chosen]
     roots: tuple[str, ...]
-
-
-class Edge(NamedTuple):
-    """A requirement of one package. `target` is the package that answers it, which may be a provider."""
-
-    target: str
-    want: Requirement
-    build: bool
-
-
-class Want(NamedTuple):
-    """A requirement with who has it: a package's name, or a root's number."""
-
-    who: str | int
-    want: Requirement
 
 
 def resolve(query: Query) -> Resolution:
     """Choose versions.
 
     Raises:
-        ConflictError: no choice satisfies everybody (the chains of who wants what are in the message), the search was
+        ConflictError: no choice satisfies everybody (the message holds the chains of who wants what), the search was
             given up, or what was chosen needs itself.
     """
-    state = State(Universe(query))
+    return answer(_settled(Universe(query)))
+
+
+def answer(state: State) -> Resolution:
+    """The resolution of a state in which every package has one version.
+
+    Raises:
+        ConflictError: what was chosen needs itself.
+    """
+    universe = state.universe
+    found = {name: _chosen(state, name) for name in state.domain}
+    needs = {name: [each.partition(" ")[0] for each in (*chosen.requires, *chosen.build_requires)] for name, chosen in found.items()}
+    try:
+        order = topological(needs)
+    except CycleFoundError as error:
+        raise conflict.cycle(state, error.cycle) from None
+    roots = tuple(found[universe.target(want)].id for _, want in universe.query.roots)
+    return Resolution(packages={name: found[name] for name in order}, roots=roots)
+
+
+def _settled(universe: Universe) -> State:
+    """A state in which every package has one version and everybody is satisfied."""
+    state = State(universe)
     try:
         state.start()
-        certain = state.copy()
-        if not state.take_best():
-            state = certain.searched(state)
     except Unsatisfied as found:
-        raise explain(found.state, found.name) from None
-    return _resolution(state)
+        raise conflict.unsatisfied(found) from None
+    if not state.open():
+        return state
+    greedy = state.copy()
+    try:
+        greedy.take_best()
+    except Unsatisfied as found:
+        return _searched(state, found)
+    return greedy
+
+
+def _searched(certain: State, first: Unsatisfied) -> State:
+    """What a search finds after the greedy pass met the conflict `first`."""
+    from builder import search  # noqa: PLC0415 - resolvelib is only needed here
+
+    try:
+        picks = search.search(certain)
+    except search.NothingFoundError as error:
+        raise conflict.unsatisfied(first, tried=error.tried, gave_up=error.gave_up) from None
+    state = State(certain.universe, picks)
+    state.start()
+    assert not state.open(), "a search picks a version of every package"
+    return state
+
+
+def _chosen(state: State, name: str) -> Chosen:
+    version = state.domain[name][0]
+    features = state.features[name]
+    runtime: dict[str, None] = {}
+    build: dict[str, None] = {}
+    for target, want, is_build in state.universe.edges(name, version, features):
+        if target != name or want.name == name:  # a bundle that carries what it wants needs nobody for it
+            (build if is_build else runtime)[f"{target} {state.domain[target][0]}"] = None
+    return Chosen(
+        name=name, version=version, features=tuple(sorted(features)), requires=tuple(sorted(runtime)),
+        build_requires=tuple(sorted(each for each in build if each not in runtime)),
+    )
+
+

@@ -1,46 +1,11 @@
 """The graph of needs: text, DOT, why, generations, cycles; and what it says about names it does not know."""
 
-from collections.abc import Iterable, Mapping
-
 import pytest
+from fakes import SPEC, Spec, make_lock, simple_graph
 
 from builder import graph
 from builder.errors import LockError, UsageError
 from builder.graph import Step
-from builder.lock import Lock, LockedImage, LockedPackage
-
-Spec = Mapping[str, tuple[Iterable[str], Iterable[str]]]  # id -> requires, build-requires
-
-SPEC: Spec = {
-    "nginx 1.26.3": (["openssl 3.5.7", "pcre2 10.46", "zlib 1.3.1"], ["module 1", "toolset 1"]),
-    "openssl 3.5.7": (["zlib 1.3.1"], ["toolset 1"]),
-    "pcre2 10.46": ([], ["toolset 1"]),
-    "zlib 1.3.1": ([], ["toolset 1"]),
-    "module 1": ([], []),
-    "musl 1.2.5": ([], ["toolset 1"]),
-    "toolset 1": (["zig 0.17.1"], []),
-    "zig 0.17.1": ([], []),
-    "openresty 1": (["nginx 1.26.3"], []),
-}
-
-
-def make_lock(spec: Spec = SPEC, image: str = "openresty", packages: Iterable[str] = ("openresty 1",),
-              base: Iterable[str] = ("musl 1.2.5",)) -> Lock:
-    locked = []
-    for each, (requires, build) in sorted(spec.items()):
-        name, _, version = each.partition(" ")
-        locked.append(LockedPackage(
-            name=name, version=version, profiles=("embedded",), recipe="", requires=tuple(requires), build_requires=tuple(build)
-        ))
-    images = (LockedImage(name=image, profile="embedded", recipe="", packages=tuple(packages), base=tuple(base)),)
-    return Lock(images=images, packages=tuple(locked))
-
-
-def simple(edges: Mapping[str, str]) -> graph.Needs:
-    """A graph of packages "a 1" from {"a": "b c"}, without an image."""
-    spec = {f"{who} 1": ([f"{what} 1" for what in needs.split()], []) for who, needs in edges.items()}
-    lock = make_lock(spec, packages=(), base=())
-    return graph.of(Lock(packages=lock.packages), "embedded")
 
 
 @pytest.fixture
@@ -76,7 +41,7 @@ def test_tree_of_one_package_and_without_builds() -> None:
 
 def test_tree_of_a_chain_longer_than_pythons_stack() -> None:
     names = [f"p{n}" for n in range(3000)]
-    chain = simple(dict(zip(names, [*names[1:], ""], strict=True)))
+    chain = simple_graph(dict(zip(names, [*names[1:], ""], strict=True)))
     assert graph.tree(chain).count("\n") == 3000
 
 
@@ -107,7 +72,7 @@ def test_why_gives_all_shortest_chains(whole: graph.Needs) -> None:
     assert graph.why(whole, "nginx", "zig") == [
         (Step("nginx 1.26.3", "build", "toolset 1"), Step("toolset 1", "runtime", "zig 0.17.1")),
     ]
-    diamond = simple({"a": "b c", "b": "d", "c": "d", "d": ""})
+    diamond = simple_graph({"a": "b c", "b": "d", "c": "d", "d": ""})
     assert [[step.who for step in path] for path in graph.why(diamond, "a", "d")] == [["a 1", "b 1"], ["a 1", "c 1"]]
 
 
@@ -129,7 +94,7 @@ image:openresty
 
 def test_why_stops_after_many_chains() -> None:
     edges = {"a": " ".join(f"m{n}" for n in range(50)), "z": ""} | {f"m{n}": "z" for n in range(50)}
-    assert len(graph.why(simple(edges), "a", "z")) == graph.MOST_PATHS
+    assert len(graph.why(simple_graph(edges), "a", "z")) == graph.MOST_PATHS
 
 
 def test_names_of_packages_and_images(whole: graph.Needs) -> None:
@@ -171,7 +136,9 @@ def test_unknown_profile_and_image() -> None:
     assert str(caught.value) == "the lock has no profile 'embeded'\n  next: did you mean 'embedded'?"
     with pytest.raises(UsageError) as caught:
         graph.of(make_lock(), "embedded", "gateway")
-    assert str(caught.value) == "the lock has no image 'gateway' in the profile 'embedded'\n  next: known here: openresty"
+    assert str(caught.value) == (
+        "the lock has no image 'gateway' in the profile 'embedded'\n  next: known here: openresty"
+    )
 
 
 def test_a_lock_that_names_what_it_does_not_hold() -> None:
@@ -195,7 +162,7 @@ def test_generations_hold_what_can_be_built_together(whole: graph.Needs) -> None
 
 
 def test_cycles_are_named_at_their_shortest() -> None:
-    rings = simple({"a": "b", "b": "c a", "c": "a", "d": "e", "e": "d", "f": "f", "g": "a"})
+    rings = simple_graph({"a": "b", "b": "c a", "c": "a", "d": "e", "e": "d", "f": "f", "g": "a"})
     assert graph.cycles(rings) == [["a 1", "b 1"], ["d 1", "e 1"], ["f 1"]]
     with pytest.raises(LockError) as caught:
         graph.generations(rings)

@@ -1,8 +1,8 @@
 """File capabilities in the form that the kernel reads from the attribute `security.capability`.
 
-Source: linux/capability.h, `struct vfs_cap_data` of VFS_CAP_REVISION_2, which is what `setcap CAP+ep FILE` writes: 20 bytes
-in little-endian order, the revision with the "effective" flag, then permitted and inheritable sets, low 32 bits first.
-(Revision 3 adds the root user of a user namespace, which an image cannot know.)
+Source: linux/capability.h, `struct vfs_cap_data` of VFS_CAP_REVISION_2, which is what `setcap CAP+ep FILE` writes: 20
+bytes in little-endian order, the revision with the "effective" flag, then permitted and inheritable sets, low 32 bits
+first. (Revision 3 adds the root user of a user namespace, which an image cannot know.)
 """
 
 import struct

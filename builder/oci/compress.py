@@ -1,15 +1,16 @@
 """Compressing a layer in one pass: compressed file, its digest, and the digest of what went in (image-spec's DiffID).
 
-gzip (RFC 1952): the stream is cut every 256 KiB; threads compress the pieces side by side, each with the last 32 KiB before
-it as dictionary, as pigz does, and close it with an empty stored block (zlib's Z_SYNC_FLUSH) so that pieces end on a byte.
-The result is one ordinary gzip member. Where the cuts are depends on nothing but the data, so one thread or twenty give
-the same bytes. Level 5: on sources and libraries 1.4 % larger than level 6, in two thirds of its time.
+gzip (RFC 1952): the stream is cut every 256 KiB; threads compress the pieces side by side, each with the last 32 KiB
+before it as dictionary, as pigz does, and close it with an empty stored block (zlib's Z_SYNC_FLUSH) so that pieces end
+on a byte. The result is one ordinary gzip member. Where the cuts are depends on nothing but the data, so one thread or
+twenty give the same bytes. Level 5: on sources and libraries 1.4 % larger than level 6, in two thirds of its time.
 
-The bytes also depend on the deflate code: zlib itself has kept its output for many years, while replacements of it (zlib-ng)
-differ. Locks therefore pin the uncompressed tar; `is_reference_zlib` tells whether gzip digests compare, too.
+The bytes also depend on the deflate code: zlib itself has kept its output for many years, while replacements of it
+(zlib-ng) differ. Locks therefore pin the uncompressed tar; `is_reference_zlib` tells whether gzip digests compare, too.
 
-zstd (RFC 8878): libzstd's own threads. It cuts jobs by size, so the number of threads does not show in the bytes, as long
-as it is not 0, which is another code path. Level 9 is smaller by a sixth than the gzip, in about its time.
+zstd (RFC 8878): libzstd's own threads. It cuts jobs by size, so the number of threads does not show in the bytes, as
+long as it is not 0, which is another code path. Level 9 is smaller by a sixth than the gzip, in about its time. Its
+bytes may change with a release of libzstd.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ ZSTD_LEVEL = 9
 _RAW = -15  # zlib's wbits for deflate without header and trailer, window of 32 KiB
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate; no name, time 0, no hint on effort, system unknown (RFC 1952, 2.3.1)
 _LAST = b"\x03\0"  # an empty last block
-_PROBE = "a43fa9e6ca76a0c9"
+_PROBE = "f1951ff218b1faa0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +137,9 @@ class _Zstd:
         import zstandard  # noqa: PLC0415  heavy, and only wanted here
 
         self._out = _Hashed(file.write)
-        options = zstandard.ZstdCompressor(level=ZSTD_LEVEL, threads=threads, write_checksum=True, write_content_size=False)
+        options = zstandard.ZstdCompressor(
+            level=ZSTD_LEVEL, threads=threads, write_checksum=True, write_content_size=False
+        )
         self._stream = options.compressobj()
         self._in = _Hashed(lambda data: self._out.write(self._stream.compress(data)))
 
@@ -170,6 +173,6 @@ KINDS = {"gzip": gzip, "zstd": zstd}
 
 
 def is_reference_zlib() -> bool:
-    """Whether this Python's deflate gives zlib's own bytes, so that gzip digests made elsewhere compare (takes 2 ms)."""
+    """Whether this Python's deflate gives zlib's own bytes, so that gzip digests compare between machines (2 ms)."""
     text = b"".join(b"%d:%d " % (number, number * number % 251) for number in range(9000))
     return hashlib.sha256(_deflate(text, text[:WINDOW])).hexdigest()[:16] == _PROBE

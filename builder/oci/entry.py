@@ -28,7 +28,7 @@ class Entry:
 
 
 def order(entry: Entry) -> bytes:
-    """Sort key of a layer: the path's bytes with '/' below every other byte, so that a folder comes right before what it holds."""
+    """Sort key of a layer: the path's bytes, '/' below all others, so that a folder's content comes right after it."""
     return entry.path.encode().replace(b"/", b"\0")
 
 

@@ -5,12 +5,13 @@
       .openresty.new-XXXX/   being written; what a killed process left is removed by the next one
       .openresty.old/        only where the kernel cannot exchange folders
 
-Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where the
-file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is absent,
-and whoever comes next puts the old folder back before anything else.
+Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where
+the file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is
+absent, and whoever comes next puts the old folder back before anything else.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -23,6 +24,7 @@ from builder.errors import MachineError
 
 _AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
 _RENAME_EXCHANGE = 2  # linux/fs.h
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @contextmanager
@@ -44,6 +46,10 @@ def replacing(target: str) -> Iterator[str]:
         with _fresh(place) as fresh:
             yield fresh
             _put(fresh, place)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _unwritable(place, error) from error
     finally:
         os.close(lock)  # lets go of the lock
 
@@ -52,7 +58,7 @@ def replacing(target: str) -> Iterator[str]:
 def _fresh(place: Path) -> Iterator[str]:
     try:
         fresh = tempfile.mkdtemp(prefix=f".{place.name}.new-", dir=place.parent)
-        os.chmod(fresh, 0o755)
+        os.chmod(fresh, 0o755)  # noqa: S103  mkdtemp's 0700 would hide the image from others
     except OSError as error:
         raise _unwritable(place, error) from error
     try:

@@ -38,8 +38,8 @@ def compose(packages: Iterable[Package], image: ImageRecipe | None = None) -> tu
     """The layer's entries, sorted, each folder before what it holds and every parent folder present.
 
     Modes of the image apply in order to everything in the layer. A mode for one path is taken as it is; one for a glob
-    lets nobody run a file that nobody could run before (as chmod's `X`), so that "0750" fits a folder with its programs and
-    its plain files.
+    lets nobody run a file that nobody could run before (as chmod's `X`), so that "0750" fits a folder with its programs
+    and its plain files.
 
     Raises:
         RefusedError: packages or the image collide on a path, or a name cannot stand in a layer; all of them.
@@ -94,23 +94,32 @@ class _Union:
     def _check_name(self, entry: Entry) -> None:
         if entry.path.rpartition("/")[2].startswith(_WHITEOUT):
             self._wrong.append(f"{entry.origin} has {entry.path}, a name that deletes files in a layer")
-        for text in (entry.path, entry.target):
-            if not text.isascii() and "\N{REPLACEMENT CHARACTER}" in text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"):
-                self._wrong.append(f"{entry.origin} has {nar.shown(entry.path)}, whose name or target is not UTF-8")
+        if not (_is_utf8(entry.path) and _is_utf8(entry.target)):
+            self._wrong.append(f"{entry.origin} has {nar.shown(entry.path)}, whose name or target is not UTF-8")
 
     def check(self) -> None:
         if self._wrong:
             raise RefusedError(
                 "the layer cannot be composed:\n  " + "\n  ".join(self._wrong),
-                hint="leave each path out of all packages but one (`split` or `exclude` in their recipes), or rename it",
+                hint="leave each path out of all packages but one (`split` or `exclude` in a recipe), or rename it",
             )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # `os.fsdecode` keeps other bytes as lone surrogates
+        return False
+    return True
 
 
 def _add_own(union: _Union, image: ImageRecipe) -> None:
     users, groups = accounts.owners(image)
     for folder in image.directories:
         user, group = folder.owner.split(":")
-        union.add_own(Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE))
+        union.add_own(
+            Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE)
+        )
     for path, target in image.links.items():
         union.add_own(Entry(path=path, kind=LINK, mode=0o777, target=target, origin=_IMAGE))
     for path, text in (*image.files.items(), *accounts.files(image).items()):
@@ -133,7 +142,9 @@ def _adjust(entries: dict[str, Entry], image: ImageRecipe) -> None:
         if known is None:
             problems.append(_absent(place, path, entries))
         elif known.kind != FILE:
-            problems.append(Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known)))
+            problems.append(
+                Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known))
+            )
         else:
             entries[path] = replace(known, xattrs=((capability.XATTR, capability.encode(names)),))
     if problems:
@@ -159,6 +170,10 @@ def _follow(entry: Entry) -> str:
 def _absent(place: str, path: str, entries: dict[str, Entry]) -> Problem:
     stem = path.partition("*")[0].partition("?")[0]
     same = [each for each in sorted(entries) if each.rpartition("/")[2] == path.rpartition("/")[2]]
-    close = same[:_NEAR] or difflib.get_close_matches(stem.rstrip("/") or path, sorted(entries), n=_NEAR)
+    close = same[:_NEAR] or difflib.get_close_matches(stem.rstrip("/") or path, sorted(entries), n=1)
     what = "matches nothing in the layer" if stem != path else "is not in the layer"
-    return Problem(place, f"'{path}' {what}", f"did you mean {' or '.join(close)}?" if close else "nothing in it has a name like that")
+    return Problem(
+        place,
+        f"'{path}' {what}",
+        f"did you mean {' or '.join(close)}?" if close else "nothing in it has a name like that",
+    )

@@ -68,10 +68,15 @@ def _head(entry: Entry) -> bytes:
     prefix, short = _split(name)
     records = list(_records(entry, name, target, split=bool(short)))
     head = _block(
-        short or _ascii(name)[:_NAME], prefix, target=_ascii(target)[:_TARGET], kind=_TYPES[entry.kind], mode=entry.mode,
-        uid=entry.uid if entry.uid <= _MAX_ID else 0, gid=entry.gid if entry.gid <= _MAX_ID else 0,
+        short or _ascii(name)[:_NAME],
+        prefix,
+        target=_ascii(target)[:_TARGET],
+        kind=_TYPES[entry.kind],
+        mode=entry.mode,
+        uid=entry.uid if entry.uid <= _MAX_ID else 0,
+        gid=entry.gid if entry.gid <= _MAX_ID else 0,
         size=entry.size if entry.size <= _MAX_SIZE else 0,
-    )  # fmt: skip
+    )
     if not records:
         return head
     body = b"".join(records)
@@ -118,7 +123,15 @@ def _ascii(text: bytes) -> bytes:
 
 
 def _block(
-    name: bytes, prefix: bytes = b"", *, kind: bytes, mode: int, uid: int = 0, gid: int = 0, size: int = 0, target: bytes = b""
+    name: bytes,
+    prefix: bytes = b"",
+    *,
+    kind: bytes,
+    mode: int,
+    uid: int = 0,
+    gid: int = 0,
+    size: int = 0,
+    target: bytes = b"",
 ) -> bytes:
     block = _HEADER.pack(
         name, b"%07o\0" % mode, b"%07o\0" % uid, b"%07o\0" % gid, b"%011o\0" % size, _ZERO_TIME, _SPACES, kind,

@@ -12,18 +12,20 @@ build could read if it tried to.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
 import resource
+import select
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from builder.errors import BuildError, SandboxError
-from builder.sandbox import environment, processes, refusal
+from builder.sandbox import environment, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox
 from builder.sandbox.processes import Usage
 from builder.sandbox.rlimits import rlimits
@@ -34,6 +36,7 @@ _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 _CHILD = re.compile(rb'"child-pid": *(\d+)')
 _STARTED = b'"exit-code"'
 _NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is done when it is looked for
+_FILTER = seccomp.program(seccomp.NETWORK)
 _ISOLATION = (
     "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
     "--die-with-parent", "--cap-drop", "ALL",
@@ -65,8 +68,6 @@ class Bubblewrap(Sandbox):
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox again with a command that is not there."""
-        import dataclasses
-
         text = self._set_up(dataclasses.replace(spec, argv=(_NOTHING,), interactive=False))
         if text:
             return refusal.refusal(text)
@@ -87,37 +88,171 @@ class Bubblewrap(Sandbox):
 
 
 class _Run:
-    """One running bubblewrap. pidfd: a handle on it. started: whether the command was started, known at the end."""
+    """One running bubblewrap. pidfd: a handle on it. started: whether the command was started; known after `end`."""
 
     def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> None:
         self.started = False
+        self._init = 0
+        self._init_fd: int | None = None
         self._process, self._status = _start(program, spec, log_fd)
+        try:
+            self._attach()
+        except BaseException:
+            _abandon(self._process)
+            raise
+
+    def _attach(self) -> None:
         self.pidfd = os.pidfd_open(self._process.pid)
-        # Comes when `init` is there, before it does anything; an empty line when bubblewrap failed before.
-        found = _CHILD.search(self._status.readline())
-        self._init = int(found.group(1)) if found else 0
-        self._init_fd = _pidfd(self._init) if found else None
+        # The line comes before `init` does anything; it is empty when bubblewrap failed before that.
+        if found := _CHILD.search(self._status.readline()):
+            self._init = int(found.group(1))
+            with contextlib.suppress(ProcessLookupError):
+                self._init_fd = os.pidfd_open(self._init)
 
     def __enter__(self) -> "_Run":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
-        os.close(self.pidfd)
-        if self._init_fd is not None:
-            os.close(self._init_fd)
         self._status.close()
+        for each in self._handles():
+            os.close(each)
 
     def kill(self) -> None:
-        for each in (self._init_fd, self.pidfd):
-            if each is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(each, signal.SIGKILL)
+        for each in self._handles():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(each, signal.SIGKILL)
 
     def end(self) -> int:
-        """Waits until no process of the sandbox is left; the exit code of the command. May be called again."""
+        """Ends what is left, waits for it, and gives the command's exit code. May be called again."""
         if self._process.returncode is None:
-            ...
-        return 0
+            self.kill()
+            for each in self._handles():
+                select.select([each], [], [])
+            self._process.wait()
+            self.started = _STARTED in self._status.read()
+        return self._process.returncode % 256 if self._process.returncode >= 0 else 128 - self._process.returncode
 
-    def usage(self) -> Usage: ...
+    def usage(self) -> Usage:
+        if not self._init:
+            return Usage(0, 0)
+        try:
+            in_memory = processes.in_memory_files(self._init, _IN_MEMORY)
+            return processes.measure(processes.inside(self._init), in_memory)
+        except OSError:  # it has ended, or a security module keeps us from looking inside
+            return processes.measure(processes.below(self._init))
+
+    def _handles(self) -> list[int]:
+        return [self.pidfd] if self._init_fd is None else [self._init_fd, self.pidfd]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Descriptors:
+    """What bubblewrap reads and writes. options: its options. status: its status lines. files: path -> content.
+
+    filter: the system call filter, if there is one for this machine.
+    """
+
+    options: int
+    status: int
+    files: Mapping[str, int]
+    filter: tuple[int, ...]
+
+    def all(self) -> tuple[int, ...]:
+        return (self.options, self.status, *self.files.values(), *self.filter)
+
+
+def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
+    """Starts bubblewrap; the process and the stream of its status lines."""
+    with contextlib.ExitStack() as open_here:
+        options_in, options_out = _pipe(open_here)
+        status_in, status_out = _pipe(open_here)
+        files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
+        filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
+        theirs = _Descriptors(options_in, status_out, files, filters)
+        process = _spawn([*program, "--args", str(options_in), "--", *spec.argv], theirs, None if spec.interactive else log_fd)
+        try:
+            _let_go(process.pid, spec, theirs, options_out)
+        except BaseException:
+            _abandon(process)
+            raise
+        return process, os.fdopen(os.dup(status_in), "rb")
+
+
+def _spawn(argv: list[str], theirs: _Descriptors, log_fd: int | None) -> "subprocess.Popen[bytes]":
+    stdin = None if log_fd is None else subprocess.DEVNULL
+    try:
+        return subprocess.Popen(
+            argv, env={}, umask=environment.UMASK, pass_fds=theirs.all(), stdin=stdin, stdout=log_fd, stderr=log_fd
+        )
+    except OSError as error:
+        raise SandboxError(
+            f"bubblewrap cannot be started: {error.strerror}", where=argv[0], hint="check the tool set: builder store verify"
+        ) from error
+
+
+def _let_go(pid: int, spec: SandboxSpec, theirs: _Descriptors, options_out: int) -> None:
+    """Limits the waiting bubblewrap and hands it its options."""
+    for which, limit in rlimits(spec.limits):
+        with contextlib.suppress(PermissionError):  # a setuid bubblewrap cannot be limited by a plain user
+            resource.prlimit(pid, which, limit)
+    with contextlib.suppress(BrokenPipeError), open(options_out, "wb", closefd=False) as stream:
+        stream.write("\0".join(options(spec, theirs)).encode("utf-8", "surrogateescape"))
+
+
+def _abandon(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+
+
+def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
+    """Bubblewrap's options, in the order in which it obeys them."""
+    found = [*_ISOLATION, "--json-status-fd", str(theirs.status)]
+    found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
+    found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
+    found += [] if spec.interactive else ["--new-session"]
+    found += _own_folders()
+    # Made by name, because versions differ in the modes of folders that they make on the way.
+    for path in _folders(spec):
+        found += ["--dir", path]
+    for each in by_target(spec.mounts):
+        found += ["--bind" if each.writable else "--ro-bind", each.source, each.target]
+    for path, text in sorted(spec.links.items()):
+        found += ["--symlink", text, path]
+    for path, descriptor in sorted(theirs.files.items()):
+        found += ["--file", str(descriptor), path]
+    for name, value in sorted(spec.env.items()):
+        found += ["--setenv", name, value]
+    return [*found, "--remount-ro", "/"]
+
+
+def _own_folders() -> list[str]:
+    """/proc is read-only because a builder run by root makes the build's user own what /proc/sys shows of the host."""
+    found = ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    for path in _IN_MEMORY:
+        found += ["--tmpfs", path]
+    return [*found, "--remount-ro", "/dev"]
+
+
+def _folders(spec: SandboxSpec) -> list[str]:
+    """Folders to make: the empty ones, and all above what is mounted or made; those above come first."""
+    found = set(spec.folders)
+    for path in (*(each.target for each in spec.mounts), *spec.links, *spec.files, *spec.folders):
+        while (path := os.path.dirname(path)) != "/":
+            found.add(path)
+    return sorted(found)
+
+
+def _pipe(ours: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for each in ends:
+        ours.callback(os.close, each)
+    return ends
+
+
+def _in_memory_file(content: bytes, ours: contextlib.ExitStack) -> int:
+    descriptor = os.memfd_create("file")
+    ours.callback(os.close, descriptor)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

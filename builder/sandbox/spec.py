@@ -24,6 +24,7 @@ class SandboxSpec:
     mounts: read-only unless they say so; one may not lie inside another.
     links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty folders.
     env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
+    pass_fds: open descriptors that the command inherits under the same numbers (a jobserver's pipe).
     interactive: terminal, standard input and output are the caller's, and no limit of time holds.
 
     Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
@@ -41,6 +42,7 @@ class SandboxSpec:
     gid: int = environment.GID
     limits: Limits = field(default_factory=Limits)
     interactive: bool = False
+    pass_fds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]

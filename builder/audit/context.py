@@ -1,0 +1,108 @@
+"""What the rules of an audit see: values that were read before, and the store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from builder import nar
+from builder.audit.revision import Revision
+from builder.errors import Problem
+from builder.lock import Lock, LockedImage, LockedPackage
+from builder.plan import Graph
+from builder.project import Project
+from builder.recipe import Recipe, Version
+from builder.reporter import NullReporter, Reporter
+from builder.source import Source
+from builder.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One audit.
+
+    project, lock: None when they could not be read; `problems` says why, and rules that need them find nothing.
+    profiles: those that are looked at; image: only what this image needs, or None for all. since: what a git revision
+    had, or None.
+    """
+
+    project: Project | None
+    lock: Lock | None
+    store: Store
+    platform: str
+    profiles: tuple[str, ...] = ()
+    image: str | None = None
+    problems: tuple[Problem, ...] = ()
+    since: Revision | None = None
+    reporter: Reporter = NullReporter()
+
+    @cached_property
+    def images(self) -> tuple[LockedImage, ...]:
+        """Locked images that are looked at."""
+        images = self.lock.images if self.lock else ()
+        return tuple(each for each in images if each.profile in self.profiles and self.image in (None, each.name))
+
+    @cached_property
+    def packages(self) -> tuple[LockedPackage, ...]:
+        """Locked packages that are looked at: each block once, in the lock's order."""
+        if self.lock is None:
+            return ()
+        if self.image is None:
+            return tuple(each for each in self.lock.packages if not set(self.profiles).isdisjoint(each.profiles))
+        wanted = {id(each) for image in self.images for each in self.needs(image)}
+        return tuple(each for each in self.lock.packages if id(each) in wanted)
+
+    def needs(self, image: LockedImage) -> list[LockedPackage]:
+        """All that an image and the builds of its packages need."""
+        assert self.lock is not None, "the image came from it"
+        held = self.lock.in_profile(image.profile)
+        return list(Graph.of(held, (*image.packages, *image.base)).packages.values())
+
+    @cached_property
+    def sources(self) -> tuple[tuple[LockedPackage, Source], ...]:
+        """Fetched sources of the packages that are looked at, of all platforms."""
+        return tuple((package, source) for package in self.packages for source in package.sources if not source.folder)
+
+    def here(self, source: Source) -> bool:
+        """Whether the platform that is looked at wants this source."""
+        return source.platform in (None, self.platform)
+
+    def recipe(self, package: LockedPackage) -> Recipe | None:
+        recipes = self.project.recipes if self.project else None
+        return recipes[package.name] if recipes is not None and package.name in recipes else None
+
+    def version(self, package: LockedPackage) -> Version | None:
+        """What the recipe says of the locked version."""
+        recipe = self.recipe(package)
+        return recipe.version(package.version) if recipe else None
+
+    def place(self, package: LockedPackage, source: Source | None = None, key: str = "") -> str:
+        """Like "nginx 1.26.3", "nginx 1.26.3 (embedded), source debian, sha256": profiles when there are several blocks."""
+        twins = [each for each in self.packages if each.id == package.id]
+        words = [package.id + (f" ({', '.join(package.profiles)})" if len(twins) > 1 else "")]
+        if source is not None:
+            words.append(f"source {source.name}" + (f" for {source.platform}" if source.platform else ""))
+        return ", ".join([*words, key] if key else words)
+
+    def trees(self) -> Iterator[tuple[str, str]]:
+        """(tree digest, place) of every tree that the lock names for this platform, each once, by what names it first."""
+        seen: set[str] = set()
+        for package in self.packages:
+            named = [(source.tree, self.place(package, source)) for source in package.sources if self.here(source)]
+            output = package.outputs.get(self.platform)
+            named += [(tree, self.place(package, key=f"output {name}")) for name, tree in output.trees.items()] if output else []
+            for tree, place in named:
+                if tree is not None and tree not in seen:
+                    seen.add(tree)
+                    yield tree, place
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        return {}
+
+    def source_tree(self, source: Source) -> str | None:
+        """The digest of a source's tree, as far as it is known without fetching; a folder's is computed."""
+        if source.folder is None or self.project is None:
+            return source.tree
+        if source.folder not in self._folders:
+            self._folders[source.folder] = nar.hash_tree(f"{self.project.root}/{source.folder}")
+        return self._folders[source.folder]

@@ -1,0 +1,70 @@
+"""Runs rules over a context and shows what they found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+from builder.units import counted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """findings: in the order of the rules, each once. looked_at: what was audited, for people."""
+
+    rules: tuple[Rule, ...]
+    findings: tuple[Finding, ...]
+    looked_at: str
+
+    @property
+    def exit_code(self) -> int:
+        """1 when there is any finding: the answer to "is it sound?" is no."""
+        return 1 if self.findings else 0
+
+    def rows(self) -> list[dict[str, str]]:
+        """For `--json`."""
+        return [finding.as_dict() for finding in self.findings]
+
+    def text(self) -> str:
+        """For people: findings grouped by rule, then a line that sums up."""
+        lines: list[str] = []
+        for rule in self.rules:
+            mine = [finding for finding in self.findings if finding.rule == rule.id]
+            if mine:
+                lines.append(f"{rule.id}: {rule.summary}")
+                for finding in mine:
+                    lines += _finding_lines(finding)
+                lines.append("")
+        ids = {finding.rule for finding in self.findings}
+        found = f"{counted(len(self.findings), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
+        return "\n".join([*lines, f"{found}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""])
+
+
+def run(context: Context, rules: Iterable[Rule]) -> Report:
+    """Run rules in their order.
+
+    Raises:
+        BuilderError: something beside what a rule looks for went wrong (the store cannot be opened, say).
+    """
+    every = tuple(rules)
+    with context.reporter.task("check", "the lock", len(every)) as task:
+        findings: dict[Finding, None] = {}
+        for rule in every:
+            task.line(rule.id)
+            findings.update(dict.fromkeys(rule.check(context)))
+            task.advance(1)
+    return Report(rules=every, findings=tuple(findings), looked_at=_looked_at(context))
+
+
+def _finding_lines(finding: Finding) -> list[str]:
+    reason = [f"    {line}" for line in finding.reason.splitlines()]
+    return [f"  {finding.place}", *reason, f"    next: {finding.remedy}"]
+
+
+def _looked_at(context: Context) -> str:
+    if context.lock is None:
+        return "a lock that cannot be read"
+    names = " and ".join(", ".join(context.profiles).rsplit(", ", 1)) or "no profile"
+    of = f"profile{'s' if len(context.profiles) != 1 else ''} {names}" if context.profiles else names
+    since = f" since {context.since.name}" if context.since else ""
+    return f"{counted(len(context.packages), 'package')} of {of} on {context.platform}{since}"

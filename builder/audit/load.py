@@ -1,0 +1,91 @@
+"""Reads what an audit looks at. What cannot be read becomes a problem for the rules, not a crash."""
+
+import os
+from collections.abc import Iterable
+
+from builder import lock_text
+from builder import project as projects
+from builder.audit import revision
+from builder.audit.context import Context
+from builder.decode import near
+from builder.errors import LockError, Problem, RecipeError, UsageError
+from builder.lock import Lock
+from builder.project import Project
+from builder.reporter import NullReporter, Reporter
+from builder.store import Store
+
+LOCK = "lock.toml"
+
+
+def load(
+    root: str, *, store: Store, platform: str, profiles: Iterable[str] = (), image: str | None = None,
+    every: bool = False, since: str = "", cache_dir: str | None = None, reporter: Reporter | None = None,
+) -> Context:
+    """The context of an audit of the project in folder `root`.
+
+    profiles: which to look at; none means those whose outputs are required, `every` means all of the lock. since: a git
+    revision to compare with, or "".
+
+    Raises:
+        UsageError: there is no lock, no such profile or image, or the revision cannot be read.
+        MachineError: `since` without git.
+    """
+    problems: list[Problem] = []
+    project = _project(root, cache_dir, problems)
+    lock = _lock(root, cache_dir, problems)
+    return Context(
+        project=project, lock=lock, store=store, platform=platform,
+        profiles=_profiles(project, lock, tuple(profiles), image, every), image=image, problems=tuple(problems),
+        since=revision.read(root, since) if since else None, reporter=reporter or NullReporter(),
+    )
+
+
+def _project(root: str, cache_dir: str | None, problems: list[Problem]) -> Project | None:
+    try:
+        return projects.load(root, cache_dir=cache_dir)
+    except RecipeError as error:
+        problems += error.problems
+        return None
+
+
+def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | None:
+    path = os.path.join(root, LOCK)
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode()
+        return lock_text.parse(text, LOCK, cache_dir=cache_dir)
+    except FileNotFoundError as error:
+        raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`") from error
+    except UnicodeDecodeError as error:
+        problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", "run `builder resolve`"))
+    except LockError as error:
+        problems += error.problems
+    return None
+
+
+def _profiles(
+    project: Project | None, lock: Lock | None, named: tuple[str, ...], image: str | None, every: bool
+) -> tuple[str, ...]:
+    if lock is None:
+        return named
+    known = sorted({each.profile for each in lock.images})
+    for name in named:
+        if name not in known:
+            raise UsageError(f"the lock has no profile '{name}'", hint=near(name, known))
+    chosen = named or tuple(known if every or project is None else filter(_required(project), known))
+    if image is not None and not any(each.name == image and each.profile in chosen for each in lock.images):
+        images = sorted({f"{each.name} in {each.profile}" for each in lock.images})
+        raise UsageError(
+            f"the lock has no image '{image}' in {', '.join(chosen) or 'a profile with required outputs'}",
+            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all",
+        )
+    return chosen
+
+
+class _required:  # noqa: N801 - a predicate
+    def __init__(self, project: Project) -> None:
+        self._profiles = project.profiles
+
+    def __call__(self, name: str) -> bool:
+        """A profile that the recipes do not know (any more) is looked at too: the lock is stale then."""
+        return name not in self._profiles or self._profiles[name].outputs_required

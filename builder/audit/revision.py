@@ -1,0 +1,108 @@
+"""What a project was at a git revision: its lock and its recipes, read through git without touching the checkout."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import tomli
+
+from builder import lock_text, recipe
+from builder.errors import LockError, MachineError, Problem, UsageError
+from builder.lock import Lock
+from builder.recipe import Recipe
+
+_HINT = "name a commit, tag or branch that `git log` shows; a shallow clone lacks older ones (`git fetch --unshallow`)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """name: as the user wrote it; recipes: by name, without those that this version of the program cannot read."""
+
+    name: str
+    lock: Lock
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+
+def read(root: str, name: str, *, lock_name: str = "lock.toml", folders: tuple[str, ...] = ("recipes",)) -> Revision:
+    """What the folder `root` of a git checkout held at revision `name`.
+
+    Raises:
+        UsageError: it is no checkout, has no such revision, or that one has no lock that can be read.
+        MachineError: there is no git.
+    """
+    commit = _commit(root, name)
+    files = _files(root, commit, (lock_name, *folders))
+    text = files.get(lock_name)
+    where = f"revision {name}"
+    if text is None:
+        raise UsageError(f"there is no {lock_name} in it", where=where, hint="name a later revision")
+    try:
+        lock = lock_text.parse(text.decode("utf-8", "replace"), f"{lock_name} at {name}")
+    except LockError as error:
+        raise UsageError(f"its lock cannot be read:\n{error.message}", where=where, hint="name a later revision") from error
+    return Revision(name=name, lock=lock, recipes=_recipes(files))
+
+
+def _commit(root: str, name: str) -> str:
+    if name.startswith("-"):
+        raise UsageError(f"'{name}' is not a git revision", hint=_HINT)
+    inside = _git(root, "rev-parse", "--is-inside-work-tree")
+    if inside.returncode != 0:
+        said = inside.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise UsageError(
+            f"git cannot read this folder: {said[0] if said else 'it is not inside a work tree'}",
+            where=root,
+            hint="--since compares with a git revision: run it in a git checkout",
+        )
+    found = _git(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if found.returncode != 0:
+        raise UsageError(f"there is no revision '{name}'", where=root, hint=_HINT)
+    return found.stdout.decode("ascii").strip()
+
+
+def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
+    """Path below `root` -> content, of all files at or below `paths`."""
+    listed = _git(root, "ls-tree", "-r", "-z", commit, "--", *paths)
+    found = {}
+    wanted = []
+    for row in listed.stdout.split(b"\0"):
+        meta, _, path = row.partition(b"\t")
+        if meta[:3] == b"100":  # a regular file, and no link or submodule
+            wanted.append((os.fsdecode(path), meta.split()[2]))
+    asked = b"".join(blob + b"\n" for _, blob in wanted)
+    answer = memoryview(_git(root, "cat-file", "--batch", stdin=asked).stdout)
+    for path, _ in wanted:
+        line = bytes(answer[: bytes(answer[:200]).index(b"\n")])
+        size, start = int(line.split()[2]), len(line) + 1
+        found[path] = bytes(answer[start : start + size])
+        answer = answer[start + size + 1 :]
+    return found
+
+
+def _recipes(files: Mapping[str, bytes]) -> dict[str, Recipe]:
+    found = {}
+    for path, data in sorted(files.items()):
+        stem, ending = os.path.splitext(os.path.basename(path))
+        problems: list[Problem] = []
+        if ending != ".toml" or "version" not in (table := _table(data)):
+            continue
+        made = recipe.read(table, path=path, stem=stem, problems=problems)
+        if made is not None:
+            found[made.name] = made
+    return found
+
+
+def _table(data: bytes) -> dict[str, object]:
+    try:
+        return tomli.loads(data.decode())
+    except (UnicodeDecodeError, tomli.TOMLDecodeError):
+        return {}
+
+
+def _git(root: str, *words: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    env = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        return subprocess.run(["git", "-C", root, *words], input=stdin, capture_output=True, env=env, check=False)
+    except FileNotFoundError as error:
+        raise MachineError("there is no git on this machine", hint="install git, or leave out --since") from error

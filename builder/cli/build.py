@@ -1,0 +1,175 @@
+"""The commands that build: `build` and `shell`."""
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from builder import digest, stamp
+from builder.cli.session import Session, session
+from builder.errors import UsageError
+from builder.lock import LockedImage
+
+
+def build(options: argparse.Namespace, argv: list[str]) -> int:
+    """Build images or packages; with --check, build again and compare."""
+    with session(options) as opened:
+        if options.check:
+            from builder.cli import check  # noqa: PLC0415
+
+            return check.run(opened)
+        images = opened.workspace.project.images
+        packages = [name for name in options.names if name not in images]
+        named = [name for name in options.names if name in images]
+        if not options.names:
+            named = [opened.image().name]
+        texts = [_build_packages(opened, packages)] if packages else []
+        texts += [_build_image(opened, name) for name in named]
+        text = _joined(texts, as_json=options.json)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        if not packages:
+            stamp.write(argv, _stamped(opened, named), text)
+    return 0
+
+
+def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(results, indent=2, sort_keys=True) + "\n"
+    return "\n".join(str(each["text"]) for each in results) + "\n"
+
+
+def _stamped(opened: Session, images: list[str]) -> list[str]:
+    """Everything that a build's answer depends on: see `builder.stamp`."""
+    workspace = opened.workspace
+    lock = opened.lock
+    folders = {source.folder for package in lock.packages for source in package.sources if source.folder}
+    return [
+        stamp.own_code(),
+        os.path.join(workspace.root, "recipes"),
+        workspace.lock_path,
+        opened.settings.path,
+        *(os.path.join(workspace.root, folder) for folder in sorted(folders) if not folder.startswith("recipes/")),
+        *(_target(opened, opened.image(name)) for name in images),
+    ]
+
+
+def _target(opened: Session, image: LockedImage) -> str:
+    """The folder of an image: out/NAME, and out/NAME-PROFILE for any but its default profile."""
+    default = opened.workspace.project.profiles_of(image.name)[0]
+    name = image.name if image.profile == default else f"{image.name}-{image.profile}"
+    return os.path.join(opened.options.out or os.path.join(opened.workspace.root, "out"), name)
+
+
+def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
+    """Realise packages by name, without an image."""
+    from builder.build import with_outputs  # noqa: PLC0415
+    from builder.cli.commands import package_id  # noqa: PLC0415
+
+    lock = opened.lock
+    profile = opened.options.profile or opened.image().profile
+    targets = [package_id(opened, profile, name) for name in names]
+    builder = opened.builder
+    plan = builder.plan(lock, profile, targets)
+    built = builder.build(plan, targets)
+    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
+    rows = {name: dict(built.trees[name]) for name in targets}
+    lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
+    return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
+
+
+def _save(opened: Session, lock: Any) -> None:
+    """Write the lock when an output was filled in, and say so. Under --locked nothing can have been."""
+    if lock is opened.workspace.lock or opened.options.locked:
+        return
+    if opened.workspace.save(lock):
+        opened.reporter.say("lock.toml: outputs pinned")
+
+
+def _build_image(opened: Session, name: str) -> dict[str, Any]:
+    from builder.build import with_outputs  # noqa: PLC0415
+    from builder.compose import Request, is_current  # noqa: PLC0415
+
+    options = opened.options
+    image, lock = opened.image(name), opened.lock
+    targets = (*image.packages, *image.base)
+    builder = opened.builder
+    plan = builder.plan(lock, image.profile, targets)
+    wanted = plan.graph.closure(targets)
+    built = builder.build(plan, wanted)
+    lock = with_outputs(lock, image.profile, options.platform, built.outputs)
+    _save(opened, lock)
+    opened.store.set_root(_root_name(opened, image), trees=_kept(built.trees), owner=opened.workspace.root)
+
+    def request() -> Request:
+        locked = opened.lock.image(image.name, image.profile)
+        assert locked is not None
+        return Request(
+            recipe=opened.workspace.project.images[image.name], locked=locked, graph=built.graph,
+            trees=built.trees, recipes=opened.workspace.project.recipes, platform=options.platform,
+        )
+
+    target = _target(opened, image)
+    if not is_current(target, request(), _lock_digest(opened), options.compression):
+        _compose(opened, request, target)
+    return _describe(target, request(), built.realised)
+
+
+def _lock_digest(opened: Session) -> str:
+    return "sha256:" + digest.to_hex(digest.of_bytes(opened.workspace.lock_text.encode()))
+
+
+def _compose(opened: Session, request: Any, target: str) -> None:
+    """Compose, check and write the image. The layer's pin goes into the lock before the lock's digest goes on the label."""
+    from builder import compose  # noqa: PLC0415
+    from builder.errors import RefusedError  # noqa: PLC0415
+    from builder.oci import image as oci  # noqa: PLC0415
+
+    wanted = request()
+    with opened.reporter.task("compose", f"image {wanted.recipe.name}"):
+        layers = compose.compose(wanted, opened.store)
+        blobs = oci.measure(layers)
+        lock = compose.pin(opened.lock, wanted, blobs)
+        if lock != opened.lock and opened.options.locked:
+            raise RefusedError("the lock does not pin this image's layer", where=f"image {wanted.recipe.name}", hint="build once without --locked and commit lock.toml")
+        _save(opened, lock)
+        oci.write(target, layers, wanted.about(_lock_digest(opened)), compression=opened.options.compression)
+
+
+def _kept(trees: Any) -> list[str]:
+    return sorted({tree for outputs in trees.values() for tree in outputs.values()})
+
+
+def _root_name(opened: Session, image: LockedImage) -> str:
+    place = digest.to_hex(digest.of_bytes(opened.workspace.root.encode()))[:16]
+    return f"{image.name}-{image.profile}-{opened.options.platform}-{place}"
+
+
+def _describe(target: str, request: Any, realised: tuple[str, ...]) -> dict[str, Any]:
+    """What was made: for people, and as data."""
+    from builder.oci import image as oci  # noqa: PLC0415
+
+    written = oci.read(target)
+    text = oci.describe(written, request.about(""))
+    return {
+        "image": request.recipe.name, "profile": request.locked.profile, "layer": written.layer.diff_id,
+        "manifest": written.manifest, "path": written.layout, "file": written.layer_file, "realised": list(realised), "text": text,
+    }
+
+
+def shell(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Open the sandbox of a package with sources, inputs and script as its build sees them."""
+    from builder.cli.commands import package_id  # noqa: PLC0415
+
+    options.jobs = None
+    with session(options) as opened:
+        image = opened.image()
+        name = package_id(opened, image.profile, options.name)
+        builder = opened.builder
+        plan = builder.plan(opened.lock, image.profile, [name])
+        inputs = plan.visible(name)
+        builder.build(plan, inputs)
+        if builder.is_builtin(plan, name):
+            raise UsageError(f"{name} is made without a sandbox", hint="there is nothing to look into")
+        return builder.shell(plan, name, tuple(options.words) or ("/bin/sh", "-i"))

@@ -1,0 +1,41 @@
+"""`builder build --check [NAME]`: rebuild, compare, tell."""
+
+import json
+import sys
+
+from builder.cli.session import Session
+from builder.recheck import Recheck, Verdict
+
+
+def run(opened: Session) -> int:
+    """Check the named packages, or all that an image needs; exit 1 when any is not reproduced."""
+    from builder.cli.commands import package_id  # noqa: PLC0415
+
+    options = opened.options
+    image = opened.image()
+    names = [package_id(opened, image.profile, name) for name in options.names]
+    targets = names or [*image.packages, *image.base]
+    builder = opened.builder
+    plan = builder.plan(opened.lock, image.profile, targets)
+    wanted = names or [name for name in plan.graph.order if not builder.is_builtin(plan, name)]
+    inputs = [each for name in wanted for each in plan.visible(name)]
+    builder.build(plan, [*wanted, *inputs])
+    verdicts = []
+    for name in wanted:
+        builder.bring(plan, name)
+        checker = Recheck(store=opened.store, sandbox=builder.open_sandbox(plan), reporter=opened.reporter, cores=opened.cores + 1)
+        verdict = checker.check(builder.order(plan, name), plan.trees[name])
+        verdicts.append(verdict)
+        if not options.json:
+            sys.stdout.write(_text(verdict))
+            sys.stdout.flush()
+    if options.json:
+        rows = [{"package": each.package, "reproduced": each.same, "seconds": round(each.seconds, 1), "differences": list(each.lines)} for each in verdicts]
+        sys.stdout.write(json.dumps(rows, indent=2, sort_keys=True) + "\n")
+    return 0 if all(each.same for each in verdicts) else 1
+
+
+def _text(verdict: Verdict) -> str:
+    word = "reproduced" if verdict.same else "NOT REPRODUCED"
+    lines = [f"{verdict.package}: {word} ({verdict.seconds:.1f} s)", *("  " + line for line in verdict.lines)]
+    return "\n".join(lines) + "\n"

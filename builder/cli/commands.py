@@ -1,0 +1,236 @@
+"""What each command does. Each takes parsed arguments and gives an exit code."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from builder.cli.arguments import Command, parser
+from builder.cli.build import build, shell
+from builder.cli.session import Session, session
+from builder.errors import UsageError
+
+
+def say(text: str) -> None:
+    """One line of data."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(value: Any) -> None:
+    say(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Choose versions and write the lock. `--check` writes nothing and answers by its exit code."""
+    from builder import locking  # noqa: PLC0415
+
+    with session(options) as opened:
+        workspace = opened.workspace
+        if options.check:
+            reasons = locking.is_stale(workspace.project, workspace.lock) if workspace.lock else ["there is no lock.toml"]
+            if options.json:
+                say_json({"stale": bool(reasons), "reasons": reasons})
+            for reason in reasons:
+                sys.stderr.write(f"stale: {reason}\n")
+            return 1 if reasons else 0
+        relocked = locking.relock(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+        lock, changes = relocked.lock, [str(change) for change in relocked.changes]
+        if missing := locking.missing_pins(lock):
+            lock, pinned = _pin(opened, lock, missing)
+            changes += pinned
+        written = workspace.save(lock)
+        if options.json:
+            say_json({"changed": written, "changes": changes})
+        else:
+            for change in changes:
+                say(change)
+            say(f"{workspace.lock_path}: {'written' if written else 'unchanged'}, {len(lock.packages)} packages")
+        return 0
+
+
+def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
+    """Fetch what no recipe pins, once, and pin what came."""
+    from builder import locking  # noqa: PLC0415
+    from builder.fetch import Wanted  # noqa: PLC0415
+
+    wanted = [Wanted(package=package.name, version=package.version, source=source) for package, source in missing]
+    found = opened.fetcher.fetch(wanted)
+    pins = {(each.package, each.version, each.source.name): pin for each, pin in found.items()}
+    lines = [f"newly pinned: {each.package} {each.version}, source {each.source.name}: tree {pin.tree}" for each, pin in found.items()]
+    return locking.with_pins(lock, pins), lines
+
+
+def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Bring sources, verified, into the store; with --to also as files into a folder."""
+    from builder.plan import Graph  # noqa: PLC0415
+
+    options.jobs = options.cores = None
+    options.sandbox = "auto"
+    with session(options) as opened:
+        lock = opened.lock
+        if options.all:
+            packages = {each: each for each in lock.packages}
+        else:
+            image = opened.image()
+            graph = Graph.of(lock.in_profile(image.profile), (*image.packages, *image.base))
+            packages = {each: each for each in graph.packages.values()}
+        wanted = opened.builder.wanted(packages)
+        found = opened.fetcher.fetch(wanted, unpack=options.to is None)
+        if options.to:
+            os.makedirs(options.to, exist_ok=True)
+            for each, pin in found.items():
+                shutil.copyfile(opened.store.file_path(pin.sha256), os.path.join(options.to, each.source.filename))
+        total = sum(pin.size or 0 for pin in found.values())
+        if options.json:
+            say_json([{"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree} for each, pin in found.items()])
+        else:
+            say(f"{len(found)} sources are here, verified ({total / 1e6:.1f} MB of archives)")
+        return 0
+
+
+def audit(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Findings about the lock; exit 1 when there are any."""
+    from builder.cli import audits  # noqa: PLC0415
+
+    return audits.run(options)
+
+
+def graph(options: argparse.Namespace, _argv: list[str]) -> int:
+    """The graph of an image as text, DOT or SVG."""
+    from builder import draw  # noqa: PLC0415
+    from builder import graph as graphs  # noqa: PLC0415
+
+    with session(options) as opened:
+        image = opened.image()
+        found = graphs.of(opened.lock, image.profile, image.name, build=not options.runtime)
+        if options.json:
+            edges = [{"from": who, "to": needs, "kind": graphs.kind_of(found, who, needs)} for who, needs in sorted(found.edges)]
+            say_json({"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges})
+        elif options.format == "svg":
+            say(draw.svg(found, f"{image.name}, profile {image.profile}"))
+        else:
+            say(graphs.dot(found) if options.format == "dot" else graphs.tree(found))
+        return 0
+
+
+def why(options: argparse.Namespace, _argv: list[str]) -> int:
+    """All shortest chains from one package to another; exit 1 when there is none."""
+    from builder import graph as graphs  # noqa: PLC0415
+
+    with session(options) as opened:
+        image = opened.image()
+        found = graphs.of(opened.lock, image.profile, image.name)
+        who, needs = graphs.find(found, options.who), graphs.find(found, options.needs)
+        chains = graphs.why(found, who, needs)
+        if options.json:
+            say_json([[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
+        else:
+            say(graphs.why_text(found, who, needs))
+        return 0 if chains else 1
+
+
+def log(options: argparse.Namespace, _argv: list[str]) -> int:
+    """The log of the build that the lock's outputs came from, or of the last try."""
+    _quiet(options)
+    with session(options) as opened:
+        image = opened.image()
+        package = package_id(opened, image.profile, options.name)
+        plan = opened.builder.plan(opened.lock, image.profile, [package])
+        key = plan.keys.get(package)
+        path = opened.store.log_path(key) if key else ""
+        if not path or not os.path.exists(path):
+            raise UsageError(f"there is no log of {package}", where=path, hint="it was never built here in this form, or is made without a sandbox")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            from builder.reporter import clean_lines  # noqa: PLC0415
+
+            sys.stdout.write(clean_lines(file.read()))
+        return 0
+
+
+def package_id(opened: Session, profile: str, name: str) -> str:
+    """The id "name version" of a package in a profile, given by name or by id."""
+    from builder.decode import near  # noqa: PLC0415
+
+    packages = opened.lock.in_profile(profile)
+    for each in packages.values():
+        if name in (each.name, each.id):
+            return each.id
+    raise UsageError(f"there is no package '{name}' in profile '{profile}'", hint=near(name, [each.name for each in packages.values()]))
+
+
+def _quiet(options: argparse.Namespace) -> None:
+    """Arguments of building for commands that only look."""
+    defaults: Mapping[str, Any] = {"jobs": None, "cores": None, "sandbox": "auto", "distdir": [], "offline": True}
+    for name, value in defaults.items():
+        if not hasattr(options, name):
+            setattr(options, name, value)
+
+
+def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
+    """One row a package: version, whether its output is in the store, size of what goes into the image."""
+    from builder import listing  # noqa: PLC0415
+
+    _quiet(options)
+    with session(options) as opened:
+        image = opened.image()
+        rows = listing.rows(opened.lock, opened.workspace.project, image, opened.store, options.platform)
+        if options.json:
+            say_json([row.as_dict() for row in rows])
+        else:
+            say(listing.table(rows))
+        return 0
+
+
+def gc(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Remove from the store what no root keeps."""
+    from builder import units  # noqa: PLC0415
+
+    with session(options) as opened:
+        freed = opened.store.gc(keep_files=() if options.archives else None)
+        if options.json:
+            say_json({"trees": freed.trees, "records": freed.records, "files": freed.files, "bytes": freed.bytes})
+        else:
+            say(f"removed {freed.trees} trees, {freed.records} records, {freed.files} archives: {units.size(freed.bytes)}")
+        return 0
+
+
+def store(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Verify the store, or tell where it is."""
+    with session(options) as opened:
+        if options.action == "path":
+            say(opened.store.root)
+            return 0
+        with opened.reporter.task("verify", opened.store.root) as task:
+            damage = opened.store.verify(lambda done, total: task.line(f"{done} of {total}"))
+        if options.json:
+            say_json([{"path": each.path, "problem": each.problem} for each in damage])
+        else:
+            for each in damage:
+                say(f"{each.path}: {each.problem}")
+            say(f"{len(damage)} damaged" if damage else "everything is as it was written")
+        return 1 if damage else 0
+
+
+def schema(options: argparse.Namespace, _argv: list[str]) -> int:
+    """The JSON Schema that editors check recipes with."""
+    from builder import image, profile, recipe  # noqa: PLC0415
+
+    say_json({"recipe": recipe.schema, "image": image.schema, "profile": profile.schema}[options.kind]())
+    return 0
+
+
+def completion(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Completion scripts made from the parser itself."""
+    import shtab  # noqa: PLC0415
+
+    say(shtab.complete(parser(), options.shell))
+    return 0
+
+
+COMMANDS: Mapping[str, Command] = {
+    "resolve": resolve, "fetch": fetch, "build": build, "audit": audit, "shell": shell, "graph": graph, "why": why,
+    "log": log, "list": list_packages, "gc": gc, "store": store, "schema": schema, "completion": completion,
+}

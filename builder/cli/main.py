@@ -1,0 +1,45 @@
+"""From arguments to an exit code. stdout is data, stderr is people."""
+
+import argparse
+import json
+import os
+import sys
+
+from builder.cli import arguments
+from builder.errors import BuilderError
+
+
+def run(argv: list[str]) -> int:
+    """Run one command.
+
+    Exit codes: 0 done, 1 the answer is no, 2 usage, 3 a source could not be had, 4 a build failed, 5 the machine lacks
+    something, 130 interrupted.
+    """
+    os.umask(0o022)
+    parser = arguments.parser()
+    options = parser.parse_args(argv)
+    try:
+        return _command(options)(options, argv)
+    except BuilderError as error:
+        _tell(error, options)
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+        return 130
+    except BrokenPipeError:  # the reader of stdout has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _command(options: argparse.Namespace) -> "arguments.Command":
+    from builder.cli import commands  # noqa: PLC0415 - `--help` and bad arguments need none of it
+
+    return commands.COMMANDS[options.command]
+
+
+def _tell(error: BuilderError, options: argparse.Namespace) -> None:
+    if getattr(options, "json", False):
+        sys.stdout.write(json.dumps({"error": error.as_dict()}, indent=2, sort_keys=True) + "\n")
+    from builder.reporter import clean_lines  # noqa: PLC0415 - logs in a message must not steer the terminal
+
+    sys.stderr.write(clean_lines(f"builder: {error}") + "\n")

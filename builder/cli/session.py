@@ -1,0 +1,120 @@
+"""What a command works with, opened once and closed in the right order: workspace, store, fetcher, builder, reporter."""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from builder import reporter as reporting
+from builder import settings as user_settings
+from builder.errors import UsageError
+from builder.lock import Lock, LockedImage
+from builder.store import Store
+from builder.workspace import DEFAULT_IMAGE, Workspace
+
+if TYPE_CHECKING:
+    from builder.build import Builder
+    from builder.fetch import Fetcher
+    from builder.sandbox import Sandbox
+
+
+@dataclass
+class Session:
+    """One command's nouns. Everything but the workspace is opened when first asked for."""
+
+    options: argparse.Namespace
+    stack: ExitStack
+
+    @cached_property
+    def settings(self) -> user_settings.Settings:
+        return user_settings.load()
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace.open(self.options.root, self.settings.cache_dir)
+
+    @cached_property
+    def reporter(self) -> reporting.Reporter:
+        return self.stack.enter_context(reporting.make(sys.stderr))
+
+    @cached_property
+    def store(self) -> Store:
+        root = self.options.store or self.settings.store
+        return self.stack.enter_context(Store(root, say=lambda text: self.reporter.say(text)))
+
+    @cached_property
+    def fetcher(self) -> "Fetcher":
+        from builder.fetch import Fetcher  # noqa: PLC0415 - requests is imported only when something is fetched
+
+        return Fetcher(
+            self.store, mirrors=self.settings.mirrors, distdirs=(*self.options.distdir, *self.settings.distdirs),
+            offline=self.options.offline, reporter=self.reporter,
+        )
+
+    @cached_property
+    def cancel(self) -> threading.Event:
+        return threading.Event()
+
+    @property
+    def cores(self) -> int:
+        return int(self.options.cores or self.settings.cores or len(os.sched_getaffinity(0)))
+
+    @cached_property
+    def builder(self) -> "Builder":
+        from builder.build import Builder, Options  # noqa: PLC0415
+
+        told = self.options
+        failed = os.path.join(self.workspace.root, "out", "failed") if getattr(told, "keep_failed", False) else ""
+        made = Builder(
+            root=self.workspace.root, recipes=self.workspace.project.recipes, store=self.store, fetcher=self.fetcher,
+            sandbox=self._sandbox, reporter=self.reporter, cancel=self.cancel,
+            options=Options(
+                platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores, cores=self.cores,
+                keep_going=getattr(told, "keep_going", False), keep_failed=failed, locked=getattr(told, "locked", False),
+                allow_weak=getattr(told, "allow_weak_sandbox", False),
+            ),
+        )
+        self.stack.callback(made.close)
+        return made
+
+    def _sandbox(self, tree_of: Callable[[str], str | None]) -> "Sandbox":
+        from builder import sandbox  # noqa: PLC0415
+
+        if self.options.sandbox == "chroot":
+            self.reporter.warn("--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode")
+        scratch = self.stack.enter_context(self.store.stage()) if self.options.sandbox == "chroot" else ""
+        return sandbox.find(self.options.sandbox, tree_of("launcher") or "", scratch=scratch)
+
+    @property
+    def lock(self) -> Lock:
+        """The lock, fresh; what relocking changed is told."""
+        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False))
+        for note in self.workspace.notes:
+            self.reporter.say(f"lock: {note}")
+        self.workspace.notes.clear()
+        return found
+
+    def image(self, name: str | None = None) -> LockedImage:
+        """The locked image that the arguments name, in the profile that they name or its default."""
+        wanted = name or getattr(self.options, "image", None) or DEFAULT_IMAGE
+        project = self.workspace.project
+        if wanted not in project.images:
+            raise UsageError(f"there is no image '{wanted}'", hint="images here: " + ", ".join(sorted(project.images)))
+        profiles = project.profiles_of(wanted)
+        profile = self.options.profile or profiles[0]
+        found = self.lock.image(wanted, profile)
+        if found is None:
+            raise UsageError(f"image '{wanted}' does not resolve in profile '{profile}'", hint="its profiles: " + ", ".join(profiles))
+        return found
+
+
+@contextmanager
+def session(options: argparse.Namespace) -> Iterator[Session]:
+    """A session that closes what it opened, also on errors and interrupts."""
+    with ExitStack() as stack:
+        yield Session(options, stack)

@@ -1,0 +1,168 @@
+"""The verb that makes an image from outputs: layers, contract check, OCI layout, and the lock's pin of the layer."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from builder import canonical
+from builder.contract import check
+from builder.derivation import Trees
+from builder.errors import BuildError
+from builder.image import ImageRecipe
+from builder.lock import Lock, LockedImage, LockedLayer, LockedPackage
+from builder.oci import base as tarball_base
+from builder.oci import image as oci
+from builder.oci import layer as layers
+from builder.oci.config import About
+from builder.oci.entry import Entry
+from builder.plan import Graph, is_builtin
+from builder.recipe import Recipe
+from builder.store import Store
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """An image to make: its recipe, its block of the lock, and the outputs of all that it needs."""
+
+    recipe: ImageRecipe
+    locked: LockedImage
+    graph: Graph
+    trees: Mapping[str, Trees]
+    recipes: Mapping[str, Recipe]
+    platform: str
+
+    @property
+    def own(self) -> list[str]:
+        """Packages whose files are the layer, sorted: the run-time closure, without what the base brings."""
+        return [name for name in self.graph.closure(self.locked.packages) if name not in self.base]
+
+    @property
+    def base(self) -> list[str]:
+        return self.graph.closure(self.locked.base)
+
+    def key(self) -> str:
+        """Digest of all that the layers are composed from."""
+        return canonical.key({
+            "format": FORMAT,
+            "image": self.locked.recipe,
+            "layer": [[name, self.trees[name]["out"]] for name in self.own],
+            "base": [[name, self.trees[name]["out"]] for name in self.base],
+            "platform": self.platform,
+        })
+
+    def about(self, lock_digest: str) -> About:
+        packages = [self.graph.packages[name] for name in (*self.own, *self.base)]
+        version = self.graph.packages[self.locked.packages[0]].version
+        return About(
+            name=self.recipe.name, version=version, platform=self.platform, config=self.recipe.config,
+            packages={each.name: each.version for each in packages}, lock=lock_digest,
+        )
+
+
+def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform: str) -> str:
+    """The archive that is a whole base layer by itself: a prebuilt root file system, used byte for byte. Else ""."""
+    if not is_builtin(recipe, package.version):
+        return ""
+    sources = [each for each in package.sources if each.platform in (None, platform)]
+    if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz") or sources[0].sha256 is None:
+        return ""
+    path = store.file_path(sources[0].sha256)
+    return path if os.path.exists(path) else ""
+
+
+def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
+    """The layers, base first, the image's own last, checked against the contract.
+
+    Raises:
+        RefusedError: packages collide, or the image breaks its contract; with all findings.
+        RecipeError: the image recipe speaks of paths that the layer does not have.
+    """
+    made: list[oci.Composed | oci.Tarball] = []
+    every: list[Sequence[Entry]] = []
+    composed = []
+    for name in request.base:
+        package = request.graph.packages[name]
+        if path := base_tarball(package, request.recipes[package.name], store, request.platform):
+            made.append(oci.Tarball(path=path, title=f"base: {name}"))
+            every.append(tarball_base.entries(path, origin=name))
+        else:
+            composed.append(name)
+    if composed:
+        entries = layers.compose(layers.scan(_trees(request, composed, store)))
+        made.append(oci.Composed(entries=entries, title="base: " + ", ".join(composed)))
+        every.append(entries)
+    entries = layers.compose(layers.scan(_trees(request, request.own, store)), request.recipe)
+    made.append(oci.Composed(entries=entries, title=f"image {request.recipe.name}: " + ", ".join(request.own)))
+    check.require(layers=[*every, entries], hidden=(store.root,))
+    return made
+
+
+def _trees(request: Request, names: Sequence[str], store: Store) -> list[tuple[str, str]]:
+    return [(name, store.tree_path(request.trees[name]["out"])) for name in names]
+
+
+def pin(lock: Lock, request: Request, written: oci.Written) -> Lock:
+    """The lock with the image's layer pinned.
+
+    Raises:
+        BuildError: the same inputs gave another layer than the lock pins.
+    """
+    own = written.layer
+    found = LockedLayer(
+        key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in written.layers[:-1])
+    )
+    old = request.locked.outputs.get(request.platform)
+    if old is not None and old.key == found.key and old != found:
+        raise BuildError(
+            f"not reproduced: the same outputs gave layer {found.layer} on base {', '.join(found.base)}; the lock pins "
+            f"{old.layer} on {', '.join(old.base)}",
+            where=f"image {request.recipe.name}, profile {request.locked.profile}",
+            hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml to pin anew",
+        )
+    images = tuple(
+        replace(each, outputs={**each.outputs, request.platform: found})
+        if (each.name, each.profile) == (request.locked.name, request.locked.profile)
+        else each
+        for each in lock.images
+    )
+    return replace(lock, images=images)
+
+
+def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:
+    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label."""
+    pinned = request.locked.outputs.get(request.platform)
+    if pinned is None or pinned.key != request.key():
+        return False
+    try:
+        manifest, config = read_image(os.path.join(target, oci.LAYOUT))
+    except (OSError, ValueError, LookupError):
+        return False
+    kinds = {each["mediaType"].rsplit("+", 1)[1] for each in manifest["layers"][-1:]}
+    wanted = [f"sha256:{each}" for each in (*pinned.base, pinned.layer)]
+    return (
+        config["rootfs"]["diff_ids"] == wanted
+        and config["config"].get("Labels", {}).get("builder.lock") == lock_digest
+        and kinds == {compression}
+        and all(_whole(target, each) for each in manifest["layers"])
+    )
+
+
+def _whole(target: str, blob: Mapping[str, object]) -> bool:
+    path = os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
+    return os.path.exists(path) and os.path.getsize(path) == blob["size"]
+
+
+def read_image(layout: str) -> tuple[dict[str, object], dict[str, object]]:  # JSON documents
+    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md)."""
+
+    def blob(digest: str) -> dict[str, object]:
+        with open(os.path.join(layout, "blobs", *digest.split(":")), encoding="utf-8") as file:
+            return dict(json.load(file))
+
+    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
+        index = json.load(file)
+    manifest = blob(index["manifests"][0]["digest"])
+    return manifest, blob(manifest["config"]["digest"])  # type: ignore[index]

@@ -1,0 +1,124 @@
+"""From quarantine into the store: nothing gets a name there before it is known to be what was pinned.
+
+A file is admitted when its SHA-256 is the pinned one, and its tree too where that is pinned. A file with another SHA-256
+is admitted, with a warning, when the pinned tree comes out of it: trees are identity, and forges recompress. Where nothing
+is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
+"""
+
+import os
+import threading
+
+from builder import digest, nar
+from builder.errors import ArchiveError, MismatchError
+from builder.fetch.mismatch import Inquest, limits, unpack_key
+from builder.fetch.wanted import Pinned, Wanted
+from builder.reporter import Reporter
+from builder.source import Source
+from builder.store import Record, Store
+from builder.unpack import Totals, unpack
+
+
+class Admission:
+    """Looks for sources in the store, and brings files into it. Any thread may use it."""
+
+    def __init__(self, store: Store, reporter: Reporter, cancel: threading.Event) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._cancel = cancel
+
+    def present(self, source: Source, *, tree: bool) -> Pinned | None:
+        """What the store has of the source, if it needs nothing more: its tree, or else its file."""
+        if not tree:
+            path = self.archive(source)
+            size = os.stat(path).st_size if path else None
+            return path and Pinned(source.sha256, size, source.tree, source.unpacked, source.entries) or None
+        found = source.tree or self._recorded(source)
+        if found is None or not self._store.has_tree(found):
+            return None
+        unpacked, entries = source.unpacked, source.entries
+        if unpacked is None or entries is None:
+            unpacked, entries = self._measure(found)
+        return Pinned(source.sha256, source.size or self._size(source), found, unpacked, entries)
+
+    def archive(self, source: Source) -> str | None:
+        """The source's verified file, if the store has it."""
+        path = self._store.file_path(source.sha256) if source.sha256 else ""
+        return path if path and os.path.exists(path) else None
+
+    def from_archive(self, wanted: Wanted) -> Pinned | None:
+        """Unpack the file that the store has; a damaged one is removed, so that it is fetched again."""
+        path = self.archive(wanted.source)
+        if path is None:
+            return None
+        sha256 = digest.of_file(path)
+        if sha256 != wanted.source.sha256:
+            self._reporter.warn(f"{path} was damaged and is fetched again")
+            os.unlink(path)
+            return None
+        return self._unpack(wanted, path, sha256, os.stat(path).st_size)
+
+    def admit(self, wanted: Wanted, path: str, sha256: str, size: int, *, tree: bool) -> Pinned:
+        """Bring the file `path` of the quarantine in, and its tree.
+
+        Raises:
+            MismatchError: it is not what was pinned.
+            ArchiveError: it is, or nothing was pinned, but it cannot be unpacked.
+        """
+        source = wanted.source
+        inquest = Inquest(self._store, source, path, sha256, size, self._cancel)
+        exact = sha256 == source.sha256
+        if exact:
+            path = self._name(path, sha256)
+        elif source.tree is None and (source.sha256 is not None or inquest.page()):
+            raise inquest.page() or inquest.wrong_file()
+        if not tree and (exact or source.tree is None):
+            self._name(path, sha256)
+            return Pinned(sha256, size, source.tree, source.unpacked, source.entries)
+        pinned = self._unpack(wanted, path, sha256, size)
+        self._name(path, sha256)
+        if source.sha256 is not None and not exact:
+            self._reporter.warn(f"{wanted.title}: {source.filename} was recompressed: another sha256 ({sha256}), same tree")
+        return pinned
+
+    def _unpack(self, wanted: Wanted, path: str, sha256: str, size: int) -> Pinned:
+        source = wanted.source
+        inquest = Inquest(self._store, source, path, sha256, size, self._cancel)
+        with self._store.stage() as stage:
+            into = os.path.join(stage, "tree")
+            os.mkdir(into)
+            try:
+                totals = self._unpack_into(source, path, into)
+            except ArchiveError as error:
+                if sha256 == source.sha256 or (source.sha256 is None and source.tree is None):
+                    raise
+                raise inquest.unreadable(error) from error
+            try:
+                tree = self._store.add_tree(into, expect=source.tree)
+            except MismatchError as error:
+                raise inquest.wrong_tree(nar.hash_tree(into), into) from error
+        self._store.put_record(unpack_key(sha256, source.strip), Record(trees={"out": tree}))
+        return Pinned(sha256, size, tree, totals.unpacked, totals.entries)
+
+    def _unpack_into(self, source: Source, path: str, into: str) -> Totals:
+        return unpack(path, source.filename, into, strip=source.strip, limits=limits(source), cancel=self._cancel)
+
+    def _name(self, path: str, sha256: str) -> str:
+        """Give a file its name in the store."""
+        target = self._store.file_path(sha256)
+        if path != target:
+            os.chmod(path, 0o444)
+            os.replace(path, target)
+        return target
+
+    def _recorded(self, source: Source) -> str | None:
+        """The tree that the file with the pinned SHA-256 unpacked to before."""
+        record = self._store.record(unpack_key(source.sha256, source.strip)) if source.sha256 else None
+        return record.trees.get("out") if record else None
+
+    def _size(self, source: Source) -> int | None:
+        path = self.archive(source)
+        return os.stat(path).st_size if path else None
+
+    def _measure(self, tree: str) -> tuple[int, int]:
+        entries = nar.scan(self._store.tree_path(tree))[1:]  # without the top folder
+        return sum(entry.size for entry in entries), len(entries)

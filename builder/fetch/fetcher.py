@@ -1,0 +1,214 @@
+"""Getting sources into the store: in parallel, each from the first place that has it, all failures told at the end."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from builder import canonical, digest
+from builder.errors import ArchiveError, MismatchError
+from builder.fetch import crew, folder, pypi, report
+from builder.fetch.admit import Admission
+from builder.fetch.mismatch import Inquest
+from builder.fetch.part import Part, TooLarge
+from builder.fetch.places import SNAPSHOT, Place, local, no_base, places
+from builder.fetch.wanted import Attempt, Pinned, Unavailable, Wanted
+from builder.reporter import Reporter, Task
+from builder.source import Source
+from builder.store import Store
+from builder.store.trouble import trying
+
+if TYPE_CHECKING:
+    from builder.fetch.http import Http
+
+_LARGEST = 1 << 30  # bytes of a file whose size is not pinned
+_SLACK = 1 << 16
+
+_Outcome: TypeAlias = Pinned | tuple[Attempt, ...]  # what it is, or what every place said
+
+
+class Fetcher:
+    """Brings sources into `store`.
+
+    mirrors: base addresses by mirror name, looked up when one is needed (`mirrors.Mirrors`). distdirs: folders with files
+    that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot: the
+    state of the archive of last resort. After an interrupt or a StoreError a fetcher is used up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        mirrors: Mapping[str, tuple[str, ...]],
+        distdirs: Iterable[str] = (),
+        offline: bool = False,
+        reporter: Reporter,
+        jobs: int = 4,
+        snapshot: str = SNAPSHOT,
+    ) -> None:
+        self._store = store
+        self._mirrors = mirrors
+        self._distdirs = tuple(distdirs)
+        self._offline = offline
+        self._reporter = reporter
+        self._jobs = jobs
+        self._snapshot = snapshot
+        self._cancel = threading.Event()
+        self._admission = Admission(store, reporter, self._cancel)
+        self._http: Http | None = None
+
+    def fetch(self, wanted: Iterable[Wanted], *, unpack: bool = True) -> dict[Wanted, Pinned]:
+        """Have all sources in the store, and say what each is. What is there already is not read.
+
+        unpack: have their trees; without it their files are had, and unpacked only to prove a recompressed one.
+
+        Raises:
+            SourceError: some could not be had; all of them are told. The others are in the store.
+            MismatchError: the same, and at least one place gave something that is not what is pinned.
+            StoreError: the disk is full, or the store not writable.
+        """
+        every = list(dict.fromkeys(wanted))
+        found: dict[Wanted, Pinned] = {}
+        missing: dict[tuple[str | int | None, ...], list[Wanted]] = {}
+        for each in every:
+            assert each.source.folder is None, "a folder of the repository is not fetched"
+            present = self._admission.present(each.source, tree=unpack)
+            if present is not None:
+                found[each] = present
+            else:
+                missing.setdefault((_lock(each.source), each.source.tree, each.source.strip), []).append(each)
+        failed: dict[Wanted, tuple[Attempt, ...]] = {}
+        for same, outcome in self._fetch_all(list(missing.values()), unpack):
+            for each in same:
+                if isinstance(outcome, Pinned):
+                    found[each] = outcome
+                else:
+                    failed[each] = outcome
+        if failed:
+            raise report.failure({each: failed[each] for each in every if each in failed}, offline=self._offline)
+        return {each: found[each] for each in every}
+
+    def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
+        """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
+        missing.sort(key=lambda same: -(same[0].source.size or 0))
+        if missing and not self._offline and self._http is None:
+            from builder.fetch.http import Http  # noqa: PLC0415 - requests takes 100 ms to import
+
+            self._http = Http(self._cancel)
+        stop = self._http.stop if self._http else _nothing
+        outcomes = crew.run(
+            lambda same: self._fetch_one(same[0], unpack), missing, jobs=self._jobs, cancel=self._cancel, stop=stop
+        )
+        return list(zip(missing, outcomes, strict=True))
+
+    def _fetch_one(self, wanted: Wanted, unpack: bool) -> _Outcome:
+        def say() -> None:
+            self._reporter.say(f"waiting for another builder that fetches {wanted.title}")
+
+        with self._store.lock_key(_lock(wanted.source), cancelled=self._cancel.is_set, say=say):
+            present = self._admission.present(wanted.source, tree=unpack)
+            if present is not None:
+                return present
+            try:
+                cached = self._admission.from_archive(wanted) if unpack else None
+            except (MismatchError, ArchiveError) as error:
+                return (Attempt("the store's copy of it", error.message, wrong=True),)
+            return cached or self._bring(wanted, unpack)
+
+    def _bring(self, wanted: Wanted, unpack: bool) -> _Outcome:
+        """Try one place after another."""
+        if self._offline:
+            todo = local(self._distdirs)
+        else:
+            todo = places(wanted, self._mirrors, self._distdirs, self._snapshot)
+        if not todo:
+            return ()
+        attempts = []
+        with self._reporter.task("fetch", wanted.title, wanted.source.size) as task:
+            for place in todo:
+                try:
+                    return self._from(place, wanted, task, unpack)
+                except Unavailable as answer:
+                    attempts.append(Attempt(place.shown, answer.reason))
+                except (MismatchError, ArchiveError) as error:
+                    attempts.append(Attempt(place.shown, error.message, wrong=True))
+                    if self._admission.archive(wanted.source):
+                        break  # these were the pinned bytes: no other place has better ones
+            task.done("failed")
+        return tuple(attempts)
+
+    def _from(self, place: Place, wanted: Wanted, task: Task, unpack: bool) -> Pinned:
+        """Bring the source from one place; once more from its beginning if an earlier download was gone on with."""
+        source = wanted.source
+        path = os.path.join(self._store.quarantine_dir, f"{source.sha256 or digest.to_hex(_lock(source))}.part")
+        resume = source.sha256 is not None or source.tree is not None
+        while True:
+            with trying("keep a download", path):
+                part = Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance)
+                with part, _without_empty(path):
+                    long = self._load(place, source, part, resume)
+            try:
+                if long is not None:
+                    raise self._inquest(source, part).too_long(long)
+                return self._admission.admit(wanted, path, part.sha256, part.size, tree=unpack)
+            except (MismatchError, ArchiveError):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+                if not part.resumed:
+                    raise
+            resume = False
+
+    def _load(self, place: Place, source: Source, part: Part, resume: bool) -> int | None:
+        """Fill the part; the size that was announced (or 0) when that was too much."""
+        if part.size and part.sha256 == source.sha256:
+            return None  # an earlier run had it all
+        try:
+            self._load_from(place, source, part, resume)
+        except TooLarge as error:
+            return error.size
+        return None
+
+    def _load_from(self, place: Place, source: Source, part: Part, resume: bool) -> None:
+        if place.kind == "folder":
+            folder.copy(place.address, source, part)
+        elif place.kind == "pypi":
+            pypi.download(place.address, source.sha256, part, self._cancel)
+        elif place.kind == "unknown":
+            raise Unavailable(no_base(place.address))
+        else:
+            assert self._http is not None, "offline there are only folders"
+            if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
+                raise Unavailable("refused: over plain http nothing proves a file without a sha256 or a tree")
+            pinned = source.sha256 is not None
+            self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
+
+    def _inquest(self, source: Source, part: Part) -> Inquest:
+        return Inquest(self._store, source, part.path, part.sha256, part.size, self._cancel)
+
+
+def _lock(source: Source) -> str:
+    """Key of the lock that one who fetches these bytes holds."""
+    return canonical.key({"fetch": source.sha256 or source.tree or [*source.locations, source.filename]})
+
+
+def _limit(source: Source) -> int:
+    """Bytes that are taken at most. A pinned tree may come in a file that another compressor made a little larger."""
+    if source.size is None:
+        return _LARGEST
+    return source.size if source.tree is None else source.size + source.size // 8 + _SLACK
+
+
+@contextmanager
+def _without_empty(path: str) -> Iterator[None]:
+    """Leave no empty file behind where nothing came."""
+    try:
+        yield
+    except BaseException:
+        if os.stat(path).st_size == 0:
+            os.unlink(path)
+        raise
+
+
+def _nothing() -> None:
+    pass

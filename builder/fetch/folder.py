@@ -1,0 +1,43 @@
+"""Folders that a user brought files in (`--distdir`)."""
+
+import os
+from urllib.parse import unquote
+
+from builder.digest import CHUNK
+from builder.fetch.part import Part
+from builder.fetch.wanted import Unavailable
+from builder.source import Source
+
+
+def names(source: Source) -> list[str]:
+    """The names under which a file of this source may lie in a folder: its hash, its name, and how locations call it."""
+    found = [source.sha256 or "", source.filename, *(unquote(each.rpartition("/")[2]) for each in source.locations)]
+    return [name for name in dict.fromkeys(found) if name and "/" not in name]
+
+
+def copy(folder: str, source: Source, part: Part) -> None:
+    """Copy the source's file from `folder` into `part`.
+
+    Raises:
+        Unavailable: it is not there, or cannot be read.
+    """
+    if not os.path.isdir(folder):
+        raise Unavailable("there is no such folder")
+    for name in names(source):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            _copy(path, part)
+            return
+    raise Unavailable("has no file " + " or ".join(f"'{name}'" for name in names(source)))
+
+
+def _copy(path: str, part: Part) -> None:
+    part.restart()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                part.write(chunk)
+    except OSError as error:
+        if error.filename is None:  # writing failed, and that is no fault of the folder
+            raise
+        raise Unavailable(f"could not read '{os.path.basename(path)}': {error.strerror}") from error

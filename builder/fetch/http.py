@@ -1,0 +1,277 @@
+"""Downloads over https and http: redirects, time limits, retries, and going on where a broken-off download ended.
+
+RFC 9110: 14 (ranges), 15.4 (redirects), 10.2.3 (Retry-After).
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import requests.utils
+import urllib3.exceptions
+
+from builder.fetch.hosts import Hosts
+from builder.fetch.part import Part, TooLarge
+from builder.fetch.places import without_secrets
+from builder.fetch.wanted import Unavailable
+from builder.unpack import Cancelled
+
+_CHUNK = 1 << 18
+_REDIRECTS = 10
+_TRIES = 4
+_LONGEST_PAUSE = 20.0
+_SLOWEST = 1024  # bytes a second, over the read limit
+_PEEK = 1 << 16  # bytes that are taken of a file that is announced as too large, to see what it is
+_AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses that can be over soon
+_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+_HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "gateway-image-builder"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: to connect, to wait for the next bytes, and to pause before the second try (then doubled)."""
+
+    connect: float = 5.0
+    read: float = 60.0
+    pause: float = 0.5
+
+
+_USUAL = Limits()
+
+
+class _Again(Exception):  # noqa: N818
+    """This try failed, another may not. after: seconds that the server asked for."""
+
+    def __init__(self, reason: str, after: float = 0.0, *, silent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+        self.silent = silent  # the host did not answer in time
+
+
+class Http:
+    """One session a host. Any thread may download; `stop` wakes those that wait for bytes."""
+
+    def __init__(self, cancel: threading.Event, limits: Limits = _USUAL) -> None:
+        self._cancel = cancel
+        self._limits = limits
+        self._hosts = Hosts(limits.connect)
+        self._sessions: dict[str, requests.Session] = {}
+        self._live: set[requests.Response] = set()
+        self._lock = threading.Lock()
+
+    def download(self, url: str, part: Part, *, size: int | None, pinned: bool, resume: bool) -> None:
+        """Add the file to `part`: all of it, or with `resume` what `part` lacks.
+
+        size: bytes of the whole file, if known. pinned: its SHA-256 is known, so a redirect from https to http does no
+        harm.
+
+        Raises:
+            Unavailable: it cannot be had there.
+            TooLarge: it is longer than the part may be.
+            Cancelled: the run was called off.
+        """
+        if not resume:
+            part.restart()
+        pause = self._limits.pause
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return self._try(url, part, size=size, pinned=pinned)
+            except _Again as again:
+                if not tries_left:
+                    if again.silent:
+                        self._hosts.failed(urlsplit(url).netloc, again.reason)
+                    raise Unavailable(f"{again.reason} ({_TRIES} tries)") from None
+                if not resume:
+                    part.restart()
+                if self._cancel.wait(min(max(pause, again.after), _LONGEST_PAUSE)):
+                    raise Cancelled from None
+                pause *= 2
+
+    def stop(self) -> None:
+        """End all downloads now."""
+        with self._lock:
+            for response in self._live:
+                with suppress(Exception):  # one that has just ended has no socket left to shut
+                    response.raw.shutdown()
+
+    def _try(self, url: str, part: Part, *, size: int | None, pinned: bool) -> None:
+        for _ in range(_REDIRECTS):
+            with self._asked(url, part.size) as response:
+                if 300 <= response.status_code < 400 and "Location" in response.headers:
+                    url = next_hop(url, response.headers["Location"], pinned=pinned)
+                    continue
+                return self._take(response, part, size)
+        raise Unavailable(f"more than {_REDIRECTS} redirects")
+
+    @contextmanager
+    def _asked(self, url: str, start: int) -> Iterator[requests.Response]:
+        """A response, its body not yet read."""
+        headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+        response = self._ask(url, headers)
+        with self._lock:
+            self._live.add(response)
+        try:
+            yield response
+        finally:
+            with self._lock:
+                self._live.discard(response)
+            response.close()
+
+    def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        self._hosts.check(host)
+        if self._cancel.is_set():
+            raise Cancelled
+        try:
+            timeout = (self._connect_limit(url), self._limits.read)
+            return self._session(host).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+        except Unavailable as error:
+            self._hosts.failed(host, error.reason)
+            raise
+        except requests.ReadTimeout:
+            raise _Again(self._silence(), silent=True) from None
+        except requests.RequestException as error:
+            reason = _connecting(error)
+            if reason is None:
+                raise _Again(f"the connection broke off: {_cause(error)}") from None
+            self._hosts.failed(host, reason)
+            raise Unavailable(reason) from None
+
+    def _connect_limit(self, url: str) -> float:
+        parts = urlsplit(url)
+        proxies = requests.utils.get_environ_proxies(url)
+        if requests.utils.select_proxy(url, proxies) or not parts.hostname:
+            return self._limits.connect  # the proxy finds the host
+        return self._hosts.connect_limit(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+
+    def _session(self, host: str) -> requests.Session:
+        with self._lock:
+            session = self._sessions.get(host)
+            if session is None:
+                session = self._sessions[host] = requests.Session()
+                session.auth = _no_auth  # or requests looks into ~/.netrc
+                session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+    def _take(self, response: requests.Response, part: Part, size: int | None) -> None:
+        """Read the body into the part."""
+        status = response.status_code
+        if status in _AGAIN:
+            raise _Again(_status(status), _retry_after(response))
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and part.size:
+            part.restart()
+            raise _Again("it has less than an earlier download")
+        if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            raise Unavailable(_status(status))
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found is None or int(found.group(1)) != part.size:
+                part.restart()
+                raise _Again("it answered with another range")
+        elif part.size:
+            part.restart()  # it ignored the range: this is the whole file
+        self._stream(response, part, size)
+
+    def _stream(self, response: requests.Response, part: Part, size: int | None) -> None:
+        length = response.headers.get("Content-Length", "")
+        total = part.size + int(length) if length.isdecimal() and len(length) < 19 else None
+        excess = total is not None and total > part.limit
+        enough = min(part.limit, part.size + _PEEK) if excess else part.limit
+        for chunk in self._chunks(response, part):
+            part.write(chunk)
+            if excess and part.size >= enough:
+                break
+        if excess:
+            raise TooLarge(total or 0)
+        wanted = size if total is None else total
+        if wanted is not None and part.size < wanted:
+            raise _Again(f"the connection broke off after {part.size} of {wanted} bytes")
+
+    def _chunks(self, response: requests.Response, part: Part) -> Iterator[bytes]:
+        """The body as it comes, without waiting for full chunks; one that only trickles counts as silent."""
+        since, seen = time.monotonic(), part.size
+        try:
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+                yield chunk
+                if (now := time.monotonic()) - since > self._limits.read:
+                    if part.size - seen < _SLOWEST * (now - since):
+                        raise _Again(f"it is slower than {_SLOWEST} bytes a second", silent=True)
+                    since, seen = now, part.size
+        except urllib3.exceptions.ReadTimeoutError:
+            raise _Again(self._silence(), silent=True) from None
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if self._cancel.is_set():
+                raise Cancelled from None
+            raise _Again(f"the connection broke off after {part.size} bytes: {_cause(error)}") from None
+
+    def _silence(self) -> str:
+        return f"no answer within {self._limits.read:g} s"
+
+
+def next_hop(url: str, location: str, *, pinned: bool) -> str:
+    """Where a redirect leads.
+
+    Raises:
+        Unavailable: to something that is not http or https, or from https to http with nothing to check the bytes by.
+    """
+    try:
+        following = urljoin(url, location)
+        parts = urlsplit(following)
+    except ValueError:
+        raise Unavailable("redirects to something that is no address") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise Unavailable(f"redirects to {without_secrets(following)!r}, which is neither https nor http")
+    if parts.scheme == "http" and urlsplit(url).scheme == "https" and not pinned:
+        raise Unavailable(f"redirects from https to {without_secrets(following)!r}, and no sha256 proves the file")
+    return following
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _status(status: int) -> str:
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "unknown status"
+    return f"HTTP {status} {phrase}"
+
+
+def _retry_after(response: requests.Response) -> float:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() and len(text) < 6 else 0.0
+
+
+def _connecting(error: requests.RequestException) -> str | None:
+    """Why there was no connection at all; None when there was one, and it broke."""
+    if isinstance(error, requests.ConnectTimeout):
+        return "could not connect in time"
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return f"could not connect: {_cause(cause)}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"could not connect through the proxy: {_cause(cause)}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"could not connect securely: {_cause(cause)}"
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return f"the address is wrong: {error}"
+    return None
+
+
+def _cause(error: BaseException | None) -> str:
+    """The innermost reason, without the objects that libraries print around it."""
+    while error is not None and (inner := error.__cause__ or _wrapped(error)) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    return next((each for each in reversed(error.args) if isinstance(each, BaseException)), None)

@@ -1,0 +1,163 @@
+"""What came instead of the pinned file, so that the user knows what to do: one kind out of
+
+    HTML page              an error or login page with a good status
+    truncated              the beginning of the file
+    longer                 more than was pinned
+    other top folder       the pinned tree lies at another depth, or below a folder of another name
+    recompressed           another file with the same tree, where no tree is pinned that would prove it good
+    different content      the first differing files, when there is something to compare with
+"""
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from builder import canonical, nar
+from builder.errors import ArchiveError, MismatchError
+from builder.reporter import clean
+from builder.source import Source
+from builder.store import Store
+from builder.unpack import Limits, TruncatedError, unpack
+
+_HEAD = 1 << 16
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_DEEPEST = 3  # leading folders that are tried when the top folder may have changed
+_LINES = 10
+
+TRY_AGAIN = "fetch it again; if it stays so, look what upstream published, then change the pin in the recipe"
+
+
+def limits(source: Source) -> Limits:
+    """What the source's tree may hold."""
+    usual = Limits()
+    return Limits(unpacked=source.unpacked or usual.unpacked, entries=source.entries or usual.entries)
+
+
+def unpack_key(sha256: str, strip: int) -> str:
+    """Key of the store's record of what a file unpacks to."""
+    return canonical.key({"unpack": sha256, "strip": strip})
+
+
+def html_title(path: str) -> str | None:
+    """The title of an HTML page ("" if it has none); None for anything else."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:15].lower()
+    if not start.startswith((b"<!doctype html", b"<html")):
+        return None
+    found = _TITLE.search(head)
+    return " ".join(clean(found.group(1)).split()) if found else ""
+
+
+class Inquest:
+    """Finds out what a wrong file is. path: in quarantine; sha256, size: of what is there."""
+
+    def __init__(self, store: Store, source: Source, path: str, sha256: str, size: int, cancel: threading.Event) -> None:
+        self._store = store
+        self._source = source
+        self._path = path
+        self._sha256 = sha256
+        self._size = size
+        self._cancel = cancel
+
+    def too_long(self, announced: int) -> MismatchError:
+        """More came, or was announced, than the pinned size."""
+        came = f"{announced} bytes are announced" if announced else f"more than {self._size} bytes came"
+        pinned = f"pinned are {self._source.size}" if self._source.size else "that is the limit for a file of unknown size"
+        return self._error(self._page() or f"it is too long: {came}, {pinned}")
+
+    def page(self) -> MismatchError | None:
+        """The error for an HTML page, where no pin tells that it is none of the source."""
+        found = self._page()
+        return self._error(found) if found else None
+
+    def wrong_file(self) -> MismatchError:
+        """The file is not the pinned one, and no tree is pinned that could prove it good."""
+        try:
+            with self._unpacked(self._source.strip) as tree:
+                return self._error(self._page() or self._against_known(tree) or f"the content is different: {self._hashes()}")
+        except ArchiveError as error:
+            return self.unreadable(error)
+
+    def unreadable(self, error: ArchiveError) -> MismatchError:
+        """It is not the pinned file, and could not be unpacked."""
+        if isinstance(error, TruncatedError):
+            short = self._source.size is not None and self._size < self._source.size
+            found = f"{self._size} of {self._source.size} bytes" if short else self._hashes()
+            return self._error(self._page() or f"it is truncated: {found}")
+        other = self._page() or self._other_folder()
+        return self._error(other or f"it is something else, and no good archive ({error.message}): {self._hashes()}")
+
+    def wrong_tree(self, tree: str, path: str) -> MismatchError:
+        """It unpacked well to `path`, but not to the pinned tree."""
+        expected = self._source.tree
+        assert expected is not None
+        found = self._other_folder() or self._differences(expected, path)
+        if found is None:
+            found = f"the content is different: its tree is {tree}, pinned is {expected}"
+        if self._sha256 == self._source.sha256:
+            found = f"the file is the pinned one, but its tree is not, so the two pins do not belong together; {found}"
+        return self._error(found)
+
+    def _error(self, message: str) -> MismatchError:
+        return MismatchError(message, where=self._source.filename, hint=TRY_AGAIN)
+
+    def _hashes(self) -> str:
+        pinned = self._source.sha256
+        return f"its sha256 is {self._sha256}" + (f", pinned is {pinned}" if pinned else "")
+
+    def _page(self) -> str | None:
+        title = html_title(self._path)
+        if title is None:
+            return None
+        return "it is an HTML page" + (f" ('{title}')" if title else "") + ", no archive: an error or a login, perhaps"
+
+    @contextmanager
+    def _unpacked(self, strip: int) -> Iterator[str]:
+        with self._store.stage() as stage:
+            into = os.path.join(stage, "tree")
+            os.mkdir(into)
+            unpack(self._path, self._source.filename, into, strip=strip, limits=limits(self._source), cancel=self._cancel)
+            yield into
+
+    def _other_folder(self) -> str | None:
+        """Whether the pinned tree is there at another depth."""
+        wanted = self._source.strip
+        for strip in {*range(_DEEPEST + 1)} - {wanted}:
+            with suppress(ArchiveError), self._unpacked(strip) as tree:
+                if nar.hash_tree(tree) == self._source.tree:
+                    return f"its top folder changed: the pinned tree is there with strip = {strip}, not {wanted}"
+        return None
+
+    def _against_known(self, path: str) -> str | None:
+        """Compare with what the pinned file once unpacked to, if this store saw it."""
+        assert self._source.sha256 is not None
+        known = self._store.record(unpack_key(self._source.sha256, self._source.strip))
+        if known is None:
+            return None
+        tree = nar.hash_tree(path)
+        if tree == known.trees["out"]:
+            return f"it was recompressed: it has the same tree {tree}, so it is good if you pin that; {self._hashes()}"
+        return self._differences(known.trees["out"], path)
+
+    def _differences(self, expected: str, path: str) -> str | None:
+        """The first differing files, if the expected tree is in the store."""
+        if not self._store.has_tree(expected):
+            return None
+        before = self._store.tree_path(expected)
+        renamed = _renamed(before, path)
+        if renamed:
+            return renamed
+        return "\n  ".join(["the content is different:", *nar.compare(before, path, limit=_LINES)])
+
+
+def _renamed(before: str, after: str) -> str | None:
+    """Whether two trees are one folder each, of different names and the same content."""
+    old, new = os.listdir(before), os.listdir(after)
+    if len(old) != 1 or len(new) != 1 or old == new:
+        return None
+    if nar.hash_tree(os.path.join(before, old[0])) != nar.hash_tree(os.path.join(after, new[0])):
+        return None
+    return f"its top folder was renamed from '{nar.shown(old[0])}' to '{nar.shown(new[0])}'; all below it is the same"

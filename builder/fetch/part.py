@@ -1,0 +1,89 @@
+"""A file in quarantine: bytes that came from somewhere and that nobody has verified yet.
+
+It is written from its beginning to its end, hashed on the way, and stays when the run is interrupted, so that the next
+run can go on where this one was.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from builder.digest import CHUNK
+from builder.unpack import Cancelled
+
+
+class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is known what came
+    """More came than may. `size` is what was announced, or 0."""
+
+    def __init__(self, size: int = 0) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class Part:
+    """One such file, open. limit: bytes it may hold. progress: called with the bytes that were added, or taken back.
+
+    size: bytes so far. resumed: some of them are from before, perhaps from another place.
+    """
+
+    def __init__(self, path: str, *, limit: int, cancel: threading.Event, progress: Callable[[int], object]) -> None:
+        self.path = path
+        self.limit = limit
+        self.size = 0
+        self.resumed = False
+        self._cancel = cancel
+        self._progress = progress
+        self._hasher = hashlib.sha256()
+        self._file: BinaryIO = open(path, "a+b", buffering=0)  # noqa: SIM115 - this object is the context manager
+        self._read_back()
+
+    @property
+    def sha256(self) -> str:
+        return self._hasher.hexdigest()
+
+    def write(self, chunk: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            TooLarge: they go beyond the limit; what fits was added.
+            Cancelled: the run was called off.
+        """
+        if self._cancel.is_set():
+            raise Cancelled
+        fitting = memoryview(chunk)[: self.limit - self.size]
+        self._hasher.update(fitting)
+        written = 0
+        while written < len(fitting):
+            written += self._file.write(fitting[written:])
+        self.size += written
+        self._progress(written)
+        if written < len(chunk):
+            raise TooLarge
+
+    def restart(self) -> None:
+        """Forget all bytes."""
+        self._progress(-self.size)
+        self._file.truncate(0)
+        self._hasher = hashlib.sha256()
+        self.size = 0
+        self.resumed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def _read_back(self) -> None:
+        """Take over what an earlier run left."""
+        if os.fstat(self._file.fileno()).st_size > self.limit:
+            self._file.truncate(0)
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK):
+            self._hasher.update(chunk)
+            self.size += len(chunk)
+        self.resumed = self.size > 0
+        self._progress(self.size)

@@ -1,0 +1,64 @@
+"""The places to try for a source, in order: its locations, the user's folders, the archive of last resort."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from builder.fetch.mirrors import variable
+from builder.fetch.wanted import Wanted
+
+SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
+_LAST_RESORT = "https://snapshot.debian.org/archive/debian"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """kind: "http", "pypi", "folder" or "unknown" (a mirror without a base). address: URL, location or folder."""
+
+    kind: str
+    address: str
+
+    @property
+    def shown(self) -> str:
+        return without_secrets(self.address) if self.kind == "http" else self.address
+
+
+def places(
+    wanted: Wanted, mirrors: Mapping[str, tuple[str, ...]], folders: Iterable[str], snapshot: str = SNAPSHOT
+) -> list[Place]:
+    """All places, each once."""
+    source = wanted.source
+    found = [place for location in source.locations for place in _of_location(location, mirrors)]
+    found += local(folders)
+    if wanted.snapshot:
+        paths = [each.removeprefix("mirror://debian/") for each in source.locations if each.startswith("mirror://debian/")]
+        found += [Place("http", f"{_LAST_RESORT}/{snapshot}/{path}") for path in paths]
+    return list(dict.fromkeys(found))
+
+
+def local(folders: Iterable[str]) -> list[Place]:
+    """The places that need no network."""
+    return [Place("folder", folder) for folder in folders]
+
+
+def no_base(address: str) -> str:
+    """What to say of a mirror without a base."""
+    name = urlsplit(address).netloc
+    return f"no address of the mirror '{name}' is known: set {variable(name)}, or [mirrors] {name} in the settings file"
+
+
+def _of_location(location: str, mirrors: Mapping[str, tuple[str, ...]]) -> list[Place]:
+    scheme, _, rest = location.partition("://")
+    if scheme == "pypi":
+        return [Place("pypi", location)]
+    if scheme != "mirror":
+        return [Place("http", location)]
+    name, _, path = rest.partition("/")
+    return [Place("http", f"{base}/{path}") for base in mirrors.get(name, ())] or [Place("unknown", location)]
+
+
+def without_secrets(url: str) -> str:
+    """A URL to print: without user and password, and without the query, which can hold a signature."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?..." if parts.query else "")

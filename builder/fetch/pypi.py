@@ -1,0 +1,139 @@
+"""Files of a Python package index, fetched with pip: it knows its index, proxy and certificates, and we need not.
+
+A location is `pypi://<project>/<version>/<file>`. pip chooses by version and platform, so the wheel's own name is turned
+into the options that make pip choose it on any machine (Platform compatibility tags, "File name convention").
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from builder.digest import CHUNK
+from builder.fetch.part import Part
+from builder.fetch.wanted import Unavailable
+from builder.reporter import clean
+from builder.unpack import Cancelled
+
+_SECONDS = 1800  # for one file
+_POLL = 0.2
+_NO_PIP = "this Python has no pip: run `python3 -m ensurepip`, or install the package python3-pip"
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_LOCATION = re.compile(rf"pypi://({_NAME})/([A-Za-z0-9._+!-]+)/([A-Za-z0-9._+!-]+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wheel:
+    """A wheel of an index, and the tags of its file name."""
+
+    project: str
+    version: str
+    filename: str
+    pythons: tuple[str, ...]
+    abis: tuple[str, ...]
+    platforms: tuple[str, ...]
+
+
+def parse(location: str) -> Wheel:
+    """Read a location.
+
+    Raises:
+        Unavailable: it is not of the form above, or the file is no wheel (pip would run a source archive's code).
+    """
+    found = _LOCATION.fullmatch(location)
+    if found is None:
+        raise Unavailable("is not of the form pypi://PROJECT/VERSION/FILE")
+    project, version, filename = found.groups()
+    parts = filename.removesuffix(".whl").split("-")
+    if not filename.endswith(".whl") or len(parts) not in (5, 6):
+        raise Unavailable("is no wheel, and only wheels are fetched from a package index")
+    pythons, abis, platforms = (tuple(part.split(".")) for part in parts[-3:])
+    return Wheel(
+        project=project, version=version, filename=filename, pythons=pythons, abis=abis, platforms=platforms
+    )
+
+
+def options(wheel: Wheel) -> list[str]:
+    """The options of `pip download` with which this wheel fits, whatever machine pip runs on."""
+    python = max(wheel.pythons, key=_age)
+    found = ["--only-binary=:all:", "--ignore-requires-python"]
+    found += ["--implementation", python[:2], "--python-version", _version(python)]
+    found += [word for abi in wheel.abis for word in ("--abi", abi)]
+    return found + [word for platform in wheel.platforms for word in ("--platform", platform)]
+
+
+def download(location: str, sha256: str | None, part: Part, cancel: threading.Event) -> None:
+    """Put the file into `part`.
+
+    Raises:
+        Unavailable: there is no pip, or pip could not get it.
+        Cancelled: the run was called off.
+    """
+    wheel = parse(location)
+    if sha256 is None:
+        raise Unavailable("a file of a package index is fetched by its sha256 only: pin it")
+    if importlib.util.find_spec("pip") is None:
+        raise Unavailable(_NO_PIP)
+    part.restart()
+    with tempfile.TemporaryDirectory(prefix="pip-", dir=os.path.dirname(part.path)) as folder:
+        _run(wheel, sha256, folder, cancel)
+        try:
+            with open(os.path.join(folder, "files", wheel.filename), "rb") as file:
+                while chunk := file.read(CHUNK):
+                    part.write(chunk)
+        except FileNotFoundError:
+            raise Unavailable("pip brought another file") from None
+
+
+def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> None:
+    wants = os.path.join(folder, "requirements.txt")
+    with open(wants, "w") as file:
+        file.write(f"{wheel.project}=={wheel.version} --hash=sha256:{sha256}\n")
+    argv = [
+        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
+        "--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--retries", "2", *options(wheel),
+        "--dest", os.path.join(folder, "files"), "--requirement", wants,
+    ]
+    with open(os.path.join(folder, "log"), "w+b") as log:
+        code = _wait(argv, log.fileno(), {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}, cancel.is_set)
+        if code:
+            log.seek(0)
+            raise Unavailable(f"pip: {_reason(log.read(CHUNK).decode('utf-8', 'replace'), code)}")
+
+
+def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[], bool]) -> int:
+    """Run a program to its end, unless the run is called off or it takes too long."""
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env) as process:
+        for _ in range(int(_SECONDS / _POLL)):
+            try:
+                return process.wait(_POLL)
+            except subprocess.TimeoutExpired:
+                if cancelled():
+                    process.terminate()
+                    raise Cancelled from None
+        process.kill()
+    raise Unavailable(f"pip did not end within {_SECONDS} s")
+
+
+def _reason(log: str, code: int) -> str:
+    """The last error line of pip, which says most."""
+    lines = [clean(line).strip() for line in log.splitlines()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    said = errors or [line for line in lines if line]
+    return said[-1][:300] if said else f"exit code {code}"
+
+
+def _age(python: str) -> tuple[int, int]:
+    """Sorts "py2", "py3", "cp311" by the version they name."""
+    major, _, minor = _version(python).partition(".")
+    return int(major), int(minor or 0)
+
+
+def _version(python: str) -> str:
+    digits = re.sub(r"\D", "", python) or "3"
+    return digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"

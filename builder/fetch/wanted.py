@@ -1,0 +1,53 @@
+"""What is asked of the fetcher, and what it answers."""
+
+from dataclasses import dataclass
+
+from builder.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One source of one version of a package. snapshot: the archive of last resort may be asked for it too."""
+
+    package: str
+    version: str
+    source: Source
+    snapshot: bool = True
+
+    @property
+    def title(self) -> str:
+        """Like "nginx 1.26.3", or "nginx 1.26.3 patches" for a source that is not the main one."""
+        name = self.source.name
+        return f"{self.package} {self.version}" + ("" if name == "main" else f" {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a source's bytes are: as they were measured, or as they were pinned when nothing had to be read.
+
+    sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of the
+    tree. What is None was neither pinned nor looked at: a tree that was there needs no file, and a file no tree.
+    """
+
+    sha256: str | None
+    size: int | None
+    tree: str | None
+    unpacked: int | None
+    entries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One place that was tried, and what it said. wrong: it gave something, but not what is pinned."""
+
+    place: str
+    said: str
+    wrong: bool = False
+
+
+class Unavailable(Exception):  # noqa: N818 - one place's answer; it becomes an error when no place is left
+    """A place does not have the file, or does not give it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,217 @@
+"""From a project and the lock of before to the lock of now.
+
+Every profile is resolved once, for all its images together: it holds one version of each package. Packages that are the
+same all the way down in several profiles share a block. What was measured by fetching or building is taken over from the
+lock of before; whether an output still belongs to its key is for the plan to say.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+from builder import canonical, pins
+from builder.choices import Query, Universe
+from builder.decode import near
+from builder.errors import UsageError
+from builder.lock import Lock, LockedImage, LockedOutput, LockedPackage
+from builder.lock_changes import Change, changes
+from builder.pins import missing_pins, with_pins
+from builder.project import Project
+from builder.requirement import Requirement
+from builder.resolver import Chosen, Resolution, resolve
+from builder.source import Source
+
+__all__ = ["Change", "Relocked", "changes", "is_stale", "missing_pins", "relock", "with_pins"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relocked:
+    """A new lock, and what is new in it."""
+
+    lock: Lock
+    changes: tuple[Change, ...]
+
+
+def relock(project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False) -> Relocked:
+    """Resolve all images in all their profiles. Locked choices are kept but for those of `update`.
+
+    Raises:
+        UsageError: `update` names no package of the project.
+        ConflictError: a profile has no solution.
+        RefusedError: the URL or version of a source changed, and its hash did not.
+    """
+    for name in sorted(update):
+        if name not in project.recipes:
+            raise UsageError(f"there is no recipe '{name}' to update", hint=near(name, list(project.recipes)))
+    old = before or Lock()
+    lock = None if update or update_all else _refreshed(project, old)
+    if lock is None:
+        lock = _resolved(project, old, update, update_all)
+    if lock is old and before is not None:
+        return Relocked(lock=lock, changes=())
+    known = {each.id: each for each in old.packages}
+    new = [each for each in lock.packages if known.get(each.id) is not each]
+    pins.refuse_reused(new, old, {each.name: project.recipes[each.name].path for each in new})
+    return Relocked(lock=lock, changes=changes(before, lock))
+
+
+def is_stale(project: Project, lock: Lock) -> list[str]:
+    """Why a lock is not what `relock` would write now; nothing when it is.
+
+    Raises:
+        ConflictError, RefusedError: as `relock`.
+    """
+    new = _resolved(project, lock, frozenset(), False)
+    pins.refuse_reused(new.packages, lock, {each.name: project.recipes[each.name].path for each in new.packages})
+    return [] if new == lock else [str(each) for each in changes(lock, new)] or ["the lock's blocks are out of order"]
+
+
+def query(project: Project, profile_name: str, preferred: Mapping[str, str]) -> Query:
+    """What a profile must satisfy: the packages of all images that resolve in it, and its base."""
+    profile = project.profiles[profile_name]
+    roots = [
+        (f"image {name}", want)
+        for name, image in sorted(project.images.items())
+        if profile_name in project.profiles_of(name)
+        for want in image.packages
+    ]
+    roots += [("base", want) for want in profile.base]
+    return Query(
+        recipes=project.recipes, roots=tuple(roots), label=f"profile {profile_name}", constraints=profile.constraints,
+        providers=profile.providers, features=profile.features, preferred=preferred,
+    )
+
+
+def image_digest(project: Project, image_name: str, profile_name: str) -> str:
+    """What `LockedImage.recipe` is: the digest of the image and the profile together."""
+    return canonical.key([project.images[image_name].digest, project.profiles[profile_name].digest])
+
+
+# ---- the short way: versions and requirements are as they were
+
+
+def _refreshed(project: Project, lock: Lock) -> Lock | None:
+    """The lock with the digests and sources of changed recipes, when their requirements are still what is locked.
+
+    The same as resolving again, since a locked version that satisfies everybody is always kept; None when unsure.
+    """
+    pairs = {(name, profile) for name in project.images for profile in project.profiles_of(name)}
+    if {(each.name, each.profile) for each in lock.images} != pairs or len(lock.images) != len(pairs):
+        return None
+    if any(each.recipe != image_digest(project, each.name, each.profile) for each in lock.images):
+        return None
+    recipes = project.recipes
+    if not all(each.name in recipes for each in lock.packages):
+        return None
+    stale = [each for each in lock.packages if each.recipe != recipes.digest(each.name)]
+    if not stale:
+        return lock
+    if not all(_still_fits(project, lock, each) for each in stale):
+        return None
+    fresh = {id(each): _with_recipe(project, each) for each in stale}
+    return replace(lock, packages=tuple(fresh.get(id(each), each) for each in lock.packages))
+
+
+def _still_fits(project: Project, lock: Lock, package: LockedPackage) -> bool:
+    """Whether a changed recipe gives the locked package the requirements that it has in the lock."""
+    recipe = project.recipes[package.name]
+    if recipe.version(package.version) is None or package.features:
+        return False
+    for profile_name in package.profiles:
+        profile = project.profiles.get(profile_name)
+        if profile is None or package.name in profile.providers.values() or package.name in profile.features:
+            return False
+        held = {each.name: each for each in lock.packages if profile_name in each.profiles}
+        universe = Universe(query(project, profile_name, {}))
+        wants: tuple[set[str], set[str]] = (set(), set())
+        for target, want, build in universe.edges(package.name, package.version, frozenset()):
+            found = held.get(target)
+            admitted = universe.admitted(target, want)
+            if found is None or found.features or want.features or (admitted is not None and found.version not in admitted):
+                return False
+            wants[build].add(found.id)
+        if (sorted(wants[0]), sorted(wants[1] - wants[0])) != (list(package.requires), list(package.build_requires)):
+            return False
+    return True
+
+
+def _with_recipe(project: Project, package: LockedPackage) -> LockedPackage:
+    sources = _sources(project, package.name, package.version, package.sources)
+    return replace(package, recipe=project.recipes.digest(package.name), sources=sources)
+
+
+# ---- the long way
+
+
+def _resolved(project: Project, old: Lock, update: Set[str], update_all: bool) -> Lock:
+    names = sorted({profile for name in project.images for profile in project.profiles_of(name)})
+    resolutions = {}
+    for name in names:
+        held = {} if update_all else {each.name: each.version for each in old.packages if name in each.profiles}
+        resolutions[name] = resolve(query(project, name, {key: held[key] for key in held if key not in update}))
+    return Lock(images=_images(project, resolutions, old), packages=_packages(project, resolutions, old))
+
+
+def _images(project: Project, resolutions: Mapping[str, Resolution], old: Lock) -> tuple[LockedImage, ...]:
+    known = {(each.name, each.profile): each for each in old.images}
+    images = []
+    for name, profile in sorted((name, profile) for name in project.images for profile in project.profiles_of(name)):
+        packages = resolutions[profile].packages
+        providers = project.profiles[profile].providers
+
+        def ids(wants: tuple[Requirement, ...], packages=packages, providers=providers) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
+            return tuple(sorted({packages[providers.get(want.name, want.name)].id for want in wants}))
+
+        before = known.get((name, profile))
+        images.append(LockedImage(
+            name=name, profile=profile, recipe=image_digest(project, name, profile),
+            packages=ids(project.images[name].packages), base=ids(project.profiles[profile].base),
+            outputs=before.outputs if before else {},
+        ))
+    return tuple(images)
+
+
+_Node = tuple[Chosen, tuple[int, ...]]
+
+
+def _packages(project: Project, resolutions: Mapping[str, Resolution], old: Lock) -> tuple[LockedPackage, ...]:
+    """A block for each package that differs, itself or anywhere below, from those of other profiles."""
+    numbers: dict[_Node, int] = {}
+    blocks: list[tuple[Chosen, list[str]]] = []
+    for profile, resolution in resolutions.items():
+        mine: dict[str, int] = {}
+        for chosen in resolution.packages.values():
+            node = (chosen, tuple(mine[each] for each in (*chosen.requires, *chosen.build_requires)))
+            number = numbers.setdefault(node, len(blocks))
+            if number == len(blocks):
+                blocks.append((chosen, []))
+            blocks[number][1].append(profile)
+            mine[chosen.id] = number
+    earlier: dict[tuple[str, str], list[LockedPackage]] = {}
+    for each in old.packages:
+        earlier.setdefault((each.name, each.version), []).append(each)
+    packages = [_block(project, chosen, tuple(profiles), earlier.get((chosen.name, chosen.version), [])) for chosen, profiles in blocks]
+    return tuple(sorted(packages, key=lambda each: (each.name, each.version, each.profiles)))
+
+
+def _block(project: Project, chosen: Chosen, profiles: tuple[str, ...], earlier: list[LockedPackage]) -> LockedPackage:
+    """`earlier`: blocks of the same name and version in the lock of before."""
+    outputs: dict[str, LockedOutput] = {}
+    for each in earlier:
+        if each.features == chosen.features and not set(profiles).isdisjoint(each.profiles):
+            outputs = {**each.outputs, **outputs}
+    locked = tuple(source for each in earlier for source in each.sources)
+    return LockedPackage(
+        name=chosen.name, version=chosen.version, profiles=profiles, recipe=project.recipes.digest(chosen.name),
+        features=chosen.features, requires=chosen.requires, build_requires=chosen.build_requires,
+        sources=_sources(project, chosen.name, chosen.version, locked), outputs=outputs,
+    )
+
+
+def _sources(project: Project, name: str, version: str, locked: tuple[Source, ...]) -> tuple[Source, ...]:
+    """A version's sources, with what was measured of them before."""
+    found = project.recipes[name].version(version)
+    assert found is not None, "versions are chosen from the recipe"
+    known: dict[tuple[str, str | None], Source] = {}
+    for each in locked:
+        known.setdefault((each.name, each.platform), each)
+    return tuple(pins.carried(each, known.get((each.name, each.platform))) for each in found.sources)

@@ -1,0 +1,84 @@
+"""What an image says of itself: config, labels and annotations (image-spec v1.1: config.md, annotations.md)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from builder.image import Config, Healthcheck
+from builder.oci.compress import Blob
+
+EPOCH = "1970-01-01T00:00:00Z"
+PREFIX = "org.opencontainers.image."
+ARCHITECTURES = {"x86_64-linux-musl": "amd64", "aarch64-linux-musl": "arm64"}  # platform -> Go's name of it
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What the image is: platform as in the lock, package versions by name, digest of lock.toml ("sha256-...")."""
+
+    name: str
+    version: str
+    platform: str
+    config: Config
+    packages: Mapping[str, str] = field(default_factory=dict)
+    lock: str = ""
+
+
+def config_of(layers: Iterable[tuple[str, Blob]], about: About) -> dict[str, Any]:
+    """The image's config (image-spec v1.1, config.md) for (title, blob) pairs of its layers."""
+    layers = list(layers)
+    return {
+        "created": EPOCH,
+        "architecture": ARCHITECTURES[about.platform],
+        "os": "linux",
+        "config": _execution(about),
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{blob.diff_id}" for _, blob in layers]},
+        "history": [{"created": EPOCH, "created_by": "builder", "comment": title} for title, _ in layers],
+    }
+
+
+def annotations(about: About) -> dict[str, str]:
+    """Annotations of the manifest (image-spec v1.1, annotations.md)."""
+    return {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}created": EPOCH}
+
+
+def _labels(about: About) -> dict[str, str]:
+    mine = {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}ref.name": about.version}
+    lock = {"builder.lock": about.lock} if about.lock else {}
+    return (
+        mine
+        | {f"builder.package.{name}": version for name, version in about.packages.items()}
+        | lock
+        | dict(about.config.labels)
+    )
+
+
+def _execution(about: About) -> dict[str, Any]:
+    """How a container runs; what the recipe leaves open is absent, so that the runtime's own default holds."""
+    config = about.config
+    wanted = {
+        "User": config.user,
+        "ExposedPorts": {port: {} for port in config.ports},
+        "Env": [f"{name}={value}" for name, value in sorted(config.env.items())],
+        "Entrypoint": list(config.entrypoint),
+        "Cmd": list(config.command),
+        "WorkingDir": config.working_dir,
+        "StopSignal": config.stop_signal,
+        "Healthcheck": _healthcheck(config.healthcheck),
+        "Labels": _labels(about),
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def _healthcheck(check: Healthcheck | None) -> dict[str, Any]:
+    """Docker's form: words run without a shell, times in nanoseconds."""
+    if check is None:
+        return {}
+    return {
+        "Test": ["CMD", *check.test],
+        "Interval": check.interval * _NANOSECONDS,
+        "Timeout": check.timeout * _NANOSECONDS,
+        "StartPeriod": check.start_period * _NANOSECONDS,
+        "Retries": check.retries,
+    }

@@ -1,0 +1,32 @@
+"""Isolated runs: what a build sees is a value (`SandboxSpec`), and a `Sandbox` runs it.
+
+`find` picks the adapter: bubblewrap in new namespaces, or the weaker `chroot` when it is asked for by name.
+"""
+
+from builder.sandbox.layout import Mounts, plan_mounts
+from builder.sandbox.listing import tree_listing
+from builder.sandbox.port import Outcome, Sandbox, limit_error
+from builder.sandbox.spec import Mount, SandboxSpec, describe
+
+__all__ = [
+    "Mount", "Mounts", "Outcome", "Sandbox", "SandboxSpec", "describe", "find", "limit_error", "plan_mounts", "tree_listing",
+]  # fmt: skip
+
+KINDS = ("auto", "chroot")
+
+
+def find(kind: str, tools: str = "", *, scratch: str = "", self_exe: str = "") -> Sandbox:
+    """The sandbox of a kind. tools: folder of the tool root, which holds the pinned bubblewrap.
+
+    scratch, self_exe: see `chroot.Chroot`. Raises SandboxError when this machine has no such sandbox. An adapter is
+    imported only when it is found.
+    """
+    if kind == "chroot":
+        from builder.sandbox.chroot import Chroot
+
+        return Chroot(scratch, self_exe=self_exe)
+    assert kind == "auto", kind
+    from builder.sandbox.bwrap import Bubblewrap
+    from builder.sandbox.program import find_program
+
+    return Bubblewrap(find_program(tools))

@@ -1,0 +1,85 @@
+"""The system call filter of every sandbox: a classic BPF program (seccomp(2), linux/filter.h, linux/seccomp.h).
+
+Namespaces leave gaps that a filter closes. AF_VSOCK and other rare socket families reach out of a network namespace; a
+new user namespace inside gives a build powers over mounts again; keys of the kernel belong to the host's user. In the
+chroot sandbox, which has no network namespace, the filter is what denies the network.
+"""
+
+import errno
+import platform
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD+W+ABS, BPF_JMP+..., BPF_RET
+ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # SECCOMP_RET_*
+_NUMBER, _MACHINE, _FIRST = 0, 4, 16  # offsets in struct seccomp_data; the low half of the first argument
+_X32 = 0x40000000
+_NEW_USER = 0x10000000  # CLONE_NEWUSER
+LOCAL = (1,)  # AF_UNIX
+NETWORK = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: a network namespace holds these
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    audit: int  # AUDIT_ARCH_* of linux/audit.h
+    calls: Mapping[str, int]  # <asm/unistd.h>
+
+
+_MACHINES = {
+    "x86_64": _Machine(0xC000003E, {
+        "socket": 41, "clone": 56, "kill": 62, "ptrace": 101, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
+        "perf_event_open": 298, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "userfaultfd": 323,
+        "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438,
+    }),
+    "aarch64": _Machine(0xC00000B7, {
+        "unshare": 97, "ptrace": 117, "kill": 129, "socket": 198, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
+        "perf_event_open": 241, "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280, "userfaultfd": 282,
+        "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438,
+    }),
+}  # fmt: skip
+# Asked for and not there, so that programs take the older way: its arguments lie in memory, out of a filter's sight.
+_ABSENT = ("io_uring_setup", "clone3")
+_DENIED = ("add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd")
+_OTHERS_PROCESSES = ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd")
+
+_Step = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
+
+
+def program(families: Sequence[int], *, shared: bool = False, machine: str = "") -> bytes:
+    """The filter as an array of struct sock_filter; empty when we do not know this machine's numbers.
+
+    families: address families that socket(2) may have. shared: other processes of the same user are in sight, so
+    reaching into them and signalling all of them are denied.
+    """
+    known = _MACHINES.get(machine or platform.machine())
+    if known is None:
+        return b""
+    calls = known.calls
+    steps: list[_Step] = [(_LOAD, 0, 0, _MACHINE), (_EQUAL, 1, 0, known.audit), _give(KILL), (_LOAD, 0, 0, _NUMBER)]
+    if known is _MACHINES["x86_64"]:
+        steps += [(_AT_LEAST, 0, 1, _X32), _give(KILL)]
+    for name in _ABSENT:
+        steps += [(_EQUAL, 0, 1, calls[name]), _fail(errno.ENOSYS)]
+    for name in _DENIED + (_OTHERS_PROCESSES if shared else ()):
+        steps += [(_EQUAL, 0, 1, calls[name]), _fail(errno.EPERM)]
+    for name in ("unshare", "clone"):
+        steps += _call(calls[name], [(_ANY_BIT, 0, 1, _NEW_USER), _fail(errno.EPERM)])
+    if shared:
+        steps += _call(calls["kill"], [(_EQUAL, 0, 1, 0xFFFFFFFF), _fail(errno.EPERM)])
+    allowed = [step for family in families for step in ((_EQUAL, 0, 1, family), _give(ALLOW))]
+    steps += _call(calls["socket"], [*allowed, _fail(errno.EACCES)])
+    return b"".join(struct.pack("=HBBI", *step) for step in [*steps, _give(ALLOW)])
+
+
+def _call(number: int, on_first: Sequence[_Step]) -> list[_Step]:
+    """Steps for one call that look at its first argument; when none of them decides, the call is allowed."""
+    return [(_EQUAL, 0, len(on_first) + 2, number), (_LOAD, 0, 0, _FIRST), *on_first, _give(ALLOW)]
+
+
+def _give(action: int) -> _Step:
+    return (_RETURN, 0, 0, action)
+
+
+def _fail(error: int) -> _Step:
+    return _give(ERRNO | error)

@@ -1,0 +1,147 @@
+"""The search for versions that satisfy everybody, by resolvelib, over the packages that propagation left open.
+
+A feature of a package is an identifier of its own, "nginx[lua-var]", whose candidates need the same version of the package
+itself: so what a candidate requires never changes while the search goes on, as resolvelib wants it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
+from resolvelib.resolvers import ResolutionTooDeep
+
+from builder.choices import NO_FEATURES, Edge, State
+
+MAX_ROUNDS = 10_000
+
+
+class NothingFoundError(Exception):
+    """No choice works, or the bound was reached (`gave_up`). `tried`: rounds."""
+
+    def __init__(self, tried: int, gave_up: bool) -> None:
+        super().__init__(f"{tried} rounds")
+        self.tried = tried
+        self.gave_up = gave_up
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A requirement in the search; `admits` None is every version."""
+
+    name: str
+    feature: str
+    admits: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """A candidate in the search: a version of a package, or of one of its features."""
+
+    name: str
+    feature: str
+    version: str
+
+
+_Key = tuple[str, str]  # package, feature or ""
+
+
+def search(certain: State, *, max_rounds: int = MAX_ROUNDS) -> dict[str, str]:
+    """Versions by package, for all that is open in `certain` and all that their choice needs.
+
+    Raises:
+        NothingFoundError: there is none, or it takes more rounds than `max_rounds`.
+    """
+    reporter = _Rounds()
+    resolver: Resolver[_Wanted, _Pick, _Key] = Resolver(_Provider(certain), reporter)
+    try:
+        result = resolver.resolve(_roots(certain), max_rounds=max_rounds)
+    except ResolutionImpossible:
+        raise NothingFoundError(reporter.rounds, False) from None
+    except ResolutionTooDeep:
+        raise NothingFoundError(max_rounds, True) from None
+    return {pick.name: pick.version for pick in result.mapping.values()}
+
+
+def _roots(certain: State) -> list[_Wanted]:
+    roots = []
+    for name in certain.open():
+        admits = frozenset(certain.domain[name])
+        roots.append(_Wanted(name, "", admits))
+        roots += [_Wanted(name, feature, admits) for feature in sorted(certain.features[name])]
+    return roots
+
+
+class _Rounds(BaseReporter[_Wanted, _Pick, _Key]):
+    """Counts rounds."""
+
+    rounds = 0
+
+    def starting_round(self, index: int) -> None:
+        self.rounds = index + 1
+
+
+class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
+    """The packages of a state, as resolvelib asks for them. What the state has decided is only looked at, never chosen."""
+
+    def __init__(self, certain: State) -> None:
+        self._certain = certain
+        self._universe = certain.universe
+        self._decided = {name: each[0] for name, each in certain.domain.items() if len(each) == 1}
+        self._place = {name: number for number, name in enumerate(certain.domain)}
+
+    def identify(self, requirement_or_candidate: _Wanted | _Pick) -> _Key:
+        return (requirement_or_candidate.name, requirement_or_candidate.feature)
+
+    def get_preference(
+        self, identifier: _Key, resolutions: Mapping[_Key, _Pick], candidates: Mapping[_Key, Iterator[_Pick]],
+        information: Any, backtrack_causes: Sequence[Any],
+    ) -> tuple[int, _Key]:
+        """Packages in the order in which propagation reached them, then by name."""
+        return (self._place.get(identifier[0], len(self._place)), identifier)
+
+    def find_matches(
+        self, identifier: _Key, requirements: Mapping[_Key, Iterator[_Wanted]],
+        incompatibilities: Mapping[_Key, Iterator[_Pick]],
+    ) -> list[_Pick]:
+        name, feature = identifier
+        wanted = list(requirements[identifier])
+        out = {each.version for each in incompatibilities[identifier]}
+        versions = self._certain.domain.get(name) or self._universe.versions(name)
+        return [
+            _Pick(name, feature, version) for version in versions
+            if version not in out
+            and all(each.admits is None or version in each.admits for each in wanted)
+            and all(self._agrees(edge) for edge in self._edges(name, feature, version))
+        ]
+
+    def is_satisfied_by(self, requirement: _Wanted, candidate: _Pick) -> bool:
+        return requirement.admits is None or candidate.version in requirement.admits
+
+    def get_dependencies(self, candidate: _Pick) -> Iterable[_Wanted]:
+        name, feature, version = candidate.name, candidate.feature, candidate.version
+        if feature and name not in self._decided:
+            yield _Wanted(name, "", frozenset((version,)))
+        for edge in self._edges(name, feature, version):
+            admits = self._universe.admitted(edge.target, edge.want)
+            if edge.target not in self._decided:
+                yield _Wanted(edge.target, "", admits)
+                features = {*edge.want.features, *self._universe.query.features.get(edge.target, ())}
+            else:
+                features = {*edge.want.features} - self._certain.features[edge.target]
+            for each in sorted(features):
+                yield _Wanted(edge.target, each, admits)
+
+    def _edges(self, name: str, feature: str, version: str) -> list[Edge]:
+        """What a candidate requires of others: of a feature's, only what it adds."""
+        plain = self._universe.edges(name, version, NO_FEATURES)
+        edges: Iterable[Edge] = plain
+        if feature:
+            edges = [each for each in self._universe.edges(name, version, frozenset((feature,))) if each not in plain]
+        return [each for each in edges if each.target != name or each.want.name == name]
+
+    def _agrees(self, edge: Edge) -> bool:
+        """Whether a requirement fits what is decided."""
+        decided = self._decided.get(edge.target)
+        admits = None if decided is None else self._universe.admitted(edge.target, edge.want)
+        return admits is None or decided in admits
