@@ -2,11 +2,15 @@
 
 A shape reads a plain value and returns it normalised; what is wrong goes to a list of `Problem`, with the exact place,
 so that a file's problems are reported all at once. Nothing here opens a file.
+
+Call `read`, not a shape's own: making places costs more than all checks, so it reads without places first, and once more
+with them when something is wrong.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from builder.errors import Problem
@@ -14,6 +18,7 @@ from builder.errors import Problem
 Problems = list[Problem]
 JsonSchema = dict[str, Any]
 
+_MOST_NAMED = 20
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table", float: "a number"}
 
 
@@ -27,11 +32,21 @@ def near(word: str, known: Sequence[str]) -> str:
     import difflib  # noqa: PLC0415 - only a wrong file pays for it
 
     close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else "known here: " + ", ".join(sorted(known))
+    if close:
+        return f"did you mean '{close[0]}'?"
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return "known here: " + ", ".join(sorted(known)[:_MOST_NAMED]) + more if known else "none is known here"
+
+
+def read(shape: "Shape", value: Any, place: str, problems: Problems) -> Any:
+    """`value` as `shape` reads it; what is wrong is added to `problems`. A `place` that ends in ": " is a file's name."""
+    quick: Problems = []
+    found = shape.read(value, "", quick)
+    return shape.read(value, place, problems) if quick else found
 
 
 class Shape:
-    """What a value must look like. `read` returns None after it has noted a problem."""
+    """What a value must look like. `read` returns None after it has noted a problem; an empty place does not matter."""
 
     def read(self, value: Any, place: str, problems: Problems) -> Any:
         raise NotImplementedError
@@ -51,13 +66,17 @@ class Text(Shape):
     def read(self, value: Any, place: str, problems: Problems) -> str | None:
         if not isinstance(value, str):
             problems.append(Problem(place, f"must be text, not {kind_of(value)}", self.hint))
-        elif self.pattern and not re.fullmatch(self.pattern, value):
+        elif self.pattern and not self._fits(value):
             problems.append(Problem(place, f"'{value}' is not of the right form", self.hint or f"it must match {self.pattern}"))
         elif self.check and (message := self.check(value)):
             problems.append(Problem(place, message, self.hint))
         else:
             return value
         return None
+
+    @cached_property
+    def _fits(self) -> Callable[[str], object]:
+        return re.compile(self.pattern).fullmatch  # on first use: most patterns of a run are never needed
 
     def schema(self) -> JsonSchema:
         found: JsonSchema = {"type": "string"}
@@ -76,7 +95,7 @@ class Choice(Shape):
         if isinstance(value, str) and value in self.words:
             return value
         shown = f"'{value}'" if isinstance(value, str) else kind_of(value)
-        problems.append(Problem(place, f"{shown} is not one of {', '.join(self.words)}", near(str(value), self.words)))
+        problems.append(Problem(place, f"{shown} is not one of {', '.join(self.words)}", near(str(value), self.words) if place else ""))
         return None
 
     def schema(self) -> JsonSchema:
@@ -129,7 +148,10 @@ class ListOf(Shape):
             return None
         if len(value) < self.at_least:
             problems.append(Problem(place, f"must have at least {self.at_least} of them"))
-        return [self.item.read(each, f"{place}[{i}]", problems) for i, each in enumerate(value)]
+        read = self.item.read
+        if not place:
+            return [read(each, "", problems) for each in value]
+        return [read(each, f"{place}[{i}]", problems) for i, each in enumerate(value)]
 
     def schema(self) -> JsonSchema:
         found: JsonSchema = {"type": "array", "items": self.item.schema()}
@@ -148,9 +170,13 @@ class MapOf(Shape):
             problems.append(Problem(place, f"must be a table, not {kind_of(value)}"))
             return None
         for key in value:
-            if not re.fullmatch(self.keys, key):
-                problems.append(Problem(f"{place}.{key}", "the key is not of the right form", f"it must match {self.keys}"))
-        return {key: self.item.read(each, f"{place}.{key}", problems) for key, each in value.items()}
+            if not self._fits(key):
+                problems.append(Problem(join(place, key), "the key is not of the right form", f"it must match {self.keys}"))
+        return {key: self.item.read(each, join(place, key), problems) for key, each in value.items()}
+
+    @cached_property
+    def _fits(self) -> Callable[[str], object]:
+        return re.compile(self.keys).fullmatch
 
     def schema(self) -> JsonSchema:
         return {"type": "object", "propertyNames": {"pattern": f"^(?:{self.keys})$"}, "additionalProperties": self.item.schema()}
@@ -175,10 +201,6 @@ class Table(Shape):
     fields: Mapping[str, Field]
     doc: str = ""
     check: Callable[[dict[str, Any], str, Problems], None] | None = None
-    _names: tuple[str, ...] = field(init=False, default=())
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_names", tuple(self.fields))
 
     def read(self, value: Any, place: str, problems: Problems) -> dict[str, Any] | None:
         if not isinstance(value, dict):
@@ -188,28 +210,34 @@ class Table(Shape):
         before = len(problems)
         for key, each in value.items():
             known = self.fields.get(key)
-            at = join(place, key)
+            at = join(place, key) if place else ""
             if known is None:
-                problems.append(Problem(at, "unknown key", near(key, self._names)))
+                problems.append(Problem(at, "unknown key", near(key, tuple(self.fields)) if place else ""))
             else:
                 found[key] = known.shape.read(each, at, problems)
-        for key, known in self.fields.items():
-            if known.required and key not in value:
-                problems.append(Problem(join(place, key), "is missing", known.doc))
+        for key in self._required:
+            if key not in value:
+                problems.append(Problem(join(place, key), "is missing", self.fields[key].doc))
         if self.check and len(problems) == before:
             self.check(found, place, problems)
         return found
 
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(key for key, each in self.fields.items() if each.required)
+
     def schema(self) -> JsonSchema:
         properties = {k: f.shape.schema() | ({"description": f.doc} if f.doc else {}) for k, f in self.fields.items()}
         found: JsonSchema = {"type": "object", "additionalProperties": False, "properties": properties}
-        required = [key for key, each in self.fields.items() if each.required]
+        required = list(self._required)
         return found | ({"required": required} if required else {}) | ({"description": self.doc} if self.doc else {})
 
 
 def join(place: str, key: str) -> str:
-    """`place` and `key` as one dotted path; a place that ends in ": " is a file's name."""
-    return f"{place}{key}" if not place or place.endswith(" ") else f"{place}.{key}"
+    """`place` and `key` as one dotted path; a place that ends in ": " is a file's name, an empty one stays empty."""
+    if not place:
+        return ""
+    return f"{place}{key}" if place.endswith(" ") else f"{place}.{key}"
 
 
 def one_of(keys: Sequence[str], *, doc: str) -> Callable[[dict[str, Any], str, Problems], None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from builder import canonical, requirement
+from builder import canonical, decode, requirement
 from builder.decode import Field, JsonSchema, ListOf, MapOf, Number, Problems, Table, Text, near
 from builder.errors import Problem
 from builder.recipe import path_problem
@@ -122,10 +122,6 @@ class ImageRecipe:
     config: Config = field(default_factory=Config)
 
 
-def _path(text: str) -> str:
-    return path_problem(text)
-
-
 def _absolute(text: str) -> str:
     plain = text.startswith("/") and not path_problem(text[1:] or "x") and ":" not in text and "\n" not in text
     return "" if plain else f"'{text}' is not an absolute path"
@@ -136,7 +132,7 @@ def _capability(text: str) -> str:
 
 
 _NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
-_PATH = Text(check=_path, hint="relative to the image's root, like 'usr/local/bin'")
+_PATH = Text(check=path_problem, hint="relative to the image's root, like 'usr/local/bin'")
 _USER = "[a-z_][a-z0-9_-]{0,31}"
 _USER_NAME = Text(_USER, "lower-case letters, digits, '-' and '_', 32 of them at most")
 _MODE = Text("0?[0-7]{3,4}", "octal digits as text, like '0755'")
@@ -203,7 +199,7 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> ImageRecipe 
     """The image that parsed TOML `data` of the file `path` describes; problems are added, and then it is None."""
     mine: Problems = []
     place = f"{path}: "
-    table = IMAGE.read(data, place, mine)
+    table = decode.read(IMAGE, data, place, mine)
     if table is not None and not mine:
         if table["name"] != stem:
             mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))

@@ -12,7 +12,8 @@ from typing import Any
 
 import tomli
 
-from builder import digest, memo, requirement
+from builder import decode, digest, memo, requirement
+from builder.collector import paused
 from builder.decode import Choice, Field, ListOf, MapOf, Number, Problems, Table, Text, near
 from builder.errors import LockError, Problem
 from builder.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
@@ -26,13 +27,11 @@ _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 # ---- writing
 
 
-def format(lock: Lock) -> str:  # noqa: A001 - reads as lock_text.format
+def format(lock: Lock) -> str:
     """The text of a lock; equal locks give equal texts."""
     parts = [HEADER, f"\nlock-version = {LOCK_VERSION}\n"]
-    for image in sorted(lock.images, key=lambda each: (each.name, each.profile)):
-        parts.append(_image_block(image))
-    for package in sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles)):
-        parts.append(_package_block(package))
+    parts += map(_image_block, sorted(lock.images, key=lambda each: (each.name, each.profile)))
+    parts += map(_package_block, sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles)))
     return "".join(parts)
 
 
@@ -42,7 +41,7 @@ def _image_block(image: LockedImage) -> str:
         f"recipe = {_text(image.recipe)}\n", *_list("packages", image.packages), *_list("base", image.base),
     ]
     for platform, layer in sorted(image.outputs.items()):
-        lines += [f"\n[image.output.{platform}]\n", f"key = {_text(layer.key)}\n", f"layer = {_text(layer.layer)}\n", f"size = {layer.size}\n"]
+        lines.append(f'\n[image.output.{platform}]\nkey = "{layer.key}"\nlayer = "{layer.layer}"\nsize = {layer.size}\n')
         lines += _list("base", layer.base)
     return "".join(lines)
 
@@ -141,6 +140,7 @@ LOCK = Table({
 }, doc="A builder lock.")
 
 
+@paused()
 def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -> Lock:
     """Read a lock. `path` is for messages. `cache_dir`: folder to remember in that this very text is sound, or None.
 
@@ -176,8 +176,8 @@ def _read(text: str, path: str) -> dict[str, Any]:
         message = f"is {version}, but this builder reads {LOCK_VERSION}"
         raise LockError([Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder")
     problems = []
-    table = LOCK.read(data, f"{path}: ", problems)
-    if problems or table is None:
+    table: dict[str, Any] = decode.read(LOCK, data, f"{path}: ", problems)
+    if problems:
         raise LockError([_named(each, data) for each in problems], hint=hint)
     return table
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 from builder import canonical, pins
 from builder.choices import Query, Universe
+from builder.collector import paused
 from builder.decode import near
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage, LockedOutput, LockedPackage
 from builder.lock_changes import Change, changes
 from builder.pins import missing_pins, with_pins
+from builder.profile import Profile
 from builder.project import Project
 from builder.requirement import Requirement
 from builder.resolver import Chosen, Resolution, resolve
@@ -31,6 +33,7 @@ class Relocked:
     changes: tuple[Change, ...]
 
 
+@paused()
 def relock(project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False) -> Relocked:
     """Resolve all images in all their profiles. Locked choices are kept but for those of `update`.
 
@@ -54,6 +57,7 @@ def relock(project: Project, before: Lock | None, *, update: Set[str] = frozense
     return Relocked(lock=lock, changes=changes(before, lock))
 
 
+@paused()
 def is_stale(project: Project, lock: Lock) -> list[str]:
     """Why a lock is not what `relock` would write now; nothing when it is.
 
@@ -154,20 +158,21 @@ def _resolved(project: Project, old: Lock, update: Set[str], update_all: bool) -
 def _images(project: Project, resolutions: Mapping[str, Resolution], old: Lock) -> tuple[LockedImage, ...]:
     known = {(each.name, each.profile): each for each in old.images}
     images = []
-    for name, profile in sorted((name, profile) for name in project.images for profile in project.profiles_of(name)):
-        packages = resolutions[profile].packages
-        providers = project.profiles[profile].providers
-
-        def ids(wants: tuple[Requirement, ...], packages=packages, providers=providers) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
-            return tuple(sorted({packages[providers.get(want.name, want.name)].id for want in wants}))
-
-        before = known.get((name, profile))
+    for name, profile_name in sorted((image, each) for image in project.images for each in project.profiles_of(image)):
+        profile = project.profiles[profile_name]
+        packages = resolutions[profile_name].packages
+        before = known.get((name, profile_name))
         images.append(LockedImage(
-            name=name, profile=profile, recipe=image_digest(project, name, profile),
-            packages=ids(project.images[name].packages), base=ids(project.profiles[profile].base),
+            name=name, profile=profile_name, recipe=image_digest(project, name, profile_name),
+            packages=_ids(project.images[name].packages, profile, packages), base=_ids(profile.base, profile, packages),
             outputs=before.outputs if before else {},
         ))
     return tuple(images)
+
+
+def _ids(wants: tuple[Requirement, ...], profile: Profile, packages: Mapping[str, Chosen]) -> tuple[str, ...]:
+    """What requirements became, sorted."""
+    return tuple(sorted({packages[profile.providers.get(want.name, want.name)].id for want in wants}))
 
 
 _Node = tuple[Chosen, tuple[int, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from builder import canonical, requirement
+from builder import canonical, decode, requirement
 from builder.decode import Choice, Field, JsonSchema, ListOf, MapOf, Problems, Table, Text
 from builder.errors import Problem
 from builder.requirement import Requirement
@@ -56,7 +56,7 @@ PROFILE = Table({
 def read(data: Any, *, path: str, stem: str, problems: Problems) -> Profile | None:
     """The profile that parsed TOML `data` of the file `path` describes; problems are added, and then it is None."""
     mine: Problems = []
-    table = PROFILE.read(data, f"{path}: ", mine)
+    table = decode.read(PROFILE, data, f"{path}: ", mine)
     if table is not None and not mine:
         if table["name"] == stem:
             return _profile(table, canonical.key(data), path)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from builder import image, memo, profile, recipe
+from builder.collector import paused
 from builder.crosscheck import Crosscheck, Facts, facts
 from builder.decode import Problems
 from builder.errors import Problem, RecipeError
@@ -89,6 +90,7 @@ class Project:
         return self.images[image_name].profiles or tuple(self.profiles)
 
 
+@paused()
 def load(root: str, *, cache_dir: str | None = None) -> Project:
     """Read and validate the project in folder `root`. `cache_dir`: folder to remember sound files in, or None.
 
@@ -219,7 +221,7 @@ class _Loader:
     def _parse(self, path: str) -> dict[str, Any] | None:
         self.read_any = True
         try:
-            with open(os.path.join(self.root, path), "rb") as file:
+            with open(f"{self.root}/{path}", "rb", buffering=0) as file:
                 return tomli.loads(file.read().decode())
         except OSError as error:
             self.problems.append(Problem(path, f"cannot be read: {error.strerror}"))

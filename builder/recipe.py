@@ -5,26 +5,28 @@ the same name, or all of them when it names a style. Versions stand in order of 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from builder import canonical, digest, requirement
-from builder.decode import Choice, Field, JsonSchema, ListOf, MapOf, Number, Problems, Table, Text, join, near, one_of
+from builder import canonical, decode, requirement
+from builder.decode import JsonSchema, Problems, Table, near
 from builder.errors import Problem
+from builder.recipe_shapes import DEFAULT_TOOLS, OUTPUTS, PLATFORMS, RECIPE, SOURCE, path_problem
 from builder.requirement import Requirement
 from builder.source import Patch, PatchSet, Source
 from builder.styles import STYLES
 
-PLATFORMS = ("x86_64-linux-musl", "aarch64-linux-musl")
-OUTPUTS = ("out", "dev", "debug")
-DEFAULT_TOOLS = "toolset"
+__all__ = [
+    "DEFAULT_DEBUG", "DEFAULT_DEV", "DEFAULT_TOOLS", "OUTPUTS", "PLATFORMS", "SOURCE", "Feature", "Limits", "Recipe", "Version",
+    "build", "builtin_variables", "expand", "merge_feature", "path_problem", "read", "read_source", "schema", "variables_in",
+]
+
 DEFAULT_DEV = (
     "**/include/**", "**/*.a", "**/*.la", "**/*.pc", "**/pkgconfig/**", "**/cmake/**", "**/share/man/**", "**/man/**",
     "**/share/doc/**", "**/share/info/**", "usr/src/**",
 )
-
-
 DEFAULT_DEBUG = ("usr/lib/debug/**",)
 
 
@@ -83,118 +85,23 @@ class Recipe:
         return next((each for each in self.versions if each.version == version), None)
 
 
-_NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
-_VERSION = Text(requirement.VERSION)
-_WANT = Text(check=requirement.problem, hint=requirement.HINT)
-_WANTS = ListOf(_WANT)
-_HEX = Text("[0-9a-f]{64}", "64 hexadecimal digits, as `sha256sum` prints them")
-_SRI = Text(check=lambda text: "" if digest.is_sri(text) else f"'{text}' is not a digest", hint="like 'sha256-<44 characters of base64>', as `nix hash path --sri` prints it")
-_PATH = Text(check=lambda text: path_problem(text))
-_LOCATION = Text(
-    r"https?://[^/\s]+/\S+|mirror://[a-z0-9-]+/\S+|pypi://[^/\s]+/[^/\s]+/[^/\s]+",
-    "https://..., http://..., mirror://debian/pool/... or pypi://PROJECT/VERSION/FILE",
-)
-
-
-def path_problem(text: str) -> str:
-    """The message when `text` is not a plain relative path inside a tree, else an empty text."""
-    parts = text.split("/")
-    return f"'{text}' is not a path inside a tree" if not text or text.startswith("/") or ".." in parts or "" in parts else ""
-
-
-SOURCE = Table({
-    "name": Field(_NAME, "what the build calls it: it lies at /sources/NAME (default: main)"),
-    "locations": Field(ListOf(_LOCATION, 1), "where it can be had, in order of preference"),
-    "filename": Field(Text(r"[^/\s]+"), "the archive's file name, when the first location's last part is not it"),
-    "size": Field(Number(1), "bytes of the file"),
-    "sha256": Field(_HEX, "SHA-256 of the file"),
-    "tree": Field(_SRI, "digest of the unpacked tree in NAR form"),
-    "strip": Field(Number(0), "leading folders to take off (default: 1)"),
-    "unpacked": Field(Number(0), "bytes that the tree's files may hold at most"),
-    "entries": Field(Number(1), "entries that the tree may hold at most"),
-    "folder": Field(_PATH, "a folder of this repository, instead of locations"),
-    "platform": Field(Choice(PLATFORMS), "only wanted there"),
-}, check=one_of(("locations", "folder"), doc="a source is fetched or lies in this repository"))
-
-_PATCH = Table({
-    "path": Field(_PATH, "the patch file inside its source", required=True),
-    "strip": Field(Number(0), "leading folders to take off (default: 1)"),
-    "symbol": Field(Text(), "witness: a symbol that a built ELF file must have"),
-    "string": Field(Text(), "witness: a string that a built file must hold"),
-    "none": Field(Text(), "why no witness can exist"),
-}, check=one_of(("symbol", "string", "none"), doc="a patch names a witness of its effect, or says why none can exist"))
-
-_PATCHES = Table({
-    "source": Field(_NAME, "the source that holds them", required=True),
-    "series": Field(_PATH, "the source's own list of patches: what it lists must be applied or skipped here"),
-    "patch": Field(ListOf(_PATCH, 1), "the patches in order", required=True),
-    "skip": Field(MapOf(Text()), "patches of the series that are left out: path -> reason"),
-})
-
-
-class _Build(Table):
-    """A `[build]` table: `style` and the options of any style; which options fit is checked after merging."""
-
-    def read(self, value: Any, place: str, problems: Problems) -> dict[str, Any] | None:
-        if not isinstance(value, dict):
-            problems.append(Problem(place, "must be a table"))
-            return None
-        if "style" in value:
-            Choice(tuple(STYLES)).read(value["style"], join(place, "style"), problems)
-        return dict(value)
-
-    def schema(self) -> JsonSchema:
-        rules = [
-            {"if": {"properties": {"style": {"const": name}}, "required": ["style"]},
-             "then": {"properties": {key: each.shape.schema() | {"description": each.doc} for key, each in style.options.items()}}}
-            for name, style in STYLES.items()
-        ]
-        return {"type": "object", "properties": {"style": {"enum": list(STYLES)}}, "allOf": rules}
-
-
-_BUILD = _Build({})
-_FEATURE = Table({
-    "requires": Field(_WANTS), "build-requires": Field(_WANTS), "build": Field(_BUILD, "options; lists are added to"),
-})
-_VERSION_TABLE = Table({
-    "version": Field(_VERSION, "as upstream calls it", required=True),
-    "requires": Field(_WANTS, "needed in the image, and seen by the build"),
-    "build-requires": Field(_WANTS, "seen by the build only"),
-    "provides": Field(MapOf(_VERSION), "packages that this one carries inside: name -> version"),
-    "source": Field(ListOf(SOURCE), "what it is built from"),
-    "patches": Field(ListOf(_PATCHES), "what is applied to the source 'main', in order"),
-    "build": Field(_BUILD, "options that replace those of the recipe's [build]"),
-    "end-of-life": Field(Text(r"\d{4}-\d\d-\d\d"), "date after which upstream mends nothing"),
-})
-RECIPE = Table({
-    "name": Field(_NAME, "the file's name without .toml", required=True),
-    "summary": Field(Text(), "one line"),
-    "license": Field(Text(), "SPDX expression"),
-    "homepage": Field(Text(r"https?://\S+")),
-    "vars": Field(MapOf(Text(), "[a-z][a-z0-9-]*"), "texts that ${name} stands for"),
-    "tools": Field(Text(rf"(?:{requirement.NAME})?"), f"package whose files are the build's tools (default: {DEFAULT_TOOLS})"),
-    "requires": Field(_WANTS, "needed in the image, and seen by the build"),
-    "build-requires": Field(_WANTS, "seen by the build only"),
-    "build": Field(_BUILD, "how it is built: a style and its options"),
-    "feature": Field(MapOf(_FEATURE, requirement.NAME), "optional parts, turned on by profile or requirement"),
-    "split": Field(Table({"dev": Field(ListOf(Text())), "debug": Field(ListOf(Text()))}), "output -> globs of its files"),
-    "limits": Field(Table({"memory": Field(Number(1)), "processes": Field(Number(1)), "seconds": Field(Number(1))}), "MiB, count, seconds"),
-    "version": Field(ListOf(_VERSION_TABLE, 1), "the versions, best first", required=True),
-}, doc="A builder recipe: one package, its versions in order of preference, and how it is built.")
-
 _VARIABLE = re.compile(r"\$\{([a-z][a-zA-Z0-9+._-]*)\}")
 
 
-def variables_in(value: Any) -> Iterator[str]:
+def variables_in(value: Any) -> list[str]:
     """Names of the `${...}` variables in a value's texts. Lower-case names are ours; `$NAME` is left to the shell."""
-    if isinstance(value, str):
-        yield from _VARIABLE.findall(value)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from variables_in(each)
-    elif isinstance(value, Sequence):
-        for each in value:
-            yield from variables_in(each)
+    names: list[str] = []
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, str):
+            if "${" in each:
+                names += _VARIABLE.findall(each)
+        elif isinstance(each, dict):
+            stack += each.values()
+        elif isinstance(each, list):
+            stack += each
+    return names
 
 
 def expand(value: Any, variables: Mapping[str, str]) -> Any:
@@ -212,7 +119,8 @@ def merge_feature(build: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[st
     """Build options with a feature's added: lists are appended to, everything else is replaced."""
     merged = dict(build)
     for key, each in extra.items():
-        merged[key] = [*merged.get(key, []), *each] if isinstance(each, list) else each
+        before = merged.get(key)
+        merged[key] = [*before, *each] if isinstance(each, list) and isinstance(before, list) else each
     return merged
 
 
@@ -220,16 +128,24 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Recipe | Non
     """The recipe that parsed TOML `data` of the file `path` describes; problems are added, and then it is None."""
     mine: Problems = []
     place = f"{path}: "
-    table = RECIPE.read(data, place, mine)
+    table = decode.read(RECIPE, data, place, mine)
     if table is not None and not mine:
         if table["name"] != stem:
             mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
-        recipe = build(table, path=path, digest="")
+        recipe = build(table, path=path, digest=_digest(data))
         _check(recipe, place, mine)
-        if not mine:  # only now: options of an unknown style may hold what canonical JSON has no words for
-            return replace(recipe, digest=canonical.key(data))
+        if not mine:
+            return recipe
     problems.extend(mine)
     return None
+
+
+def _digest(data: Any) -> str:
+    """The digest of a recipe's content; nothing for what no key takes (a date, not a number), which `_check` then finds."""
+    try:
+        return canonical.key(data)
+    except (TypeError, ValueError):
+        return ""
 
 
 def _wants(table: Mapping[str, Any], key: str) -> tuple[Requirement, ...]:
@@ -283,6 +199,13 @@ def build(table: Mapping[str, Any], *, path: str, digest: str) -> Recipe:
 
 def _check(recipe: Recipe, place: str, problems: Problems) -> None:
     """What only the merged recipe can tell: repeated versions, options that the style lacks, undefined variables."""
+    for key, text in recipe.vars.items():
+        if key in ("name", "version"):
+            problems.append(Problem(f"{place}vars.{key}", "is always set by builder", "give it another name"))
+        for name in variables_in(text):
+            if name not in ("name", "version"):
+                hint = "a variable can use ${name} and ${version} only"
+                problems.append(Problem(f"{place}vars.{key}", f"variable ${{{name}}} cannot be used here", hint))
     seen: set[str] = set()
     for number, version in enumerate(recipe.versions):
         at = f"{place}version[{number}]"
@@ -290,39 +213,65 @@ def _check(recipe: Recipe, place: str, problems: Problems) -> None:
             problems.append(Problem(f"{at}.version", f"'{version.version}' is there twice", "remove one of them"))
         seen.add(version.version)
         _check_sources(version, at, problems)
+        _check_patches(version, at, problems)
         _check_build(recipe, version, at, problems)
+    if not recipe.digest and not problems:
+        problems.append(Problem(place.removesuffix(": "), "holds a date or a number with a fraction", "write it as text"))
 
 
 def _check_sources(version: Version, at: str, problems: Problems) -> None:
-    names: set[tuple[str, str | None]] = set()
     for number, source in enumerate(version.sources):
-        if (source.name, source.platform) in names:
-            problems.append(Problem(f"{at}.source[{number}].name", f"two sources are called '{source.name}'", "give each a name"))
-        names.add((source.name, source.platform))
-    known = sorted({name for name, _ in names})
+        for other in version.sources[:number]:
+            if source.name == other.name and (source.platform == other.platform or None in (source.platform, other.platform)):
+                problems.append(Problem(f"{at}.source[{number}].name", f"two sources are called '{source.name}'", "give each a name"))
+                break
+        if source.folder is None and not re.match("[A-Za-z0-9_]", source.filename):
+            text = f"no file name can be told from '{source.locations[0]}'"
+            problems.append(Problem(f"{at}.source[{number}].locations[0]", text, "say 'filename'"))
+    known = {each.name for each in version.sources}
+    for name in version.build.get("into", ()) if version.style == "prebuilt" else ():
+        if name not in known:
+            problems.append(Problem(f"{at}.build.into.{name}", f"there is no source '{name}'", near(name, sorted(known))))
+
+
+def _check_patches(version: Version, at: str, problems: Problems) -> None:
+    known = sorted({each.name for each in version.sources})
     for number, patches in enumerate(version.patches):
-        for patch in patches.patches[:1]:
-            if patch.source not in known:
-                problems.append(Problem(f"{at}.patches[{number}].source", f"there is no source '{patch.source}'", near(patch.source, known)))
+        source = patches.patches[0].source
+        if source not in known:
+            problems.append(Problem(f"{at}.patches[{number}].source", f"there is no source '{source}'", near(source, known)))
+        for path in patches.skip:
+            if path in {each.path for each in patches.patches}:
+                problems.append(Problem(f"{at}.patches[{number}].skip.{path}", "is applied and skipped", "do one of them"))
+    if version.patches and STYLES[version.style].builtin:
+        problems.append(Problem(f"{at}.patches", f"style '{version.style}' builds nothing that could be patched", "take them out"))
+    elif version.patches and "main" not in known:
+        problems.append(Problem(f"{at}.patches", "patches are for the source 'main', and there is none", "call the patched source 'main'"))
 
 
 def _check_build(recipe: Recipe, version: Version, at: str, problems: Problems) -> None:
-    style = STYLES.get(version.style)
-    assert style is not None, "the style was checked while reading"
-    variants = [("", version.build, ())] + [
-        (f"feature.{name}.", merge_feature(version.build, each.build), each.requires + each.build_requires)
+    variants = [("", version.build, version.requires + version.build_requires)]
+    variants += [
+        (f"feature.{name}.", merge_feature(version.build, each.build), variants[0][2] + each.requires + each.build_requires)
         for name, each in recipe.features.items()
         if not version.own_style
     ]
-    for prefix, build, more in variants:
-        Table(style.options).read(dict(build), f"{at}.{prefix}build", problems)
-        known = builtin_variables(recipe, version.version) | {
-            f"{want.name}.version": "" for want in (*version.requires, *version.build_requires, *more)
-        }
-        for name in sorted(set(variables_in([build, recipe.vars]))):
-            if name not in known:
+    for prefix, build, wants in variants:
+        before = len(problems)
+        decode.read(_options(version.style), build, f"{at}.{prefix}build", problems)
+        names = set(variables_in(build))
+        if names and len(problems) == before:
+            known = {"name", "version", *recipe.vars, *(f"{want.name}.version" for want in wants)}
+            for name in sorted(names - known):
                 hint = near(name, sorted(known)) + "; shell variables are written $name or in capitals"
                 problems.append(Problem(f"{at}.{prefix}build", f"variable ${{{name}}} is not defined", hint))
+        if len(problems) > before:
+            return  # what is wrong without a feature is wrong with it too
+
+
+@cache
+def _options(style: str) -> Table:
+    return Table(STYLES[style].options)
 
 
 def builtin_variables(recipe: Recipe, version: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What one package wants of another: `NAME[FEATURE,...] PATTERN [| PATTERN]... [!PATTERN]...`.
 
-Versions are never compared for order: upstream tags do not sort (an old tag can carry a high number). A recipe lists its
-versions in order of preference and a requirement selects from that list, by exact version or by a pattern with `*`:
+Versions are never compared for order: upstream tags do not sort (an old tag can carry a high number). A recipe lists
+its versions in order of preference and a requirement selects from that list, by exact version or by a pattern with `*`:
 
     zlib                          any version
     openssl 3.5.*                 those that match
@@ -23,7 +23,7 @@ HINT = "like 'openssl', 'openssl 3.5.* | 3.0.20', 'openssl !1.1.1*' or 'nginx[lu
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A parsed requirement; `text` is how it was written. `allow` empty means any; `refuse` wins over `allow`."""
+    """A parsed requirement. An empty `allow` means any version; `refuse` wins over `allow`."""
 
     name: str
     features: tuple[str, ...] = ()
@@ -63,16 +63,13 @@ def parse(text: str) -> Requirement:
     if found is None:
         raise ValueError(f"'{text}' is not a requirement")
     name, features, spec = found.groups()
-    allow: list[str] = []
-    refuse: list[str] = []
-    for word in (spec or "").replace("|", " | ").split():
-        if word == "|":
-            continue
-        into, pattern = (refuse, word[1:]) if word.startswith("!") else (allow, word)
-        if not re.fullmatch(_PATTERN, pattern):
-            raise ValueError(f"'{word}' in '{text}' is not a version or a pattern")
-        into.append(pattern)
-    return Requirement(name, tuple(sorted(features.split(","))) if features else (), tuple(allow), tuple(refuse))
+    head, *refuse = (each.strip() for each in (spec or "").split("!"))
+    allow = [each.strip() for each in head.split("|")] if head else []
+    for each in (*allow, *refuse):
+        if not re.fullmatch(_PATTERN, each):
+            raise ValueError(f"'{each}' in '{text}' is not a version or a pattern")
+    wanted = tuple(sorted(set(features.split(",")))) if features else ()
+    return Requirement(name, wanted, tuple(allow), tuple(refuse))
 
 
 def problem(text: str) -> str:

@@ -18,25 +18,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from builder.decode import Field, ListOf, MapOf, Number, Problems, Table, Text
 from builder.errors import Problem, RecipeError
-
-_FOLDER = Text(check=lambda text: _folder_problem(text), hint="an absolute path, or one that begins with ~/")
-_ADDRESS = Text(r"https?://[^/\s]+(?:/\S*)?", "https://HOST/PATH of the mirror's root")
-SETTINGS = Table({
-    "store": Field(_FOLDER, "folder of the store"),
-    "jobs": Field(Number(1), "builds and downloads at a time"),
-    "cores": Field(Number(1), "processor cores that all builds share"),
-    "distdirs": Field(ListOf(_FOLDER), "folders with source archives"),
-    "mirrors": Field(MapOf(ListOf(_ADDRESS, 1), "[a-z0-9-]+"), "base addresses by mirror name, in order of preference"),
-}, doc="A user's settings of builder.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """path: the settings file, there or not. store: absolute. jobs, cores: None where the user leaves the choice."""
+    """path: the settings file, there or not. cache_dir: the user's cache folder of builder. store: absolute.
+    jobs, cores: None where the user leaves the choice."""
 
     path: str
+    cache_dir: str
     store: str
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     distdirs: tuple[str, ...] = ()
@@ -50,45 +41,29 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         RecipeError: the file is wrong (all its problems), or a variable is.
     """
-    path = environ.get("BUILDER_SETTINGS") or os.path.join(_base("config", environ), "settings.toml")
-    problems: Problems = []
-    table = _read(path, problems)
+    named = environ.get("BUILDER_SETTINGS", "")
+    path = named or os.path.join(_base("config", environ), "settings.toml")
     store = environ.get("BUILDER_STORE", "")
-    if store and (message := _folder_problem(store)):
-        problems.append(Problem("BUILDER_STORE", message, _FOLDER.hint))
+    problems: list[Problem] = []
+    table: dict[str, Any] = {}
+    if named or os.path.exists(path):
+        from builder import settings_file  # noqa: PLC0415 - most users have no such file, and reading it takes 15 ms
+
+        table = settings_file.read(path, problems)
+    if store and not store.startswith(("/", "~/")):
+        problems.append(Problem("BUILDER_STORE", f"'{store}' is not an absolute path", "like /big/builder or ~/builder"))
     if problems:
         raise RecipeError(problems)
+    cache = _base("cache", environ)
     return Settings(
         path=path,
-        store=_expanded(store or table.get("store") or os.path.join(_base("cache", environ), "store"), environ),
+        cache_dir=cache,
+        store=_expanded(store or table.get("store") or os.path.join(cache, "store"), environ),
         mirrors={name: tuple(bases) for name, bases in table.get("mirrors", {}).items()},
         distdirs=tuple(_expanded(each, environ) for each in table.get("distdirs", ())),
         jobs=table.get("jobs"),
         cores=table.get("cores"),
     )
-
-
-def _read(path: str, problems: Problems) -> dict[str, Any]:
-    """What the file says; an absent one says nothing."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read().decode()
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(path, f"could not be read: {error}"))
-        return {}
-    import tomli  # noqa: PLC0415 - 10 ms, and most users have no such file
-
-    try:
-        return SETTINGS.read(tomli.loads(text), f"{path}: ", problems) or {}
-    except tomli.TOMLDecodeError as error:
-        problems.append(Problem(path, f"is no TOML: {error}"))
-        return {}
-
-
-def _folder_problem(text: str) -> str:
-    return "" if text.startswith(("/", "~/")) and "\0" not in text else f"'{text}' is not an absolute path"
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:
@@ -108,7 +83,8 @@ def _base(kind: str, environ: Mapping[str, str]) -> str:
     if sys.platform != "linux":
         import platformdirs  # noqa: PLC0415
 
-        return str(platformdirs.user_cache_path("builder") if kind == "cache" else platformdirs.user_config_path("builder"))
+        found = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_config_path
+        return str(found("builder"))
     base = environ.get(f"XDG_{kind.upper()}_HOME", "")
     if not base.startswith("/"):  # the specification: a relative path is to be ignored
         base = os.path.join(_home(environ), f".{kind}")

@@ -105,9 +105,7 @@ def test_gzip_program_reads_it() -> None:
 @pytest.mark.skipif(not compress.is_reference_zlib(), reason="this Python's deflate is not zlib's own")
 def test_golden_gzip() -> None:
     """A change here changes the gzip digest of every layer, though not the digest that the lock pins."""
-    assert (
-        packed("gzip", text(2 * PIECE))[1].digest == "91bd93a1c7caef78179b0c5c8fb85df908ffe8d7e2e36e3d68e39632ef9bbd78"
-    )
+    assert packed("gzip", text(2 * PIECE))[1].digest == "91bd93a1c7caef78179b0c5c8fb85df908ffe8d7e2e36e3d68e39632ef9bbd78"
 
 
 def test_another_deflate_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ WWW = Group(name="www", gid=102)
 def package(name: str, **kinds: str) -> Package:
     """A package from path=kind pairs ("a__b" is a/b): "file", "program", "dir", or "-> target" of a link."""
     entries = [nar.Entry(path="", kind="dir")]
-    for path, kind in kinds.items():
-        path = path.replace("__", "/")
+    for key, kind in kinds.items():
+        path = key.replace("__", "/")
         if kind.startswith("-> "):
             entries.append(nar.Entry(path=path, kind="link", target=kind[3:]))
         elif kind == "dir":
@@ -45,9 +45,7 @@ NGINX_FILES = package("nginx 1.26.3", usr="dir", usr__sbin="dir", usr__sbin__ngi
 
 
 def test_files_are_canonical_before_the_image_speaks() -> None:
-    found = layer.compose(
-        [NGINX_FILES, package("busybox 1.37.0", bin="dir", bin__sh="-> busybox", bin__busybox="program")]
-    )
+    found = layer.compose([NGINX_FILES, package("busybox 1.37.0", bin="dir", bin__sh="-> busybox", bin__busybox="program")])
     assert [(each.path, each.kind, oct(each.mode), each.uid, each.gid, each.origin) for each in found] == [
         ("bin", DIR, "0o755", 0, 0, "busybox 1.37.0"),
         ("bin/busybox", FILE, "0o755", 0, 0, "busybox 1.37.0"),
@@ -151,10 +149,7 @@ def test_what_the_image_makes() -> None:
     assert (found["var/log"].mode, found["var"].uid, found["var/cache"].uid) == (0o755, 0, 0)
     assert found["var/log/nginx/error.log"].target == "/dev/stderr"
     assert (found["etc/motd"].data, found["etc/motd"].size, found["etc/motd"].mode) == (b"h\xc3\xa9\n", 4, 0o644)
-    assert (
-        found["etc/passwd"].data
-        == b"root:x:0:0:root:/root:/bin/sh\nnginx:x:101:102:nginx:/var/lib/nginx:/sbin/nologin\n"
-    )
+    assert found["etc/passwd"].data == b"root:x:0:0:root:/root:/bin/sh\nnginx:x:101:102:nginx:/var/lib/nginx:/sbin/nologin\n"
     assert found["etc/group"].data == b"root:x:0:\nwww:x:102:\n"
 
 
@@ -201,7 +196,7 @@ def test_paths_that_are_not_there_are_told_at_once_with_near_ones() -> None:
             NGINX_FILES,
             links={"usr/ngx": "sbin/nginx"},
             modes=(Mode(path="opt/**", mode=0o700), Mode(path="usr/conv", mode=0o600)),
-            capabilities={name: ("CAP_KILL",) for name in ("bin/nginx", "usr/sbin", "usr/ngx")},
+            capabilities=dict.fromkeys(("bin/nginx", "usr/sbin", "usr/ngx"), ("CAP_KILL",)),
         )
     assert str(error.value).splitlines() == [
         f"{WHERE}: mode[0].path: 'opt/**' matches nothing in the layer (nothing in it has a name like that)",
@@ -215,9 +210,7 @@ def test_paths_that_are_not_there_are_told_at_once_with_near_ones() -> None:
 
 def test_capabilities_become_an_attribute() -> None:
     found = composed(NGINX_FILES, capabilities={"usr/sbin/nginx": ("CAP_NET_BIND_SERVICE",)})
-    assert found["usr/sbin/nginx"].xattrs == (
-        ("security.capability", bytes.fromhex("0100000200040000000000000000000000000000")),
-    )
+    assert found["usr/sbin/nginx"].xattrs == (("security.capability", bytes.fromhex("0100000200040000000000000000000000000000")),)
 
 
 def test_capability_bytes() -> None:

@@ -132,9 +132,7 @@ def test_numbers_beyond_the_octal_fields() -> None:
     assert b" size=" not in tar._head(Entry(path="x", kind=FILE, mode=0o644, size=(1 << 33) - 1))
 
 
-_NAME = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=120
-)
+_NAME = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=120)
 _PARTS = st.lists(_NAME.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=4)
 _PATH = _PARTS.map("/".join)
 _IDS = st.one_of(st.integers(0, 70_000), st.integers(0, (1 << 32) - 2))
@@ -145,10 +143,16 @@ def _entry(draw: st.DrawFn, path: str) -> Entry:
     kind = draw(st.sampled_from([FILE, DIR, LINK]))
     data = draw(st.binary(max_size=1500)) if kind == FILE else None
     return Entry(
-        path=path, kind=kind, mode=draw(st.integers(0, 0o7777)), uid=draw(_IDS), gid=draw(_IDS), data=data, size=len(data or b""),
+        path=path,
+        kind=kind,
+        mode=draw(st.integers(0, 0o7777)),
+        uid=draw(_IDS),
+        gid=draw(_IDS),
+        data=data,
+        size=len(data or b""),
         target=draw(_PATH) if kind == LINK else "",
         xattrs=(("user.x", draw(st.binary(max_size=300))),) if kind == FILE and draw(st.booleans()) else (),
-    )  # fmt: skip
+    )
 
 
 _LAYER = st.lists(_PATH, max_size=6, unique=True).flatmap(lambda paths: st.tuples(*map(_entry, paths)))
@@ -172,22 +176,16 @@ def test_tarfile_reads_what_was_written(entries: tuple[Entry, ...]) -> None:
                 assert content is not None
                 assert content.read() == entry.data
             found = member.pax_headers.get("SCHILY.xattr.user.x")
-            assert (None if found is None else found.encode("utf-8", "surrogateescape")) == dict(entry.xattrs).get(
-                "user.x"
-            )
+            assert (None if found is None else found.encode("utf-8", "surrogateescape")) == dict(entry.xattrs).get("user.x")
 
 
 _TREE_NAME = st.text("abcdefé. -", min_size=1, max_size=60).filter(lambda name: name.strip(". ") == name)
 
 
 @settings(deadline=None, max_examples=15)
-@given(
-    st.dictionaries(st.lists(_TREE_NAME, min_size=5, max_size=7).map("/".join), st.binary(max_size=2000), max_size=8)
-)
+@given(st.dictionaries(st.lists(_TREE_NAME, min_size=5, max_size=7).map("/".join), st.binary(max_size=2000), max_size=8))
 def test_gnu_tar_unpacks_what_was_written(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
-    entries = tuple(
-        sorted((Entry(path=p, kind=FILE, mode=0o640, size=len(d), data=d) for p, d in files.items()), key=order)
-    )
+    entries = tuple(sorted((Entry(path=p, kind=FILE, mode=0o640, size=len(d), data=d) for p, d in files.items()), key=order))
     into = tmp_path_factory.mktemp("gnu")
     subprocess.run(["tar", "-x", "--no-same-owner", "-C", str(into)], input=archive(entries), check=True)
     found = {str(each.relative_to(into)): each.read_bytes() for each in into.rglob("*") if each.is_file()}
@@ -214,7 +212,7 @@ def test_gnu_tar_lists_everything(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may set file capabilities")
 def test_gnu_tar_restores_capabilities(tmp_path: Path) -> None:
     argv = ["tar", "--xattrs", "--xattrs-include=security.*", "-x", "-C", str(tmp_path)]
-    done = subprocess.run(argv, input=archive(SMALL), capture_output=True)
+    done = subprocess.run(argv, input=archive(SMALL), capture_output=True, check=False)
     if done.stderr:
         pytest.skip("this file system has no file capabilities")
     assert os.getxattr(tmp_path / "usr/nginx", capability.XATTR) == capability.encode(["CAP_NET_BIND_SERVICE"])

@@ -259,8 +259,7 @@ class TestCanonicalForm:
             with pytest.raises(StoreError) as caught:
                 store.add_tree(f"{stage}/out")
         assert str(caught.value) == (
-            f"{stage}/out: a link cannot be a tree of its own\n"
-            "  next: stage a folder that holds the link, or what the link points to"
+            f"{stage}/out: a link cannot be a tree of its own\n  next: stage a folder that holds the link, or what the link points to"
         )
 
     def test_a_tree_that_is_not_there(self, store: Store) -> None:
@@ -272,9 +271,7 @@ class TestCanonicalForm:
 
 class TestRecords:
     def test_written_and_read(self, store: Store) -> None:
-        value = Record(
-            trees={"out": EMPTY, "debug": EMPTY}, sandbox="chroot", seconds=1.25, deps=(EMPTY,), log="logs/\udcff"
-        )
+        value = Record(trees={"out": EMPTY, "debug": EMPTY}, sandbox="chroot", seconds=1.25, deps=(EMPTY,), log="logs/\udcff")
         assert store.record(KEY) is None
         store.put_record(KEY, value)
         assert store.record(KEY) == value
@@ -358,9 +355,7 @@ class TestRoots:
         store.set_root("b", [EMPTY])
         store.set_root("a /\n\udcff", keys=[OTHER, KEY], files=["0" * 64], owner="/somewhere")
         assert store.roots() == {
-            "a /\n\udcff": Root(
-                name="a /\n\udcff", keys=tuple(sorted([KEY, OTHER])), files=("0" * 64,), owner="/somewhere"
-            ),
+            "a /\n\udcff": Root(name="a /\n\udcff", keys=tuple(sorted([KEY, OTHER])), files=("0" * 64,), owner="/somewhere"),
             "b": Root(name="b", trees=(EMPTY,)),
         }
         store.set_root("b", [])

@@ -104,9 +104,7 @@ def test_an_executable_bit(store: Store) -> None:
     tree = fill(store)
     path = Path(store.tree_path(tree))
     (path / "plain").chmod(0o544)
-    assert damaged(store) == [
-        ("tree", tree, f"its content is {nar.hash_tree(str(path))}; plain has mode 0544, not 0555")
-    ]
+    assert damaged(store) == [("tree", tree, f"its content is {nar.hash_tree(str(path))}; plain has mode 0544, not 0555")]
 
 
 @pytest.mark.parametrize(
@@ -130,9 +128,7 @@ def test_many_wrong_entries_are_counted(store: Store) -> None:
     for entry in nar.scan(store.tree_path(tree)):
         os.utime(os.path.join(store.tree_path(tree), entry.path), ns=(5, 5), follow_symlinks=False)
     time = "has another time than second 1"
-    assert damaged(store) == [
-        ("tree", tree, f"the top {time}; plain {time}; program {time}; 3 more entries are not in canonical form")
-    ]
+    assert damaged(store) == [("tree", tree, f"the top {time}; plain {time}; program {time}; 3 more entries are not in canonical form")]
 
 
 def test_a_pipe_in_a_tree(store: Store) -> None:
@@ -211,9 +207,7 @@ def test_strangers(store: Store) -> None:
 def test_a_line_for_people(store: Store) -> None:
     fill(store)
     Path(store.trees_dir, "mine").mkdir()
-    assert [str(damage) for damage in store.verify()] == [
-        f"{store.trees_dir}/mine: the store did not make this: its name is no digest"
-    ]
+    assert [str(damage) for damage in store.verify()] == [f"{store.trees_dir}/mine: the store did not make this: its name is no digest"]
 
 
 def test_what_was_discarded_can_be_made_again(store: Store) -> None:

@@ -1,12 +1,13 @@
 """What the rules of an audit see: values that were read before, and the store."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from builder import nar
 from builder.audit.revision import Revision
 from builder.errors import Problem
+from builder.fetch.wanted import unpack_key
 from builder.lock import Lock, LockedImage, LockedPackage
 from builder.plan import Graph
 from builder.project import Project
@@ -33,7 +34,7 @@ class Context:
     image: str | None = None
     problems: tuple[Problem, ...] = ()
     since: Revision | None = None
-    reporter: Reporter = NullReporter()
+    reporter: Reporter = field(default_factory=NullReporter)
 
     @cached_property
     def images(self) -> tuple[LockedImage, ...]:
@@ -100,9 +101,11 @@ class Context:
         return {}
 
     def source_tree(self, source: Source) -> str | None:
-        """The digest of a source's tree, as far as it is known without fetching; a folder's is computed."""
+        """The digest of a source's tree, as far as it is known without fetching: pinned, or what the pinned file unpacked
+        to here; a folder's is computed."""
         if source.folder is None or self.project is None:
-            return source.tree
+            record = self.store.record(unpack_key(source)) if source.tree is None and source.sha256 else None
+            return record.trees.get("out") if record else source.tree
         if source.folder not in self._folders:
             self._folders[source.folder] = nar.hash_tree(f"{self.project.root}/{source.folder}")
         return self._folders[source.folder]

@@ -72,7 +72,7 @@ def _profiles(
     for name in named:
         if name not in known:
             raise UsageError(f"the lock has no profile '{name}'", hint=near(name, known))
-    chosen = named or tuple(known if every or project is None else filter(_required(project), known))
+    chosen = named or tuple(name for name in known if every or _required(project, name))
     if image is not None and not any(each.name == image and each.profile in chosen for each in lock.images):
         images = sorted({f"{each.name} in {each.profile}" for each in lock.images})
         raise UsageError(
@@ -82,10 +82,8 @@ def _profiles(
     return chosen
 
 
-class _required:  # noqa: N801 - a predicate
-    def __init__(self, project: Project) -> None:
-        self._profiles = project.profiles
 
-    def __call__(self, name: str) -> bool:
-        """A profile that the recipes do not know (any more) is looked at too: the lock is stale then."""
-        return name not in self._profiles or self._profiles[name].outputs_required
+def _required(project: Project | None, name: str) -> bool:
+    """Whether a profile is looked at unasked; one that the recipes do not know (any more) is, since the lock is stale."""
+    known = project.profiles if project else {}
+    return name not in known or known[name].outputs_required

@@ -72,10 +72,10 @@ def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
             wanted.append((os.fsdecode(path), meta.split()[2]))
     asked = b"".join(blob + b"\n" for _, blob in wanted)
     answer = memoryview(_git(root, "cat-file", "--batch", stdin=asked).stdout)
-    for path, _ in wanted:
+    for name, _ in wanted:
         line = bytes(answer[: bytes(answer[:200]).index(b"\n")])
         size, start = int(line.split()[2]), len(line) + 1
-        found[path] = bytes(answer[start : start + size])
+        found[name] = bytes(answer[start : start + size])
         answer = answer[start + size + 1 :]
     return found
 

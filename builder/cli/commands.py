@@ -12,6 +12,7 @@ from builder.cli.arguments import Command, parser
 from builder.cli.build import build, shell
 from builder.cli.session import Session, session
 from builder.errors import UsageError
+from builder.workspace import find_root
 
 
 def say(text: str) -> None:
@@ -56,9 +57,8 @@ def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
     from builder import locking  # noqa: PLC0415
     from builder.fetch import Wanted  # noqa: PLC0415
 
-    wanted = [Wanted(package=package.name, version=package.version, source=source) for package, source in missing]
-    found = opened.fetcher.fetch(wanted)
-    pins = {(each.package, each.version, each.source.name): pin for each, pin in found.items()}
+    found = opened.fetcher.fetch(Wanted(name, version, source) for name, version, source in missing)
+    pins = {(each.package, each.version, each.source): pin for each, pin in found.items()}
     lines = [f"newly pinned: {each.package} {each.version}, source {each.source.name}: tree {pin.tree}" for each, pin in found.items()]
     return locking.with_pins(lock, pins), lines
 
@@ -78,11 +78,11 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
             graph = Graph.of(lock.in_profile(image.profile), (*image.packages, *image.base))
             packages = {each: each for each in graph.packages.values()}
         wanted = opened.builder.wanted(packages)
-        found = opened.fetcher.fetch(wanted, unpack=options.to is None)
+        # Archives and trees: what is fetched here must do for a build without network, wherever the store is taken.
+        found = opened.fetcher.fetch(wanted, unpack=False)
+        opened.fetcher.fetch(wanted)
         if options.to:
-            os.makedirs(options.to, exist_ok=True)
-            for each, pin in found.items():
-                shutil.copyfile(opened.store.file_path(pin.sha256), os.path.join(options.to, each.source.filename))
+            _copy_archives(opened, options.to, found)
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
             say_json([{"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree} for each, pin in found.items()])
@@ -91,11 +91,32 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
         return 0
 
 
+def _copy_archives(opened: Session, folder: str, found: Mapping[Any, Any]) -> None:
+    """Copy archives to a folder by their file names, for `--distdir` on a machine without network."""
+    os.makedirs(folder, exist_ok=True)
+    for each, pin in found.items():
+        shutil.copyfile(opened.store.file_path(pin.sha256), os.path.join(folder, each.source.filename))
+
+
 def audit(options: argparse.Namespace, _argv: list[str]) -> int:
     """Findings about the lock; exit 1 when there are any."""
-    from builder.cli import audits  # noqa: PLC0415
+    from builder import audit as audits  # noqa: PLC0415
 
-    return audits.run(options)
+    if options.rules:
+        for rule in audits.RULES:
+            say(f"{rule.id:24} {rule.summary}")
+        return 0
+    with session(options) as opened:
+        context = audits.load(
+            find_root(options.root), store=opened.store, platform=options.platform, profiles=[options.profile] if options.profile else (),
+            image=options.image, every=options.all, since=options.since or "", cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
+        )
+        report = audits.run(context, audits.RULES)
+        if options.json:
+            say_json(report.rows())
+        else:
+            sys.stdout.write(report.text())
+        return report.exit_code
 
 
 def graph(options: argparse.Namespace, _argv: list[str]) -> int:
@@ -171,16 +192,16 @@ def _quiet(options: argparse.Namespace) -> None:
 
 def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
     """One row a package: version, whether its output is in the store, size of what goes into the image."""
-    from builder import listing  # noqa: PLC0415
+    from builder import inventory  # noqa: PLC0415
 
     _quiet(options)
     with session(options) as opened:
         image = opened.image()
-        rows = listing.rows(opened.lock, opened.workspace.project, image, opened.store, options.platform)
+        rows = inventory.rows(opened.lock, image, opened.store, options.platform)
         if options.json:
             say_json([row.as_dict() for row in rows])
         else:
-            say(listing.table(rows))
+            say(inventory.table(rows))
         return 0
 
 
@@ -191,9 +212,9 @@ def gc(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         freed = opened.store.gc(keep_files=() if options.archives else None)
         if options.json:
-            say_json({"trees": freed.trees, "records": freed.records, "files": freed.files, "bytes": freed.bytes})
+            say_json({"trees": freed.trees, "records": freed.records, "archives": freed.archives, "logs": freed.logs, "bytes": freed.size})
         else:
-            say(f"removed {freed.trees} trees, {freed.records} records, {freed.files} archives: {units.size(freed.bytes)}")
+            say(f"removed {freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs: {units.size(freed.size)}")
         return 0
 
 
@@ -206,10 +227,10 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
         with opened.reporter.task("verify", opened.store.root) as task:
             damage = opened.store.verify(lambda done, total: task.line(f"{done} of {total}"))
         if options.json:
-            say_json([{"path": each.path, "problem": each.problem} for each in damage])
+            say_json([{"kind": each.kind, "name": each.name, "path": each.path, "message": each.message} for each in damage])
         else:
             for each in damage:
-                say(f"{each.path}: {each.problem}")
+                say(str(each))
             say(f"{len(damage)} damaged" if damage else "everything is as it was written")
         return 1 if damage else 0
 

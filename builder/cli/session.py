@@ -49,10 +49,10 @@ class Session:
 
     @cached_property
     def fetcher(self) -> "Fetcher":
-        from builder.fetch import Fetcher  # noqa: PLC0415 - requests is imported only when something is fetched
+        from builder.fetch import Fetcher, Mirrors  # noqa: PLC0415
 
         return Fetcher(
-            self.store, mirrors=self.settings.mirrors, distdirs=(*self.options.distdir, *self.settings.distdirs),
+            self.store, mirrors=Mirrors(self.settings.mirrors), distdirs=(*self.options.distdir, *self.settings.distdirs),
             offline=self.options.offline, reporter=self.reporter,
         )
 

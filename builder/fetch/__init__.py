@@ -5,9 +5,25 @@
 `Fetcher` does it for many at a time. A source whose tree is in the store costs one look-up and opens no socket.
 """
 
-from builder.fetch.fetcher import Fetcher
-from builder.fetch.mirrors import Mirrors
-from builder.fetch.places import SNAPSHOT
-from builder.fetch.wanted import Pinned, Wanted
+from typing import TYPE_CHECKING
 
-__all__ = ["SNAPSHOT", "Fetcher", "Mirrors", "Pinned", "Wanted"]
+from builder.fetch.wanted import Pinned, Wanted, unpack_key
+
+if TYPE_CHECKING:
+    from builder.fetch.fetcher import Fetcher
+    from builder.fetch.mirrors import Mirrors
+
+__all__ = ["Fetcher", "Mirrors", "Pinned", "Wanted", "unpack_key"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what fetches only when it is asked for: who has all sources needs the values alone."""
+    if name == "Fetcher":
+        from builder.fetch.fetcher import Fetcher  # noqa: PLC0415
+
+        return Fetcher
+    if name == "Mirrors":
+        from builder.fetch.mirrors import Mirrors  # noqa: PLC0415
+
+        return Mirrors
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

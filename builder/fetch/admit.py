@@ -1,17 +1,19 @@
 """From quarantine into the store: nothing gets a name there before it is known to be what was pinned.
 
-A file is admitted when its SHA-256 is the pinned one, and its tree too where that is pinned. A file with another SHA-256
-is admitted, with a warning, when the pinned tree comes out of it: trees are identity, and forges recompress. Where nothing
-is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
+A file is admitted when its SHA-256 is the pinned one, and its tree too where that is pinned. A file with another
+SHA-256 is admitted, with a warning, when the pinned tree comes out of it: trees are identity, and forges recompress.
+Where nothing is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
 """
 
 import os
 import threading
+from dataclasses import replace
 
 from builder import digest, nar
 from builder.errors import ArchiveError, MismatchError
-from builder.fetch.mismatch import Inquest, limits, unpack_key
-from builder.fetch.wanted import Pinned, Wanted
+from builder.fetch.mismatch import Inquest, limits
+from builder.fetch.part import File
+from builder.fetch.wanted import Pinned, Wanted, unpack_key
 from builder.reporter import Reporter
 from builder.source import Source
 from builder.store import Record, Store
@@ -29,9 +31,9 @@ class Admission:
     def present(self, source: Source, *, tree: bool) -> Pinned | None:
         """What the store has of the source, if it needs nothing more: its tree, or else its file."""
         if not tree:
-            path = self.archive(source)
-            size = os.stat(path).st_size if path else None
-            return path and Pinned(source.sha256, size, source.tree, source.unpacked, source.entries) or None
+            size = self._size(source)
+            known = (source.tree, source.unpacked, source.entries)
+            return None if size is None else Pinned(source.sha256, size, *known)
         found = source.tree or self._recorded(source)
         if found is None or not self._store.has_tree(found):
             return None
@@ -55,64 +57,65 @@ class Admission:
             self._reporter.warn(f"{path} was damaged and is fetched again")
             os.unlink(path)
             return None
-        return self._unpack(wanted, path, sha256, os.stat(path).st_size)
+        return self._unpack(wanted, File(path, sha256, os.stat(path).st_size))
 
-    def admit(self, wanted: Wanted, path: str, sha256: str, size: int, *, tree: bool) -> Pinned:
-        """Bring the file `path` of the quarantine in, and its tree.
+    def admit(self, wanted: Wanted, file: File, *, tree: bool) -> Pinned:
+        """Bring a file of the quarantine in, and its tree if that is wanted or needed as a proof.
 
         Raises:
             MismatchError: it is not what was pinned.
             ArchiveError: it is, or nothing was pinned, but it cannot be unpacked.
         """
         source = wanted.source
-        inquest = Inquest(self._store, source, path, sha256, size, self._cancel)
-        exact = sha256 == source.sha256
+        inquest = Inquest(self._store, source, file, self._cancel)
+        exact = file.sha256 == source.sha256
         if exact:
-            path = self._name(path, sha256)
+            file = self._name(file)
         elif source.tree is None and (source.sha256 is not None or inquest.page()):
             raise inquest.page() or inquest.wrong_file()
         if not tree and (exact or source.tree is None):
-            self._name(path, sha256)
-            return Pinned(sha256, size, source.tree, source.unpacked, source.entries)
-        pinned = self._unpack(wanted, path, sha256, size)
-        self._name(path, sha256)
+            self._name(file)
+            return Pinned(file.sha256, file.size, source.tree, source.unpacked, source.entries)
+        pinned = self._unpack(wanted, file)
+        self._name(file)
         if source.sha256 is not None and not exact:
-            self._reporter.warn(f"{wanted.title}: {source.filename} was recompressed: another sha256 ({sha256}), same tree")
+            where = f"{wanted.title}: {source.filename}"
+            self._reporter.warn(f"{where} was recompressed: same tree, but its sha256 is {file.sha256}")
         return pinned
 
-    def _unpack(self, wanted: Wanted, path: str, sha256: str, size: int) -> Pinned:
+    def _unpack(self, wanted: Wanted, file: File) -> Pinned:
         source = wanted.source
-        inquest = Inquest(self._store, source, path, sha256, size, self._cancel)
+        inquest = Inquest(self._store, source, file, self._cancel)
         with self._store.stage() as stage:
             into = os.path.join(stage, "tree")
             os.mkdir(into)
             try:
-                totals = self._unpack_into(source, path, into)
+                totals = self._unpack_into(source, file.path, into)
             except ArchiveError as error:
-                if sha256 == source.sha256 or (source.sha256 is None and source.tree is None):
+                if file.sha256 == source.sha256 or (source.sha256 is None and source.tree is None):
                     raise
                 raise inquest.unreadable(error) from error
             try:
                 tree = self._store.add_tree(into, expect=source.tree)
             except MismatchError as error:
                 raise inquest.wrong_tree(nar.hash_tree(into), into) from error
-        self._store.put_record(unpack_key(sha256, source.strip), Record(trees={"out": tree}))
-        return Pinned(sha256, size, tree, totals.unpacked, totals.entries)
+        self._store.put_record(unpack_key(source, file.sha256), Record(trees={"out": tree}))
+        return Pinned(file.sha256, file.size, tree, totals.unpacked, totals.entries)
 
     def _unpack_into(self, source: Source, path: str, into: str) -> Totals:
         return unpack(path, source.filename, into, strip=source.strip, limits=limits(source), cancel=self._cancel)
 
-    def _name(self, path: str, sha256: str) -> str:
+    def _name(self, file: File) -> File:
         """Give a file its name in the store."""
-        target = self._store.file_path(sha256)
-        if path != target:
-            os.chmod(path, 0o444)
-            os.replace(path, target)
-        return target
+        target = self._store.file_path(file.sha256)
+        if file.path != target:
+            os.chmod(file.path, 0o444)
+            os.replace(file.path, target)
+        return replace(file, path=target)
 
     def _recorded(self, source: Source) -> str | None:
         """The tree that the file with the pinned SHA-256 unpacked to before."""
-        record = self._store.record(unpack_key(source.sha256, source.strip)) if source.sha256 else None
+        record = self._store.record(unpack_key(source)) if source.sha256 else None
         return record.trees.get("out") if record else None
 
     def _size(self, source: Source) -> int | None:

@@ -37,7 +37,7 @@ def run(
                 done[number] = work(items[number])
         except (queue.Empty, Cancelled):
             pass
-        except BaseException as error:  # noqa: BLE001 - it is raised below, in the caller's thread
+        except BaseException as error:  # it is raised below, in the caller's thread
             failed.append(error)
             cancel.set()
             stop()

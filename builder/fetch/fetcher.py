@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from builder import canonical, digest
 from builder.errors import ArchiveError, MismatchError
-from builder.fetch import crew, folder, pypi, report
+from builder.fetch import crew, folder, report
 from builder.fetch.admit import Admission
+from builder.fetch.mirrors import Mirrors
 from builder.fetch.mismatch import Inquest
 from builder.fetch.part import Part, TooLarge
 from builder.fetch.places import SNAPSHOT, Place, local, no_base, places
@@ -31,9 +32,9 @@ _Outcome: TypeAlias = Pinned | tuple[Attempt, ...]  # what it is, or what every 
 class Fetcher:
     """Brings sources into `store`.
 
-    mirrors: base addresses by mirror name, looked up when one is needed (`mirrors.Mirrors`). distdirs: folders with files
-    that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot: the
-    state of the archive of last resort. After an interrupt or a StoreError a fetcher is used up.
+    mirrors: base addresses by mirror name as the user's settings have them; `Mirrors` says what else counts. distdirs:
+    folders with files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
+    the state of the archive of last resort. After an interrupt or a StoreError a fetcher is used up.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Fetcher:
         snapshot: str = SNAPSHOT,
     ) -> None:
         self._store = store
-        self._mirrors = mirrors
+        self._mirrors = mirrors if isinstance(mirrors, Mirrors) else Mirrors(mirrors)
         self._distdirs = tuple(distdirs)
         self._offline = offline
         self._reporter = reporter
@@ -118,10 +119,7 @@ class Fetcher:
 
     def _bring(self, wanted: Wanted, unpack: bool) -> _Outcome:
         """Try one place after another."""
-        if self._offline:
-            todo = local(self._distdirs)
-        else:
-            todo = places(wanted, self._mirrors, self._distdirs, self._snapshot)
+        todo = self._places(wanted)
         if not todo:
             return ()
         attempts = []
@@ -138,6 +136,11 @@ class Fetcher:
             task.done("failed")
         return tuple(attempts)
 
+    def _places(self, wanted: Wanted) -> list[Place]:
+        if self._offline:
+            return local(self._distdirs)
+        return places(wanted, self._mirrors, self._distdirs, self._snapshot)
+
     def _from(self, place: Place, wanted: Wanted, task: Task, unpack: bool) -> Pinned:
         """Bring the source from one place; once more from its beginning if an earlier download was gone on with."""
         source = wanted.source
@@ -150,8 +153,8 @@ class Fetcher:
                     long = self._load(place, source, part, resume)
             try:
                 if long is not None:
-                    raise self._inquest(source, part).too_long(long)
-                return self._admission.admit(wanted, path, part.sha256, part.size, tree=unpack)
+                    raise Inquest(self._store, source, part.file, self._cancel).too_long(long)
+                return self._admission.admit(wanted, part.file, tree=unpack)
             except (MismatchError, ArchiveError):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
@@ -161,7 +164,7 @@ class Fetcher:
 
     def _load(self, place: Place, source: Source, part: Part, resume: bool) -> int | None:
         """Fill the part; the size that was announced (or 0) when that was too much."""
-        if part.size and part.sha256 == source.sha256:
+        if part.size and part.file.sha256 == source.sha256:
             return None  # an earlier run had it all
         try:
             self._load_from(place, source, part, resume)
@@ -173,6 +176,8 @@ class Fetcher:
         if place.kind == "folder":
             folder.copy(place.address, source, part)
         elif place.kind == "pypi":
+            from builder.fetch import pypi  # noqa: PLC0415 - what it needs to run a program takes 10 ms to import
+
             pypi.download(place.address, source.sha256, part, self._cancel)
         elif place.kind == "unknown":
             raise Unavailable(no_base(place.address))
@@ -182,9 +187,6 @@ class Fetcher:
                 raise Unavailable("refused: over plain http nothing proves a file without a sha256 or a tree")
             pinned = source.sha256 is not None
             self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
-
-    def _inquest(self, source: Source, part: Part) -> Inquest:
-        return Inquest(self._store, source, part.path, part.sha256, part.size, self._cancel)
 
 
 def _lock(source: Source) -> str:

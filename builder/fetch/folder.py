@@ -10,7 +10,7 @@ from builder.source import Source
 
 
 def names(source: Source) -> list[str]:
-    """The names under which a file of this source may lie in a folder: its hash, its name, and how locations call it."""
+    """Names under which this source may lie in a folder: its hash, its name, and what its locations call it."""
     found = [source.sha256 or "", source.filename, *(unquote(each.rpartition("/")[2]) for each in source.locations)]
     return [name for name in dict.fromkeys(found) if name and "/" not in name]
 

@@ -83,7 +83,8 @@ class Http:
         pause = self._limits.pause
         for tries_left in reversed(range(_TRIES)):
             try:
-                return self._try(url, part, size=size, pinned=pinned)
+                self._try(url, part, size=size, pinned=pinned)
+                return
             except _Again as again:
                 if not tries_left:
                     if again.silent:
@@ -108,7 +109,8 @@ class Http:
                 if 300 <= response.status_code < 400 and "Location" in response.headers:
                     url = next_hop(url, response.headers["Location"], pinned=pinned)
                     continue
-                return self._take(response, part, size)
+                self._take(response, part, size)
+                return
         raise Unavailable(f"more than {_REDIRECTS} redirects")
 
     @contextmanager

@@ -1,16 +1,14 @@
 """Where `mirror://<name>/` is on this machine: the base addresses of distribution mirrors.
 
 In this order, the first that says anything: the environment (BUILDER_MIRROR_<NAME>, separated by spaces), `[mirrors]`
-of the user's settings, and for `debian` the configuration of apt. None of it is in this repository, because which mirror
-a machine can reach is the machine's business.
+of the user's settings, and for `debian` the configuration of apt. None of it is in this repository: which mirror a
+machine can reach is its own business.
 """
 
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 _APT = ("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages")
 _APT_SECONDS = 20
@@ -66,6 +64,8 @@ def _bases(addresses: Iterable[str]) -> tuple[str, ...]:
 
 def _from_apt(environ: Mapping[str, str]) -> list[str]:
     """What apt has configured with the origin Debian; nothing when there is no apt, or it knows no index yet."""
+    import subprocess  # noqa: PLC0415 - only a fetch from a mirror needs it
+
     try:
         done = subprocess.run(
             _APT, capture_output=True, text=True, errors="replace", timeout=_APT_SECONDS, check=False,
@@ -84,16 +84,22 @@ def _is_main(address: str) -> bool:
 
 def _from_files(folder: str) -> list[str]:
     """What apt's source files name. They do not tell the origin, so only a root called `debian` counts."""
-    top = Path(folder)
-    lists = [top / "sources.list", *sorted(top.glob("sources.list.d/*.list"))]
-    found = [address for path in lists for address in _one_line(_text(path))]
-    found += [address for path in sorted(top.glob("sources.list.d/*.sources")) for address in _stanzas(_text(path))]
+    more = os.path.join(folder, "sources.list.d")
+    names = sorted(os.listdir(more)) if os.path.isdir(more) else []
+    found = _one_line(_text(os.path.join(folder, "sources.list")))
+    for name in names:
+        if name.endswith(".list"):
+            found += _one_line(_text(os.path.join(more, name)))
+    for name in names:
+        if name.endswith(".sources"):
+            found += _stanzas(_text(os.path.join(more, name)))
     return [address for address in found if address.rstrip("/").endswith("/debian")]
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text(errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""
 

@@ -14,8 +14,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from builder import canonical, nar
+from builder import nar
 from builder.errors import ArchiveError, MismatchError
+from builder.fetch.part import File
+from builder.fetch.wanted import unpack_key
 from builder.reporter import clean
 from builder.source import Source
 from builder.store import Store
@@ -35,11 +37,6 @@ def limits(source: Source) -> Limits:
     return Limits(unpacked=source.unpacked or usual.unpacked, entries=source.entries or usual.entries)
 
 
-def unpack_key(sha256: str, strip: int) -> str:
-    """Key of the store's record of what a file unpacks to."""
-    return canonical.key({"unpack": sha256, "strip": strip})
-
-
 def html_title(path: str) -> str | None:
     """The title of an HTML page ("" if it has none); None for anything else."""
     with open(path, "rb") as file:
@@ -52,20 +49,19 @@ def html_title(path: str) -> str | None:
 
 
 class Inquest:
-    """Finds out what a wrong file is. path: in quarantine; sha256, size: of what is there."""
+    """Finds out what a wrong file in quarantine is."""
 
-    def __init__(self, store: Store, source: Source, path: str, sha256: str, size: int, cancel: threading.Event) -> None:
+    def __init__(self, store: Store, source: Source, file: File, cancel: threading.Event) -> None:
         self._store = store
         self._source = source
-        self._path = path
-        self._sha256 = sha256
-        self._size = size
+        self._file = file
         self._cancel = cancel
 
     def too_long(self, announced: int) -> MismatchError:
         """More came, or was announced, than the pinned size."""
-        came = f"{announced} bytes are announced" if announced else f"more than {self._size} bytes came"
-        pinned = f"pinned are {self._source.size}" if self._source.size else "that is the limit for a file of unknown size"
+        came = f"{announced} bytes are announced" if announced else f"more than {self._file.size} bytes came"
+        size = self._source.size
+        pinned = f"pinned are {size}" if size else "and its size is not pinned"
         return self._error(self._page() or f"it is too long: {came}, {pinned}")
 
     def page(self) -> MismatchError | None:
@@ -77,15 +73,16 @@ class Inquest:
         """The file is not the pinned one, and no tree is pinned that could prove it good."""
         try:
             with self._unpacked(self._source.strip) as tree:
-                return self._error(self._page() or self._against_known(tree) or f"the content is different: {self._hashes()}")
+                known = self._page() or self._against_known(tree)
+                return self._error(known or f"the content is different: {self._hashes()}")
         except ArchiveError as error:
             return self.unreadable(error)
 
     def unreadable(self, error: ArchiveError) -> MismatchError:
         """It is not the pinned file, and could not be unpacked."""
         if isinstance(error, TruncatedError):
-            short = self._source.size is not None and self._size < self._source.size
-            found = f"{self._size} of {self._source.size} bytes" if short else self._hashes()
+            short = self._source.size is not None and self._file.size < self._source.size
+            found = f"{self._file.size} of {self._source.size} bytes" if short else self._hashes()
             return self._error(self._page() or f"it is truncated: {found}")
         other = self._page() or self._other_folder()
         return self._error(other or f"it is something else, and no good archive ({error.message}): {self._hashes()}")
@@ -97,7 +94,7 @@ class Inquest:
         found = self._other_folder() or self._differences(expected, path)
         if found is None:
             found = f"the content is different: its tree is {tree}, pinned is {expected}"
-        if self._sha256 == self._source.sha256:
+        if self._file.sha256 == self._source.sha256:
             found = f"the file is the pinned one, but its tree is not, so the two pins do not belong together; {found}"
         return self._error(found)
 
@@ -106,10 +103,10 @@ class Inquest:
 
     def _hashes(self) -> str:
         pinned = self._source.sha256
-        return f"its sha256 is {self._sha256}" + (f", pinned is {pinned}" if pinned else "")
+        return f"its sha256 is {self._file.sha256}" + (f", pinned is {pinned}" if pinned else "")
 
     def _page(self) -> str | None:
-        title = html_title(self._path)
+        title = html_title(self._file.path)
         if title is None:
             return None
         return "it is an HTML page" + (f" ('{title}')" if title else "") + ", no archive: an error or a login, perhaps"
@@ -119,7 +116,8 @@ class Inquest:
         with self._store.stage() as stage:
             into = os.path.join(stage, "tree")
             os.mkdir(into)
-            unpack(self._path, self._source.filename, into, strip=strip, limits=limits(self._source), cancel=self._cancel)
+            name, most = self._source.filename, limits(self._source)
+            unpack(self._file.path, name, into, strip=strip, limits=most, cancel=self._cancel)
             yield into
 
     def _other_folder(self) -> str | None:
@@ -133,8 +131,7 @@ class Inquest:
 
     def _against_known(self, path: str) -> str | None:
         """Compare with what the pinned file once unpacked to, if this store saw it."""
-        assert self._source.sha256 is not None
-        known = self._store.record(unpack_key(self._source.sha256, self._source.strip))
+        known = self._store.record(unpack_key(self._source))
         if known is None:
             return None
         tree = nar.hash_tree(path)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -21,6 +22,15 @@ class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is kn
     def __init__(self, size: int = 0) -> None:
         super().__init__(size)
         self.size = size
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that came, and what it is."""
+
+    path: str
+    sha256: str
+    size: int
 
 
 class Part:
@@ -41,8 +51,9 @@ class Part:
         self._read_back()
 
     @property
-    def sha256(self) -> str:
-        return self._hasher.hexdigest()
+    def file(self) -> File:
+        """What came so far."""
+        return File(self.path, self._hasher.hexdigest(), self.size)
 
     def write(self, chunk: bytes) -> None:
         """Add bytes.
@@ -74,7 +85,9 @@ class Part:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def _read_back(self) -> None:

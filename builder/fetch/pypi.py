@@ -1,7 +1,7 @@
 """Files of a Python package index, fetched with pip: it knows its index, proxy and certificates, and we need not.
 
-A location is `pypi://<project>/<version>/<file>`. pip chooses by version and platform, so the wheel's own name is turned
-into the options that make pip choose it on any machine (Platform compatibility tags, "File name convention").
+A location is `pypi://<project>/<version>/<file>`. pip chooses by version and platform, so the wheel's own name is
+turned into the options that make pip choose it on any machine (Binary distribution format, "File name convention").
 """
 
 import importlib.util

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from builder import canonical
 from builder.source import Source
 
 
@@ -25,8 +26,8 @@ class Wanted:
 class Pinned:
     """What a source's bytes are: as they were measured, or as they were pinned when nothing had to be read.
 
-    sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of the
-    tree. What is None was neither pinned nor looked at: a tree that was there needs no file, and a file no tree.
+    sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of
+    the tree. What is None was neither pinned nor looked at: a tree that is there needs no file, and a file no tree.
     """
 
     sha256: str | None
@@ -43,6 +44,11 @@ class Attempt:
     place: str
     said: str
     wrong: bool = False
+
+
+def unpack_key(source: Source, sha256: str | None = None) -> str:
+    """Key of the store's record of what the source's pinned file (or the one with another `sha256`) unpacks to."""
+    return canonical.key({"unpack": sha256 or source.sha256, "strip": source.strip})
 
 
 class Unavailable(Exception):  # noqa: N818 - one place's answer; it becomes an error when no place is left

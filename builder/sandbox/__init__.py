@@ -9,10 +9,11 @@ from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec, describe
 
 __all__ = [
-    "Mount", "Mounts", "Outcome", "Sandbox", "SandboxSpec", "describe", "find", "limit_error", "plan_mounts", "tree_listing",
+    "Mount", "Mounts", "Outcome", "Sandbox", "SandboxSpec", "describe", "find", "limit_error", "plan_mounts",
+    "tree_listing",
 ]  # fmt: skip
 
-KINDS = ("auto", "chroot")
+KINDS = ("auto", "chroot")  # what `find` takes
 
 
 def find(kind: str, tools: str = "", *, scratch: str = "", self_exe: str = "") -> Sandbox:
@@ -22,11 +23,11 @@ def find(kind: str, tools: str = "", *, scratch: str = "", self_exe: str = "") -
     imported only when it is found.
     """
     if kind == "chroot":
-        from builder.sandbox.chroot import Chroot
+        from builder.sandbox.chroot import Chroot  # noqa: PLC0415 - only the one that is asked for
 
         return Chroot(scratch, self_exe=self_exe)
     assert kind == "auto", kind
-    from builder.sandbox.bwrap import Bubblewrap
-    from builder.sandbox.program import find_program
+    from builder.sandbox.bwrap import Bubblewrap  # noqa: PLC0415
+    from builder.sandbox.program import find_program  # noqa: PLC0415
 
     return Bubblewrap(find_program(tools))

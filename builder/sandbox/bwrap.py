@@ -2,10 +2,10 @@
 
     builder ── bwrap (watches) ── init (process 1 of its namespace, reaps) ── the command and what it starts
 
-The options go through a pipe, which bubblewrap reads before it does anything else: until we close it, resource limits can
-be set on it and so on all its children. It reports the number of `init` and whether the command was started as JSON lines
-(bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace; so the run is
-over when `init` is, and killing it leaves nothing.
+The options go through a pipe, which bubblewrap reads before it does anything else: until we close it, resource limits
+can be set on it and so on all its children. It reports the number of `init` and whether the command was started as JSON
+lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace; so the run
+is over when `init` is, and killing it leaves nothing.
 
 The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
 build could read if it tried to.
@@ -67,7 +67,7 @@ class Bubblewrap(Sandbox):
             raise refusal.refusal(text)
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
-        """Why the command did not start, found by setting up the same sandbox again with a command that is not there."""
+        """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
         text = self._set_up(dataclasses.replace(spec, argv=(_NOTHING,), interactive=False))
         if text:
             return refusal.refusal(text)
@@ -170,7 +170,8 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
         theirs = _Descriptors(options_in, status_out, files, filters)
-        process = _spawn([*program, "--args", str(options_in), "--", *spec.argv], theirs, None if spec.interactive else log_fd)
+        argv = [*program, "--args", str(options_in), "--", *spec.argv]
+        process = _spawn(argv, theirs, None if spec.interactive else log_fd)
         try:
             _let_go(process.pid, spec, theirs, options_out)
         except BaseException:
@@ -187,7 +188,8 @@ def _spawn(argv: list[str], theirs: _Descriptors, log_fd: int | None) -> "subpro
         )
     except OSError as error:
         raise SandboxError(
-            f"bubblewrap cannot be started: {error.strerror}", where=argv[0], hint="check the tool set: builder store verify"
+            f"bubblewrap cannot be started: {error.strerror}", where=argv[0],
+            hint="check the tool set: builder store verify",
         ) from error
 
 

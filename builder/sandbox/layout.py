@@ -28,7 +28,7 @@ class Mounts:
 
 @dataclass(slots=True)
 class _Plan:
-    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their folders not mounted whole
+    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their folders laid out
     mounts: list[Mount] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)

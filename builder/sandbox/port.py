@@ -1,7 +1,10 @@
 """The port: what runs a `SandboxSpec`, and what comes of it."""
 
+import contextlib
+import signal
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.errors import BuildError
@@ -39,7 +42,8 @@ class Sandbox(ABC):
         """
         if cancel is not None and cancel.is_set():
             return Outcome(code=137, killed="cancelled")
-        return self._run(spec, log_fd, cancel)
+        with _signals_for_the_shell() if spec.interactive else contextlib.nullcontext():
+            return self._run(spec, log_fd, cancel)
 
     @abstractmethod
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome: ...
@@ -48,7 +52,7 @@ class Sandbox(ABC):
     def probe(self) -> None:
         """Raises SandboxError when a sandbox cannot be made on this machine."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most adapters keep nothing
         """Removes what was kept on disk between runs."""
 
     def __enter__(self) -> "Sandbox":
@@ -58,11 +62,29 @@ class Sandbox(ABC):
         self.close()
 
 
+@contextlib.contextmanager
+def _signals_for_the_shell() -> Iterator[None]:
+    """What is typed to interrupt a shell's command reaches us too: we go on. (A caught signal is not inherited.)"""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def limit_error(outcome: Outcome, limits: Limits, where: str) -> BuildError:
     """The error of a run that was killed for a limit; `where` names the build, like "openssl 3.5.7"."""
     message, hint = {
         "time": (f"the build took longer than {limits.seconds} seconds", "if it needs more, raise 'seconds'"),
-        "memory": (f"the build used more than {limits.memory} MiB of memory", "give it fewer cores, or raise 'memory' (MiB)"),
-        "processes": (f"the build ran more than {limits.processes} processes at a time", "if it needs more, raise 'processes'"),
+        "memory": (
+            f"the build used more than {limits.memory} MiB of memory", "give it fewer cores, or raise 'memory' (MiB)",
+        ),
+        "processes": (
+            f"the build ran more than {limits.processes} processes at a time", "if it needs more, raise 'processes'",
+        ),
     }[outcome.killed]
     return BuildError(message, where=where, hint=f"{hint} under [limits] in the recipe")

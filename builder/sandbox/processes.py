@@ -64,7 +64,7 @@ def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) ->
 
 
 class Table:
-    """Process -> parent of the whole machine: one reading serves all sandboxes, and readings are spaced by their cost."""
+    """Process -> parent of the whole machine: one reading serves all sandboxes; readings are spaced by their cost."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

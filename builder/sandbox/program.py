@@ -26,14 +26,16 @@ def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ..
     if system is not None:
         return (system,)
     if not tools:
-        raise SandboxError("there is no bubblewrap", where="bwrap", hint="fetch the tool set, which holds one: builder fetch")
+        hint = "fetch the tool set, which holds one: builder fetch"
+        raise SandboxError("there is no bubblewrap on this machine", where="bwrap", hint=hint)
     return _pinned(tools)
 
 
 def _pinned(tools: str) -> tuple[str, ...]:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
-        raise SandboxError(f"no pinned bubblewrap runs on {machine}", where=tools, hint="install bubblewrap on this machine")
+        hint = "install bubblewrap on this machine"
+        raise SandboxError(f"no pinned bubblewrap runs on {machine}", where=tools, hint=hint)
     loader, triplet = _ARCHITECTURES[machine]
     found = [resolve_inside(tools, each) for each in (loader, "/usr/bin/bwrap")]
     if not all(map(os.path.isfile, found)):

@@ -1,6 +1,6 @@
 """Reads what bubblewrap says when it cannot make a sandbox, and says what on this machine is to blame.
 
-The texts are bubblewrap's own (bubblewrap.c, bind-mount.c, network.c; 0.4 to 0.11) with the kernel's words after a colon.
+The texts are bubblewrap's own (bubblewrap.c, bind-mount.c, network.c; 0.4 to 0.11), the kernel's words after a colon.
 """
 
 import re
@@ -53,7 +53,8 @@ def refusal(text: str, setting: Setting = setting) -> SandboxError:
 def _namespaces(said: str, setting: Setting) -> SandboxError:
     if setting("user.max_user_namespaces") == "0":
         return _error(
-            "the kernel refuses user namespaces: user.max_user_namespaces is 0", said, "sysctl -w user.max_user_namespaces=15000"
+            "the kernel refuses user namespaces: user.max_user_namespaces is 0", said,
+            "sysctl -w user.max_user_namespaces=15000",
         )
     if "No space left" in said:
         return _error(

@@ -10,9 +10,9 @@ _MIB = 1 << 20
 def rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
     """Resource limits (getrlimit(2)) of every process of a build: which -> (soft, hard).
 
-    Those of memory and processes lie above the recipe's limits, so that sampling sees and names what goes beyond. Memory
-    is bounded by written private pages (RLIMIT_DATA): compilers reserve far more addresses than they use, so RLIMIT_AS
-    would hit the innocent. Processes are counted per user by most kernels: what runs already is let in.
+    Those of memory and processes lie above the recipe's limits, so that sampling sees and names what goes beyond.
+    Memory is bounded by private writable pages (RLIMIT_DATA): compilers reserve far more addresses than they use, so
+    RLIMIT_AS would hit the innocent. Processes are counted per user by most kernels: what runs already is let in.
     """
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD+W+ABS, BPF_JMP+..., BPF_RET
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # SECCOMP_RET_*
-_NUMBER, _MACHINE, _FIRST = 0, 4, 16  # offsets in struct seccomp_data; the low half of the first argument
+_NUMBER, _MACHINE, _FIRST, _SECOND = 0, 4, 16, 24  # offsets in struct seccomp_data; low halves of the arguments
 _X32 = 0x40000000
 _NEW_USER = 0x10000000  # CLONE_NEWUSER
+_TYPING = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: these type into the terminal that a shell shares with its caller
 LOCAL = (1,)  # AF_UNIX
 NETWORK = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: a network namespace holds these
 
@@ -28,13 +29,15 @@ class _Machine:
 
 _MACHINES = {
     "x86_64": _Machine(0xC000003E, {
-        "socket": 41, "clone": 56, "kill": 62, "ptrace": 101, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
-        "perf_event_open": 298, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "userfaultfd": 323,
+        "ioctl": 16, "socket": 41, "clone": 56, "kill": 62, "ptrace": 101, "add_key": 248, "request_key": 249,
+        "keyctl": 250, "unshare": 272, "perf_event_open": 298,
+        "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "userfaultfd": 323,
         "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438,
     }),
     "aarch64": _Machine(0xC00000B7, {
-        "unshare": 97, "ptrace": 117, "kill": 129, "socket": 198, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
-        "perf_event_open": 241, "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280, "userfaultfd": 282,
+        "ioctl": 29, "unshare": 97, "ptrace": 117, "kill": 129, "socket": 198, "add_key": 217, "request_key": 218,
+        "keyctl": 219, "clone": 220, "perf_event_open": 241,
+        "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280, "userfaultfd": 282,
         "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438,
     }),
 }  # fmt: skip
@@ -65,6 +68,8 @@ def program(families: Sequence[int], *, shared: bool = False, machine: str = "")
         steps += [(_EQUAL, 0, 1, calls[name]), _fail(errno.EPERM)]
     for name in ("unshare", "clone"):
         steps += _call(calls[name], [(_ANY_BIT, 0, 1, _NEW_USER), _fail(errno.EPERM)])
+    typing = [step for each in _TYPING for step in ((_EQUAL, 0, 1, each), _fail(errno.EPERM))]
+    steps += _call(calls["ioctl"], typing, _SECOND)
     if shared:
         steps += _call(calls["kill"], [(_EQUAL, 0, 1, 0xFFFFFFFF), _fail(errno.EPERM)])
     allowed = [step for family in families for step in ((_EQUAL, 0, 1, family), _give(ALLOW))]
@@ -72,9 +77,9 @@ def program(families: Sequence[int], *, shared: bool = False, machine: str = "")
     return b"".join(struct.pack("=HBBI", *step) for step in [*steps, _give(ALLOW)])
 
 
-def _call(number: int, on_first: Sequence[_Step]) -> list[_Step]:
-    """Steps for one call that look at its first argument; when none of them decides, the call is allowed."""
-    return [(_EQUAL, 0, len(on_first) + 2, number), (_LOAD, 0, 0, _FIRST), *on_first, _give(ALLOW)]
+def _call(number: int, rules: Sequence[_Step], argument: int = _FIRST) -> list[_Step]:
+    """Steps for one call that look at one of its arguments; when none of them decides, the call is allowed."""
+    return [(_EQUAL, 0, len(rules) + 2, number), (_LOAD, 0, 0, argument), *rules, _give(ALLOW)]
 
 
 def _give(action: int) -> _Step:

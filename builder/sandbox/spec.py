@@ -63,7 +63,7 @@ def by_target(mounts: Iterable[Mount]) -> list[Mount]:
 def describe(spec: SandboxSpec) -> list[str]:
     """The sandbox in lines for people, in a fixed order."""
     return [
-        *(f"{'writable ' if each.writable else 'read-only'} {each.target} is {each.source}" for each in by_target(spec.mounts)),
+        *(f"{_access(each)} {each.target} is {each.source}" for each in by_target(spec.mounts)),
         *(f"link      {path} -> {text}" for path, text in sorted(spec.links.items())),
         *(f"file      {path}, {len(text.encode())} bytes" for path, text in sorted(spec.files.items())),
         *(f"folder    {path}, empty" for path in sorted(spec.folders)),
@@ -75,6 +75,10 @@ def describe(spec: SandboxSpec) -> list[str]:
         f"runs in   {spec.workdir}",
         f"runs      {shlex.join(spec.argv)}",
     ]
+
+
+def _access(mount: Mount) -> str:
+    return "writable " if mount.writable else "read-only"
 
 
 def _time(spec: SandboxSpec) -> str:

@@ -1,7 +1,7 @@
 """Waits for a sandbox to end and ends it when it must: limits of time, memory and processes, and cancelling.
 
-The thread that waits is the one that watches, so there is no thread more than there are runs, and a run that ends before
-the first sample pays nothing. Sampling is coarse on purpose; `rlimits` is the second net under it.
+The thread that waits is the one that watches, so there is no thread more than there are runs, and a run that ends
+before the first sample pays nothing. Sampling is coarse on purpose; `rlimits` is the second net under it.
 """
 
 import select

@@ -97,6 +97,8 @@ def _file_mode(status: os.stat_result) -> int:
 
 def _own_copy(path: bytes, status: os.stat_result) -> os.stat_result:
     """Replace a hard link by a copy: who holds another name of the file could change a tree in the store."""
+    if not status.st_mode & stat.S_IRUSR:
+        os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRUSR)
     copy = path[: path.rindex(b"/") + 1] + b".own-" + os.urandom(8).hex().encode("ascii")
     source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -49,8 +49,6 @@ class trying:  # noqa: N801 - reads as a statement: with trying("write a record"
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
             raise explain(error, self._doing, self._where) from error

@@ -70,9 +70,7 @@ def _checks(store: "Store") -> Iterator[Callable[[], list[Damage]]]:
 
 def _check_tree(name: str, path: str) -> list[Damage]:
     if not digest.is_hex(name):
-        return [
-            Damage(kind="stray", name=name, path=path, message="the store did not make this: its name is no digest")
-        ]
+        return [Damage(kind="stray", name=name, path=path, message="the store did not make this: its name is no digest")]
     messages = _tree_messages(name, path)
     return [Damage(kind="tree", name=digest.to_sri(name), path=path, message="; ".join(messages))] if messages else []
 
@@ -96,9 +94,7 @@ def _tree_messages(name: str, path: str) -> list[str]:
 
 def _check_archive(name: str, path: str) -> list[Damage]:
     if not digest.is_hex(name):
-        return [
-            Damage(kind="stray", name=name, path=path, message="the store did not make this: its name is no digest")
-        ]
+        return [Damage(kind="stray", name=name, path=path, message="the store did not make this: its name is no digest")]
     try:
         sha256 = digest.of_file(path)
     except FileNotFoundError:

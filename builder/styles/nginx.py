@@ -16,7 +16,7 @@ from builder.styles.style import Step, Style
 
 def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
     modules = [each.split("=", 1) for each in options.get("modules", [])]
-    copies = [f"cp -R {shlex.quote('/usr/src/' + package)} ../{shlex.quote(folder)}" for folder, package in modules]
+    copies = [f"cp -R --no-preserve=mode {shlex.quote('/usr/src/' + package)} ../{shlex.quote(folder)}" for folder, package in modules]
     arguments = [*options.get("configure", []), *(f"--add-module=../{folder}" for folder, _ in modules)]
     steps = (Step("modules", "\n".join(copies)),) if copies else ()
     return make_steps(options, (*steps, Step("configure", words(["./configure", *arguments]))))

@@ -24,10 +24,12 @@ def read(file: IO[bytes], tree: Tree) -> None:
     guarded = _Guarded(file, tree)
     try:
         member = _data(arpy.Archive(fileobj=cast(IO[bytes], guarded)), tree)
-    except (arpy.ArchiveFormatError, arpy.ArchiveAccessError, ValueError) as error:
+    except (arpy.ArchiveFormatError, ValueError) as error:
+        if "too short" in str(error):
+            raise tree.truncated() from error
         raise tree.damaged(error) from error
     guarded.limit = None
-    tars.read(cast(IO[bytes], member), tree)
+    tars.read(cast(IO[bytes], _Member(member)), tree)
 
 
 def _data(archive: arpy.Archive, tree: Tree) -> arpy.ArchiveFileData:
@@ -41,6 +43,21 @@ def _data(archive: arpy.Archive, tree: Tree) -> arpy.ArchiveFileData:
         if header.name is not None and bytes(header.name).startswith(b"data.tar"):
             return archive.archived_files[header.name]
     raise tree.damaged("it has no data.tar")
+
+
+class _Member:
+    """A member as a file; reading it raises EOFError where it ends early, as decoders do."""
+
+    def __init__(self, data: arpy.ArchiveFileData) -> None:
+        self._data = data
+        self.seek = data.seek
+        self.tell = data.tell
+
+    def read(self, size: int) -> bytes:
+        try:
+            return cast(bytes, self._data.read(size))
+        except arpy.ArchiveAccessError:
+            raise EOFError from None
 
 
 class _Guarded:

@@ -173,21 +173,22 @@ class Tree:
             raise self.refuse(f"{shown(path)} is there twice, as a {self._kinds[path]} and as a {kind}")
         above = path.rpartition(b"/")[0]
         if above and self._kinds.get(above) != "folder":
-            if above in self._kinds:
-                raise self.refuse(f"{shown(path)} lies below a {self._kinds[above]}")
-            self._claim_all(above)
+            self._make_above(path)
         self._kinds[path] = kind
         if len(self._kinds) > self.limits.entries:
             raise self.too_many()
 
-    def _claim_all(self, path: bytes) -> None:
-        """Make a folder and those above it that the archive has not named."""
+    def _make_above(self, path: bytes) -> None:
+        """Make the folders above a path that the archive has not named."""
         parts = path.split(b"/")
-        for end in range(1, len(parts) + 1):
+        for end in range(1, len(parts)):
             above = b"/".join(parts[:end])
-            if self._kinds.get(above) != "folder":
+            kind = self._kinds.get(above)
+            if kind is None:
                 self._claim(above, "folder")
                 os.mkdir(self._into + above)
+            elif kind != "folder":
+                raise self.refuse(f"{shown(path)} lies below a {kind}")
 
     def _count(self, count: int) -> None:
         with self._lock:

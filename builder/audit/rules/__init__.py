@@ -1,0 +1,48 @@
+"""The rules, in the order they run and are shown: files that can be read first, then pins, sources, outputs, history."""
+
+from builder.audit.rule import Rule
+from builder.audit.rules import (
+    hash_changed,
+    image_bytes,
+    invalid_file,
+    measured_pin,
+    output_disagrees,
+    output_missing,
+    patch_witness,
+    pin_disagrees,
+    plain_http_unpinned,
+    single_location,
+    source_bytes,
+    stale_output,
+    stale_recipe,
+    tree_bytes,
+    unknown_key,
+    unpinned_source,
+    url_changed,
+    version_changed,
+    version_went_down,
+    weak_pin,
+)
+
+RULES: tuple[Rule, ...] = (
+    unknown_key.RULE,
+    invalid_file.RULE,
+    stale_recipe.RULE,
+    pin_disagrees.RULE,
+    measured_pin.RULE,
+    unpinned_source.RULE,
+    weak_pin.RULE,
+    plain_http_unpinned.RULE,
+    single_location.RULE,
+    source_bytes.RULE,
+    tree_bytes.RULE,
+    output_missing.RULE,
+    stale_output.RULE,
+    output_disagrees.RULE,
+    image_bytes.RULE,
+    patch_witness.RULE,
+    url_changed.RULE,
+    version_changed.RULE,
+    hash_changed.RULE,
+    version_went_down.RULE,
+)

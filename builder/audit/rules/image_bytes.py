@@ -1,0 +1,89 @@
+"""A pinned layer that is not what the pinned outputs give: it is composed again in memory and compared, without writing it.
+
+Only where the store has all outputs; that they are what their names say is for tree-bytes to tell.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from builder import compose
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+from builder.audit.rules.stale_output import request_of
+from builder.compose import Request
+from builder.errors import BuilderError
+from builder.lock import LockedLayer
+from builder.oci import base, layer, tar
+from builder.oci.entry import Entry
+from builder.units import counted
+
+ID = "image-bytes"
+_REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `builder build`"
+
+
+def check(context: Context) -> Iterator[Finding]:
+    for image in context.images:
+        pinned = image.outputs.get(context.platform)
+        request = request_of(context, image)
+        if pinned is None or request is None or request.key() != pinned.key or not _here(context, request):
+            continue
+        place = f"image {image.name} in {image.profile}"
+        try:
+            made = composed(context, request)
+        except BuilderError as error:
+            yield Finding(ID, place, f"it cannot be composed again: {error.message}", error.hint or _REMEDY)
+            continue
+        yield from _differences(place, pinned, made)
+
+
+def _here(context: Context, request: Request) -> bool:
+    return all(context.store.has_tree(request.trees[name]["out"]) for name in (*request.own, *request.base))
+
+
+def composed(context: Context, request: Request) -> LockedLayer:
+    """The layer as the lock would pin it now."""
+    below = []
+    loose = []
+    for name in request.base:
+        package = request.graph.packages[name]
+        archive = compose.base_tarball(package, request.recipes[package.name], context.store, request.platform)
+        if archive:
+            below.append(base.measure(archive).diff_id)
+        else:
+            loose.append(name)
+    if loose:
+        below.append(_digest(layer.compose(_scan(context, request, loose)))[0])
+    own, size = _digest(layer.compose(_scan(context, request, request.own), request.recipe))
+    return LockedLayer(key=request.key(), layer=own, size=size, base=tuple(below))
+
+
+def _scan(context: Context, request: Request, names: list[str]) -> tuple[layer.Package, ...]:
+    return layer.scan((name, context.store.tree_path(request.trees[name]["out"])) for name in names)
+
+
+def _digest(entries: Iterable[Entry]) -> tuple[str, int]:
+    """SHA-256 (hex) and size of the tar of some entries."""
+    hasher = hashlib.sha256()
+    size = 0
+
+    def sink(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+        hasher.update(data)
+
+    tar.write(entries, sink)
+    return hasher.hexdigest(), size
+
+
+def _differences(place: str, pinned: LockedLayer, made: LockedLayer) -> Iterator[Finding]:
+    if pinned.layer != made.layer:
+        yield Finding(ID, f"{place}, layer", f"the lock pins {pinned.layer}, but composing gives {made.layer}", _REMEDY)
+    if pinned.size != made.size:
+        reason = f"the lock pins {counted(pinned.size, 'byte')}, but composing gives {counted(made.size, 'byte')}"
+        yield Finding(ID, f"{place}, size", reason, _REMEDY)
+    if pinned.base != made.base:
+        one, other = ", ".join(pinned.base) or "none", ", ".join(made.base) or "none"
+        yield Finding(ID, f"{place}, base", f"the lock pins {one}, but composing gives {other}", _REMEDY)
+
+
+RULE = Rule(ID, "a pinned layer is not what its packages' outputs give", check)

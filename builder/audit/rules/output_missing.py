@@ -1,0 +1,38 @@
+"""A package or image without a pinned output where others have one: what is built there is not checked against anything.
+
+Only profiles whose outputs are required count: from others nothing may ever have been built.
+"""
+
+from collections.abc import Iterator
+
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+
+ID = "output-missing"
+
+
+def check(context: Context) -> Iterator[Finding]:
+    required = _required(context)
+    packages = [each for each in context.packages if required.intersection(each.profiles)]
+    images = [each for each in context.images if each.profile in required]
+    outputs = [*(each.outputs for each in packages), *(each.outputs for each in images)]
+    platforms = sorted({platform for each in outputs for platform in each})
+    remedy = "run `builder build`, which fills in what is missing, and commit lock.toml"
+    if not platforms and (packages or images):
+        yield Finding(ID, "lock.toml", "it pins no output at all", remedy)
+    for platform in platforms:
+        reason = f"it has no output for {platform}, which the lock has for others"
+        for package in packages:
+            if platform not in package.outputs:
+                yield Finding(ID, context.place(package), reason, remedy)
+        for image in images:
+            if platform not in image.outputs:
+                yield Finding(ID, f"image {image.name} in {image.profile}", reason, remedy)
+
+
+def _required(context: Context) -> set[str]:
+    known = context.project.profiles if context.project else {}
+    return {each for each in context.profiles if each not in known or known[each].outputs_required}
+
+
+RULE = Rule(ID, "a package or image has no pinned output", check)

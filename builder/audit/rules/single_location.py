@@ -1,0 +1,30 @@
+"""A source that lies in one place only: when that place is gone, nothing can be built from nothing any more.
+
+What counts as a place. A distribution mirror and a package index keep what they publish, under a name that never changes
+its meaning, and many unrelated hosts carry copies (behind Debian's there is an archive of all files ever): such a
+location is durable, and one is enough. A project's site or a forge is one place, however many URLs of it are listed:
+projects move, accounts are closed. So a source needs one durable location, or two different hosts.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+
+ID = "single-location"
+_DURABLE = ("mirror", "pypi")
+_ARCHIVES = ("snapshot.debian.org",)  # keeps every file for good
+
+
+def check(context: Context) -> Iterator[Finding]:
+    for package, source in context.sources:
+        parts = [urlsplit(each) for each in source.locations]
+        hosts = {each.hostname or "" for each in parts}
+        if len(hosts) < 2 and not any(each.scheme in _DURABLE or each.hostname in _ARCHIVES for each in parts):
+            reason = f"it can be had from {''.join(hosts) or 'nowhere'} only"
+            remedy = "add a second location (another host, a distribution mirror), or keep a copy that --distdir can name"
+            yield Finding(ID, context.place(package, source), reason, remedy)
+
+
+RULE = Rule(ID, "a source lies in one place only, which may vanish", check)

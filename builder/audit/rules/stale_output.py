@@ -1,0 +1,112 @@
+"""Outputs that the lock pins for other inputs than it has now.
+
+The key of an output is the digest of all that goes into its build: recipe, sources, and the outputs of what it needs. So
+it tells of any digit that was changed in one of these, and it is computed here from the lock and the recipes alone.
+"""
+
+from collections.abc import Iterator
+
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+from builder.compose import Request
+from builder.derivation import Trees
+from builder.errors import RecipeError
+from builder.lock import LockedImage, LockedPackage
+from builder.plan import Graph, Plan
+
+ID = "stale-output"
+_REMEDY = "run `builder build`; it builds from the inputs of now and pins what comes out. Then look at the difference of lock.toml"
+
+
+class _Nothing:
+    """What the plan asks of a store, when only the lock is asked."""
+
+    def has_tree(self, tree: str) -> bool:
+        return False
+
+    def outputs(self, key: str) -> Trees | None:
+        return None
+
+
+def check(context: Context) -> Iterator[Finding]:
+    if context.project is None or context.lock is None:
+        return
+    seen: set[int] = set()
+    for profile in context.profiles:
+        plan = plan_of(context, profile)
+        for package in context.packages:
+            if profile in package.profiles and id(package) not in seen:
+                seen.add(id(package))
+                yield from _package(context, plan, package)
+        for image in context.images:
+            if image.profile == profile:
+                yield from _image(context, image)
+
+
+def plan_of(context: Context, profile: str) -> Plan:
+    """The plan of a profile, with the outputs that the lock pins taken as they are."""
+    assert context.project is not None and context.lock is not None
+    graph = Graph.of(context.lock.in_profile(profile), [each.id for each in context.packages if profile in each.profiles])
+
+    def source_tree(package: LockedPackage, name: str) -> str:
+        source = next(each for each in package.sources if each.name == name and context.here(each))
+        return context.source_tree(source) or ""
+
+    plan = Plan(
+        graph=graph, recipes=context.project.recipes, platform=context.platform, source_tree=source_tree,
+        known=_Nothing(), enforce=False,
+    )
+    for name, package in graph.packages.items():
+        if output := package.outputs.get(context.platform):
+            plan.trees[name] = output.trees
+    return plan
+
+
+def _package(context: Context, plan: Plan, package: LockedPackage) -> Iterator[Finding]:
+    output = package.outputs.get(context.platform)
+    if output is None or not _can_be_keyed(context, plan, package):
+        return
+    try:
+        key = plan.derive(package.id).key
+    except RecipeError as error:
+        yield Finding(ID, context.place(package), error.message, error.hint)
+        return
+    if key != output.key:
+        reason = (
+            f"the lock pins outputs of the key {output.key}, but its recipe, its sources and the outputs of what it needs "
+            f"give {key}"
+        )
+        yield Finding(ID, context.place(package, key=f"output for {context.platform}"), reason, _REMEDY)
+
+
+def _can_be_keyed(context: Context, plan: Plan, package: LockedPackage) -> bool:
+    """Whether all that the key is made of is known; what is not has a finding of another rule."""
+    recipe = context.recipe(package)
+    if recipe is None or recipe.digest != package.recipe or recipe.version(package.version) is None:
+        return False
+    known = all(context.source_tree(each) for each in package.sources if context.here(each))
+    return known and all(each in plan.trees for each in plan.visible(package.id))
+
+
+def request_of(context: Context, image: LockedImage) -> Request | None:
+    """What an image is composed from by the lock alone; None when the lock or the recipes do not say all of it."""
+    if context.project is None or image.name not in context.project.images:
+        return None
+    plan = plan_of(context, image.profile)
+    request = Request(
+        recipe=context.project.images[image.name], locked=image, graph=plan.graph, trees=plan.trees,
+        recipes=context.project.recipes, platform=context.platform,
+    )
+    known = all(name in plan.trees for name in (*request.own, *request.base))
+    return request if known and all(plan.graph.packages[each].name in request.recipes for each in request.base) else None
+
+
+def _image(context: Context, image: LockedImage) -> Iterator[Finding]:
+    layer = image.outputs.get(context.platform)
+    request = request_of(context, image) if layer is not None else None
+    if layer is not None and request is not None and request.key() != layer.key:
+        reason = f"the lock pins a layer of the key {layer.key}, but the image and its packages' outputs give {request.key()}"
+        yield Finding(ID, f"image {image.name} in {image.profile}, output for {context.platform}", reason, _REMEDY)
+
+
+RULE = Rule(ID, "a pinned output belongs to other inputs than the lock has now", check)

@@ -1,0 +1,18 @@
+"""A source of which nothing is pinned: whoever answers for its URL decides what is built."""
+
+from collections.abc import Iterator
+
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+
+ID = "unpinned-source"
+
+
+def check(context: Context) -> Iterator[Finding]:
+    for package, source in context.sources:
+        if source.sha256 is None and source.tree is None and source.size is None:
+            remedy = "declare sha256 and size (or tree) in the recipe, or let `builder resolve` measure them"
+            yield Finding(ID, context.place(package, source), "nothing of its bytes is pinned", remedy)
+
+
+RULE = Rule(ID, "a source may be any bytes", check)
