@@ -1,12 +1,11 @@
 """The verb that makes an image from outputs: layers, contract check, OCI layout, and the lock's pin of the layer."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from builder import canonical
-from builder.contract import check
 from builder.derivation import Trees
 from builder.errors import BuildError
 from builder.image import ImageRecipe
@@ -14,6 +13,7 @@ from builder.lock import Lock, LockedImage, LockedLayer, LockedPackage
 from builder.oci import base as tarball_base
 from builder.oci import image as oci
 from builder.oci import layer as layers
+from builder.oci.compress import Blob
 from builder.oci.config import About
 from builder.oci.entry import Entry
 from builder.plan import Graph, is_builtin
@@ -80,6 +80,8 @@ def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
         RefusedError: packages collide, or the image breaks its contract; with all findings.
         RecipeError: the image recipe speaks of paths that the layer does not have.
     """
+    from builder import contract  # noqa: PLC0415 - reads binaries: only a new layer pays for it
+
     made: list[oci.Composed | oci.Tarball] = []
     every: list[Sequence[Entry]] = []
     composed = []
@@ -96,7 +98,9 @@ def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
         every.append(entries)
     entries = layers.compose(layers.scan(_trees(request, request.own, store)), request.recipe)
     made.append(oci.Composed(entries=entries, title=f"image {request.recipe.name}: " + ", ".join(request.own)))
-    check.require(layers=[*every, entries], hidden=(store.root,))
+    machine = request.platform.partition("-")[0]
+    found = contract.survey([*every, entries], machine=machine, build_paths=(*contract.BUILD_PATHS, store.root))
+    contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}")
     return made
 
 
@@ -104,16 +108,14 @@ def _trees(request: Request, names: Sequence[str], store: Store) -> list[tuple[s
     return [(name, store.tree_path(request.trees[name]["out"])) for name in names]
 
 
-def pin(lock: Lock, request: Request, written: oci.Written) -> Lock:
+def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
     """The lock with the image's layer pinned.
 
     Raises:
         BuildError: the same inputs gave another layer than the lock pins.
     """
-    own = written.layer
-    found = LockedLayer(
-        key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in written.layers[:-1])
-    )
+    *base, own = made
+    found = LockedLayer(key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in base))
     old = request.locked.outputs.get(request.platform)
     if old is not None and old.key == found.key and old != found:
         raise BuildError(
@@ -137,7 +139,7 @@ def is_current(target: str, request: Request, lock_digest: str, compression: str
     if pinned is None or pinned.key != request.key():
         return False
     try:
-        manifest, config = read_image(os.path.join(target, oci.LAYOUT))
+        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
     except (OSError, ValueError, LookupError):
         return False
     kinds = {each["mediaType"].rsplit("+", 1)[1] for each in manifest["layers"][-1:]}
@@ -150,19 +152,6 @@ def is_current(target: str, request: Request, lock_digest: str, compression: str
     )
 
 
-def _whole(target: str, blob: Mapping[str, object]) -> bool:
+def _whole(target: str, blob: Mapping[str, Any]) -> bool:
     path = os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
     return os.path.exists(path) and os.path.getsize(path) == blob["size"]
-
-
-def read_image(layout: str) -> tuple[dict[str, object], dict[str, object]]:  # JSON documents
-    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md)."""
-
-    def blob(digest: str) -> dict[str, object]:
-        with open(os.path.join(layout, "blobs", *digest.split(":")), encoding="utf-8") as file:
-            return dict(json.load(file))
-
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        index = json.load(file)
-    manifest = blob(index["manifests"][0]["digest"])
-    return manifest, blob(manifest["config"]["digest"])  # type: ignore[index]

@@ -130,6 +130,9 @@ class Crosscheck:
         for number, want in enumerate(image.packages):
             self.want(want, f"{image.path}: packages[{number}]")
         known = sorted(profiles)
+        if not known and not image.profiles:
+            text = "there is no profile that it could resolve in"
+            self.problems.append(Problem(image.path, text, "add recipes/profiles/NAME.toml"))
         for number, name in enumerate(image.profiles):
             if name not in known:
                 hint = near(name, known) if known else "there are no profiles in recipes/profiles"

@@ -262,14 +262,15 @@ def _check(lock: Lock, place: str, problems: Problems) -> None:
 
 
 def _held(lock: Lock, place: str, problems: Problems) -> dict[tuple[str, str], str]:
-    """(profile, package name) -> version; a profile holds one version of a package, in one block."""
+    """(profile, package id) -> package name; a profile holds one version of a package, in one block."""
     held: dict[tuple[str, str], str] = {}
+    versions: dict[tuple[str, str], str] = {}
     for package in lock.packages:
         for profile in package.profiles:
-            other = held.get((profile, package.name))
-            held[profile, package.name] = package.version
-            if other is not None:
-                text = "is there twice" if other == package.version else f"profile '{profile}' has version {other} too"
+            held[profile, package.id] = package.name
+            other = versions.setdefault((profile, package.name), package.id)
+            if other is not package.id:
+                text = "is there twice" if other == package.id else f"'{other}' is in profile '{profile}' too"
                 problems.append(Problem(f"{place}package '{package.id}'", text, f"one block a package in profile '{profile}'"))
     return held
 
@@ -279,10 +280,9 @@ def _check_wants(
 ) -> None:
     for kind, ids in wants.items():
         for number, each in enumerate(ids):
-            name, _, version = each.partition(" ")
             for profile in profiles:
-                if held.get((profile, name)) != version:
-                    known = sorted(f"{other} {its}" for (where, other), its in held.items() if where == profile)
+                if (profile, each) not in held:
+                    known = sorted(other for where, other in held if where == profile)
                     text = f"'{each}' is not in the lock for profile '{profile}'"
                     problems.append(Problem(f"{at}.{kind}[{number}]", text, near(each, known)))
 

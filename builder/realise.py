@@ -10,6 +10,7 @@ patches were found.
 """
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from builder.store import Record, Store
 from builder.tail import Tail
 
 LAST_LINES = 30
+LONGEST = 300  # characters of a log line in an error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +187,7 @@ class Realiser:
         number = 1
         while os.path.lexists(place := f"{target}-{number}"):
             number += 1
-        os.rename(build, place)
+        shutil.move(build, place)  # may be another file system than the store's
         os.mkdir(build)
         return place
 
@@ -266,7 +268,7 @@ def _failed(order: Order, outcome: Outcome, log: str, kept: str) -> BuildError:
         message, hint = f"in step '{_step_of(log)}' {limit.message}", limit.hint + ", or "
     else:
         message, hint = f"step '{_step_of(log)}' ended with exit code {outcome.code}", ""
-    tail = "\n".join("  | " + line for line in last_lines(log))
+    tail = "\n".join("  | " + line[:LONGEST] for line in last_lines(log))
     more = f"; its tree is kept in {kept}" if kept else ""
     return BuildError(
         f"{message}\n{tail}",

@@ -269,8 +269,11 @@ def finish(task: Task) -> str:
     return f"{task.status}, {amount}{units.elapsed(task.seconds())}"
 
 
-def make(stream: TextIO) -> Reporter:
-    """The reporter that fits a stream (stderr): live rows on a terminal that can redraw, else plain lines."""
+def make(stream: TextIO | None) -> Reporter:
+    """The reporter that fits a stream (stderr): live rows on a terminal that can redraw, else plain lines; nothing when
+    there is no stream, as in a process that was started without stderr."""
+    if stream is None:
+        return NullReporter()
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from builder.reporters.terminal import RichReporter  # noqa: PLC0415 - rich takes 40 ms to import
 

@@ -42,6 +42,12 @@ class Workspace:
     def lock_path(self) -> str:
         return os.path.join(self.root, LOCK)
 
+    @property
+    def default_image(self) -> str:
+        """What a command is about when it names no image: the project's only one, or the one of this name."""
+        images = list(self.project.images)
+        return images[0] if len(images) == 1 else DEFAULT_IMAGE
+
     def fresh_lock(self, *, locked: bool) -> Lock:
         """The lock, brought up to date with the recipes when it may be.
 

@@ -9,14 +9,16 @@ test is wrong against something.
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from builder import compose, lock_text, locking, nar, project
-from builder.audit import load
+from builder.audit import RULES, Finding, load, run
 from builder.audit.context import Context
 from builder.audit.rules import image_bytes, stale_output
 from builder.fetch.wanted import unpack_key
@@ -85,26 +87,47 @@ def _toml(value: object) -> str:
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
+def recipe(name: str, *versions: str, extra: str = "", build: str = "") -> str:
+    """The text of a recipe; `versions` are version numbers, each followed by its tables."""
+    made = build or 'style = "copy"\nfiles = { "a" = "lib/" }'
+    pairs = zip(versions[::2], versions[1::2], strict=True)
+    tables = "".join(f'[[version]]\nversion = "{version}"\n{tables}' for version, tables in pairs)
+    return f'name = "{name}"\n{extra}[build]\n{made}\n{tables}'
+
+
 def recipe_files() -> dict[str, str]:
     """Path -> text."""
-    return {
-        "recipes/zlib.toml": 'name = "zlib"\n[build]\nstyle = "copy"\nfiles = { "zlib.c" = "lib/" }\n[[version]]\nversion = "1.3.1"\n'
-        + source("zlib-1.3.1.tar.gz", "https://zlib.net/zlib-1.3.1.tar.gz", "mirror://debian/pool/zlib_1.3.1.orig.tar.gz")
-        + '[[version]]\nversion = "1.3"\n'
-        + source("zlib-1.3.tar.gz", "https://zlib.net/zlib-1.3.tar.gz", "mirror://debian/pool/zlib_1.3.orig.tar.gz"),
-        "recipes/openssl.toml": 'name = "openssl"\nrequires = ["zlib"]\n[build]\nstyle = "copy"\nfiles = { "ssl.c" = "lib/" }\n[[version]]\nversion = "3.5.7"\n'
-        + source("openssl-3.5.7.tar.gz", "mirror://debian/pool/openssl_3.5.7.orig.tar.gz", keys=("sha256", "size")),
-        "recipes/nginx.toml": 'name = "nginx"\nrequires = ["openssl", "zlib"]\n[build]\nstyle = "copy"\nfiles = { "src/nginx.c" = "sbin/" }\n[[version]]\nversion = "1.26.3"\n'
-        + source("nginx-1.26.3.tar.gz", "https://nginx.org/nginx-1.26.3.tar.gz", "https://mirror.example/nginx-1.26.3.tar.gz")
+    patches = """
+[[version.patches]]
+source = "debian"
+[[version.patches.patch]]
+path = "debian/patches/fix.patch"
+string = "too many header lines"
+"""
+    zlib = [
+        (version, source(
+            f"zlib-{version}.tar.gz", f"https://zlib.net/zlib-{version}.tar.gz", f"mirror://debian/pool/zlib_{version}.orig.tar.gz"
+        ))
+        for version in ("1.3.1", "1.3")
+    ]
+    nginx = (
+        source("nginx-1.26.3.tar.gz", "https://nginx.org/nginx-1.26.3.tar.gz", "https://mirror.example/nginx-1.26.3.tar.gz")
         + source("nginx_1.26.3-3.debian.tar.xz", "mirror://debian/pool/nginx_1.26.3-3.debian.tar.xz", name="debian", strip=0)
-        + '[[version.patches]]\nsource = "debian"\n[[version.patches.patch]]\npath = "debian/patches/fix.patch"\n'
-        + 'string = "too many header lines"\n',
-        "recipes/tools/toolset.toml": 'name = "toolset"\ntools = ""\n[build]\nstyle = "prebuilt"\n[[version]]\nversion = "1"\n'
-        + source("tools.deb", "pypi://tools/1/tools.deb", platform=PLATFORM, strip=0),
-        "recipes/musl.toml": 'name = "musl"\n[build]\nstyle = "copy"\nfiles = { "libc.c" = "lib/" }\n[[version]]\nversion = "1.2.5"\n'
-        + source("musl-1.2.5.tar.gz", "mirror://debian/pool/musl_1.2.5.orig.tar.gz"),
-        "recipes/cookie.toml": 'name = "cookie"\n[build]\nstyle = "copy"\nfiles = { "cookie.lua" = "lib/" }\n[[version]]\nversion = "0.1"\n'
-        + source("cookie-0.1.tar.gz", "https://forge.example/a/archive/0.1.tar.gz", "https://forge.example/b/archive/0.1.tar.gz"),
+        + patches
+    )
+    openssl = source("openssl-3.5.7.tar.gz", "mirror://debian/pool/openssl_3.5.7.orig.tar.gz", keys=("sha256", "size"))
+    tools = source("tools.deb", "pypi://tools/1/tools.deb", platform=PLATFORM, strip=0)
+    musl = source("musl-1.2.5.tar.gz", "mirror://debian/pool/musl_1.2.5.orig.tar.gz")
+    cookie = source(
+        "cookie-0.1.tar.gz", "https://forge.example/a/archive/0.1.tar.gz", "https://forge.example/b/archive/0.1.tar.gz"
+    )
+    return {
+        "recipes/zlib.toml": recipe("zlib", *(word for pair in zlib for word in pair)),
+        "recipes/openssl.toml": recipe("openssl", "3.5.7", openssl, extra='requires = ["zlib"]\n'),
+        "recipes/nginx.toml": recipe("nginx", "1.26.3", nginx, extra='requires = ["openssl", "zlib"]\n'),
+        "recipes/tools/toolset.toml": recipe("toolset", "1", tools, extra='tools = ""\n', build='style = "prebuilt"'),
+        "recipes/musl.toml": recipe("musl", "1.2.5", musl),
+        "recipes/cookie.toml": recipe("cookie", "0.1", cookie),
         "recipes/images/web.toml": 'name = "web"\npackages = ["nginx"]\nprofiles = ["embedded"]\n',
         "recipes/images/more.toml": 'name = "more"\npackages = ["cookie"]\nprofiles = ["extra"]\n',
         "recipes/profiles/embedded.toml": 'name = "embedded"\nbase = ["musl"]\n',
@@ -217,6 +240,33 @@ def make(root: Path, store: Store) -> Sample:
     sample.resolve()
     sample.build()
     return sample
+
+
+@contextmanager
+def open_copy(template: Path, target: Path) -> Iterator[Sample]:
+    """A copy of a sample project and its store, which `make` made in `template`."""
+    shutil.copytree(template / "project", target / "project")
+    shutil.copytree(template / "store", target / "store", copy_function=os.link)  # nothing there is written in place
+    with Store(str(target / "store")) as store:
+        yield Sample(target / "project", store)
+
+
+def findings(project: Sample, **more: Any) -> list[Finding]:
+    """What all rules find; `more` is for `builder.audit.load`."""
+    return list(run(project.context(**more), RULES).findings)
+
+
+def rows(project: Sample, **more: Any) -> list[tuple[str, str, str]]:
+    """Rule, place and reason of each finding."""
+    return [(each.rule, each.place, each.reason) for each in findings(project, **more)]
+
+
+def only(project: Sample, **more: Any) -> tuple[str, str, str]:
+    """The one finding: rule, place, reason."""
+    found = rows(project, **more)
+    assert len(found) == 1, found
+    return found[0]
+
 
 
 assert compose.FORMAT == 1, "layers are composed in a new way: see what the sample must know of it"

@@ -173,9 +173,7 @@ class TestGolden:
 
 
 class TestForm:
-    @pytest.mark.parametrize(
-        "size", [0, 1, 7, 8, 9, (1 << 16) - 1, 1 << 16, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20]
-    )
+    @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, (1 << 16) - 1, 1 << 16, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
     def test_sizes_around_every_border(self, tmp_path: Path, size: int) -> None:
         content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
         (tmp_path / "f").write_bytes(content)
@@ -240,8 +238,7 @@ class TestRefused:
             with pytest.raises(StoreError) as caught:
                 read(str(folder))
             assert str(caught.value) == (
-                f"{folder}/{name}: {message}\n"
-                "  next: trees hold files, folders and links only: remove it in the step that makes it"
+                f"{folder}/{name}: {message}\n  next: trees hold files, folders and links only: remove it in the step that makes it"
             )
 
     def test_device(self) -> None:
@@ -267,6 +264,20 @@ class TestRefused:
             f"{tmp_path}/f: the file changed while it was read: it had 5 bytes\n"
             "  next: end the program that writes to it, then run the command again"
         )
+
+    def test_a_file_that_grows_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        reads: list[int] = []
+
+        def read(_file: int, size: int) -> bytes:
+            reads.append(size)
+            assert len(reads) < 10
+            return bytes(size)
+
+        (tmp_path / "f").write_bytes(b"12345")
+        monkeypatch.setattr(os, "read", read)
+        with pytest.raises(StoreError, match="the file changed while it was read: it had 5 bytes"):
+            nar.hash_tree(str(tmp_path))
+        assert reads == [6]
 
     def test_what_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

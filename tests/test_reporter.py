@@ -247,6 +247,18 @@ def test_terminal_leaves_lines_for_long_and_failed_tasks_and_counts_the_rest(ter
     assert "tiny-1: done" not in shown
 
 
+def test_terminal_is_free_for_others_when_nothing_runs(terminal: Terminal) -> None:
+    with RichReporter(terminal, width=80) as report:
+        with report.task("build", "a"):
+            assert report._live is not None
+            report._live.refresh()
+            assert "1 running" in terminal.getvalue()
+        assert report._live is None
+        assert terminal.getvalue().endswith("\x1b[2K\x1b[?25h\r")  # the rows are gone, and the cursor is back
+        report.task("build", "b")
+        assert report._live is not None
+
+
 def test_terminal_is_given_back_after_an_interrupt(terminal: Terminal) -> None:
     with pytest.raises(KeyboardInterrupt), RichReporter(terminal, width=80) as report, report.task("build", "a"):
         assert "\x1b[?25l" in terminal.getvalue()
@@ -290,6 +302,7 @@ def test_terminal_of_another_encoding_and_a_closed_one() -> None:
 
 
 def test_make_picks_by_the_stream(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(reporter.make(None), NullReporter)
     assert isinstance(reporter.make(io.StringIO()), PlainReporter)
     assert isinstance(reporter.make(terminal), RichReporter)
     monkeypatch.setenv("TERM", "dumb")

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,9 +104,8 @@ def test_a_run_that_was_cancelled_before_it_began_starts_nothing() -> None:
 
 
 def test_resource_limits_lie_above_the_recipes_and_within_ours() -> None:
-    found = dict(rlimits(Limits(memory=10, processes=5)))
+    found = dict(rlimits(Limits(processes=5)))
     assert found[resource.RLIMIT_CORE] == (0, 0)
-    assert found[resource.RLIMIT_DATA] == (20 << 20, 20 << 20)
     assert found[resource.RLIMIT_NPROC][0] > 5
     for which, (soft, hard) in found.items():
         ours = resource.getrlimit(which)[1]
@@ -370,12 +368,5 @@ def test_call_numbers_are_the_kernels() -> None:
 
 
 def test_nothing_slow_is_imported_before_a_sandbox_is_found() -> None:
-    code = "import sys, builder.sandbox; print([m for m in ('subprocess', 'tempfile', 'ctypes', 'json') if m in sys.modules])"
+    code = "import sys, builder.sandbox; print([m for m in ('subprocess', 'tempfile', 'ctypes') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
-def test_the_clock_of_a_watch_is_monotonic(sleeper: tuple["subprocess.Popen[bytes]", int]) -> None:
-    process, pidfd = sleeper
-    start = time.monotonic()
-    seen = watch(pidfd, process.kill, nothing, Limits(seconds=0), None)
-    assert 0 < seen.seconds <= time.monotonic() - start

@@ -177,6 +177,19 @@ class TestTrees:
             raise ValueError("mine")
         assert leftovers(store) == []
 
+    def test_a_stage_that_cannot_be_removed_is_swept_later(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        def busy(_path: str) -> int:
+            raise StoreError("something still writes there")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("builder.store.store.remove_tree", busy)
+            with store.stage():
+                pass
+        assert len(leftovers(store)) == 1
+        store.close()
+        with Store(store.root) as again:
+            assert leftovers(again) == []
+
 
 class TestCanonicalForm:
     def test_modes_and_times(self, store: Store) -> None:

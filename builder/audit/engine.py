@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.reporter import clean_lines
 from builder.units import counted
 
 
@@ -37,7 +38,8 @@ class Report:
                 lines.append("")
         ids = {finding.rule for finding in self.findings}
         found = f"{counted(len(self.findings), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
-        return "\n".join([*lines, f"{found}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""])
+        lines += [f"{found}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""]
+        return clean_lines("\n".join(lines))  # names and messages come from files that anybody may have written
 
 
 def run(context: Context, rules: Iterable[Rule]) -> Report:

@@ -4,12 +4,19 @@ import argparse
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
 from builder.cli.session import Session, session
 from builder.errors import UsageError
-from builder.lock import LockedImage
+from builder.lock import Lock, LockedImage
+
+if TYPE_CHECKING:
+    from builder.compose import Request
+    from builder.derivation import Trees
+    from builder.oci.compress import Blob
+    from builder.oci.config import About
 
 
 def build(options: argparse.Namespace, argv: list[str]) -> int:
@@ -79,7 +86,7 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
 
 
-def _save(opened: Session, lock: Any) -> None:
+def _save(opened: Session, lock: Lock) -> None:
     """Write the lock when an output was filled in, and say so. Under --locked nothing can have been."""
     if lock is opened.workspace.lock or opened.options.locked:
         return
@@ -120,7 +127,7 @@ def _lock_digest(opened: Session) -> str:
     return "sha256:" + digest.to_hex(digest.of_bytes(opened.workspace.lock_text.encode()))
 
 
-def _compose(opened: Session, request: Any, target: str) -> None:
+def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> None:
     """Compose, check and write the image. The layer's pin goes into the lock before the lock's digest goes on the label."""
     from builder import compose  # noqa: PLC0415
     from builder.errors import RefusedError  # noqa: PLC0415
@@ -128,16 +135,21 @@ def _compose(opened: Session, request: Any, target: str) -> None:
 
     wanted = request()
     with opened.reporter.task("compose", f"image {wanted.recipe.name}"):
-        layers = compose.compose(wanted, opened.store)
-        blobs = oci.measure(layers)
-        lock = compose.pin(opened.lock, wanted, blobs)
-        if lock != opened.lock and opened.options.locked:
-            raise RefusedError("the lock does not pin this image's layer", where=f"image {wanted.recipe.name}", hint="build once without --locked and commit lock.toml")
-        _save(opened, lock)
-        oci.write(target, layers, wanted.about(_lock_digest(opened)), compression=opened.options.compression)
+
+        def about(made: "Sequence[Blob]") -> "About":
+            lock = compose.pin(opened.lock, wanted, made)
+            if lock != opened.lock and opened.options.locked:
+                raise RefusedError(
+                    "the lock does not pin this image's layer", where=f"image {wanted.recipe.name}",
+                    hint="build once without --locked and commit lock.toml",
+                )
+            _save(opened, lock)
+            return wanted.about(_lock_digest(opened))
+
+        oci.write(target, compose.compose(wanted, opened.store), about, compression=opened.options.compression)
 
 
-def _kept(trees: Any) -> list[str]:
+def _kept(trees: "Mapping[str, Trees]") -> list[str]:
     return sorted({tree for outputs in trees.values() for tree in outputs.values()})
 
 
@@ -146,7 +158,7 @@ def _root_name(opened: Session, image: LockedImage) -> str:
     return f"{image.name}-{image.profile}-{opened.options.platform}-{place}"
 
 
-def _describe(target: str, request: Any, realised: tuple[str, ...]) -> dict[str, Any]:
+def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dict[str, Any]:
     """What was made: for people, and as data."""
     from builder.oci import image as oci  # noqa: PLC0415
 

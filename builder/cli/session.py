@@ -15,7 +15,7 @@ from builder import settings as user_settings
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
-from builder.workspace import DEFAULT_IMAGE, Workspace
+from builder.workspace import Workspace
 
 if TYPE_CHECKING:
     from builder.build import Builder
@@ -101,8 +101,8 @@ class Session:
 
     def image(self, name: str | None = None) -> LockedImage:
         """The locked image that the arguments name, in the profile that they name or its default."""
-        wanted = name or getattr(self.options, "image", None) or DEFAULT_IMAGE
         project = self.workspace.project
+        wanted = name or getattr(self.options, "image", None) or self.workspace.default_image
         if wanted not in project.images:
             raise UsageError(f"there is no image '{wanted}'", hint="images here: " + ", ".join(sorted(project.images)))
         profiles = project.profiles_of(wanted)

@@ -4,87 +4,103 @@ Source: musl 1.2.5, ldso/dynlink.c (`load_library`, `fixup_rpath`, `path_open`).
 - RPATH and RUNPATH mean the same, and those of whoever needed a library count for what that library needs, too.
 - After them come the folders of /etc/ld-musl-ARCH.path, or /lib, /usr/local/lib and /usr/lib. There is no cache.
 - libc.*, libpthread.*, librt.*, libm.*, libdl.*, libutil.*, libxnet.* are the loader itself, whatever they are called.
-- $ORIGIN is the only variable. A path with another one is not searched at all, nor is one with $ORIGIN in a program that
-  gains rights when it starts (set-user-id, file capabilities).
-LD_LIBRARY_PATH has no part in it: such a program ignores it, and an image must not need it.
+- $ORIGIN is the only variable; a run path with another one is not searched at all. For a library it is the folder that
+  it was found in, links not followed; for a program the folder of the file itself.
+LD_LIBRARY_PATH has no part in it: a program with capabilities ignores it, and an image must not need it.
 """
 
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from builder.contract.elf import Elf
 from builder.contract.rootfs import Rootfs, read
 
-DEFAULT_PATH = "/lib:/usr/local/lib:/usr/lib"
+DEFAULT_PATH = ("/lib", "/usr/local/lib", "/usr/lib")
 _ITSELF = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.")
 _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """What a start of `program` maps. missing: (path of who needs it, name) pairs, in order."""
+    """What a start maps: libraries in order of loading, and (path of who needs it, name) of what is missing."""
 
-    program: str
-    libraries: list[str] = field(default_factory=list)
-    missing: list[tuple[str, str]] = field(default_factory=list)
+    libraries: tuple[str, ...]
+    missing: tuple[tuple[str, str], ...]
 
 
-def expand(run_path: str, owner: str) -> str | None:
-    """One run path of the file `owner` ("usr/lib/x.so") as an absolute one; None when it has a variable that is none."""
-    found = _ORIGIN.sub("/" + posixpath.dirname(owner), run_path)
-    return None if "$" in found else found
+def expanded(elf: Elf, folder: str) -> tuple[str, ...]:
+    """The run paths of a file in `folder` ("usr/lib"), absolute where they use $ORIGIN; none when one cannot be expanded."""
+    found = tuple(_ORIGIN.sub("/" + folder, path) for path in elf.run_paths)
+    return () if any("$" in path for path in found) else found
 
 
 def system_path(rootfs: Rootfs, machine: str) -> tuple[str, ...]:
-    """Folders that are searched last."""
-    entry = rootfs.file(f"etc/ld-musl-{machine}.path")
-    text = read(rootfs.entries[entry]).decode("utf-8", "replace") if entry else DEFAULT_PATH
+    """The folders that are searched last."""
+    path = rootfs.file(f"etc/ld-musl-{machine}.path")
+    if path is None:
+        return DEFAULT_PATH
+    text = read(rootfs.entries[path]).decode("utf-8", "replace")
     return tuple(part for part in re.split(r"[:\n]", text) if part)
 
 
-def load(rootfs: Rootfs, elves: Mapping[str, Elf], program: str) -> Loaded:
-    """What the loader finds for a program, or for a library that one loads later (with the library's own paths alone)."""
-    loaded = Loaded(program=program)
-    needed_by: dict[str, str] = {}
-    by_name: dict[str, str] = {}
-    queue = [program]
-    for path in queue:
-        for name in elves[path].needed:
-            if _ITSELF.match(name) or name in by_name or f"/{name}" == elves[program].interpreter:
-                continue
-            found = find(rootfs, elves, name, path, needed_by)
-            if found is None:
-                loaded.missing.append((path, name))
-            else:
-                by_name[name] = found
-                if found not in needed_by:
-                    needed_by[found] = path
-                    queue.append(found)
-                    loaded.libraries.append(found)
-    return loaded
+def load(rootfs: Rootfs, elves: Mapping[str, Elf], start: str) -> Loaded:
+    """What the loader finds for a program; or for a library, as if it were loaded by a program without run paths."""
+    return _Loader(rootfs, elves, start).load()
 
 
-def find(rootfs: Rootfs, elves: Mapping[str, Elf], name: str, wanted_by: str, needed_by: Mapping[str, str]) -> str | None:
-    """The file that `name` stands for when `wanted_by` needs it; `needed_by` leads from libraries up to the program."""
-    if "/" in name:
-        return _usable(rootfs, elves, name, wanted_by)
-    owner: str | None = wanted_by
-    seen: set[str] = set()
-    while owner is not None and owner not in seen:
-        seen.add(owner)
-        for run_path in elves[owner].run_paths:
-            folder = expand(run_path, owner)
-            if folder and (found := _usable(rootfs, elves, f"{folder}/{name}", wanted_by)):
-                return found
-        owner = needed_by.get(owner)
-    for folder in system_path(rootfs, elves[wanted_by].machine):
-        if found := _usable(rootfs, elves, f"{folder}/{name}", wanted_by):
-            return found
-    return None
+def locate(rootfs: Rootfs, elves: Mapping[str, Elf], program: str, name: str) -> str | None:
+    """The file that the running program gets when it opens the library `name` (dlopen)."""
+    place = _Loader(rootfs, elves, program).find(name, program)
+    return place[0] if place else None
 
 
-def _usable(rootfs: Rootfs, elves: Mapping[str, Elf], path: str, wanted_by: str) -> str | None:
-    found = rootfs.file(path)
-    return found if found in elves and elves[found].machine == elves[wanted_by].machine else None
+class _Loader:
+    def __init__(self, rootfs: Rootfs, elves: Mapping[str, Elf], start: str) -> None:
+        self._rootfs = rootfs
+        self._elves = elves
+        self._start = start
+        self._folders = {start: posixpath.dirname(start)}  # file -> folder that it was found in
+        self._needed_by: dict[str, str] = {}
+        self._last = system_path(rootfs, elves[start].machine)
+
+    def load(self) -> Loaded:
+        found: list[str] = []
+        missing: list[tuple[str, str]] = []
+        names: set[str] = set()
+        queue = [self._start]
+        for path in queue:
+            for name in self._elves[path].needed:
+                if _ITSELF.match(name) or name in names or name == self._elves[self._start].interpreter:
+                    continue
+                place = self.find(name, path)
+                if place is None:
+                    missing.append((path, name))
+                    continue
+                names.add(name)
+                library, folder = place
+                if library not in self._folders:
+                    self._folders[library] = folder
+                    self._needed_by[library] = path
+                    queue.append(library)
+                    found.append(library)
+        return Loaded(libraries=tuple(found), missing=tuple(missing))
+
+    def find(self, name: str, wanted_by: str) -> tuple[str, str] | None:
+        """(file, folder that it was found in) of what `name` stands for when `wanted_by` needs it."""
+        if "/" in name:
+            return self._usable(posixpath.dirname(name), posixpath.basename(name))
+        folders: list[str] = []
+        owner: str | None = wanted_by
+        while owner is not None:  # up to the program: each library but the first was needed by one before it
+            folders += expanded(self._elves[owner], self._folders[owner])
+            owner = self._needed_by.get(owner)
+        candidates = (self._usable(folder, name) for folder in (*folders, *self._last))
+        return next((each for each in candidates if each), None)
+
+    def _usable(self, folder: str, name: str) -> tuple[str, str] | None:
+        found = self._rootfs.file(f"{folder}/{name}")
+        if found is None or found not in self._elves or self._elves[found].machine != self._elves[self._start].machine:
+            return None
+        return found, folder.strip("/")

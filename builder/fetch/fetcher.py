@@ -10,6 +10,7 @@ from builder import canonical, digest
 from builder.errors import ArchiveError, MismatchError
 from builder.fetch import crew, folder, report
 from builder.fetch.admit import Admission
+from builder.fetch.hosts import USUAL, Patience
 from builder.fetch.mirrors import Mirrors
 from builder.fetch.mismatch import Inquest
 from builder.fetch.part import Part, TooLarge
@@ -47,6 +48,7 @@ class Fetcher:
         reporter: Reporter,
         jobs: int = 4,
         snapshot: str = SNAPSHOT,
+        patience: Patience = USUAL,
     ) -> None:
         self._store = store
         self._mirrors = mirrors if isinstance(mirrors, Mirrors) else Mirrors(mirrors)
@@ -55,6 +57,7 @@ class Fetcher:
         self._reporter = reporter
         self._jobs = jobs
         self._snapshot = snapshot
+        self._patience = patience
         self._cancel = threading.Event()
         self._admission = Admission(store, reporter, self._cancel)
         self._http: Http | None = None
@@ -96,7 +99,7 @@ class Fetcher:
         if missing and not self._offline and self._http is None:
             from builder.fetch.http import Http  # noqa: PLC0415 - requests takes 100 ms to import
 
-            self._http = Http(self._cancel)
+            self._http = Http(self._cancel, self._patience)
         stop = self._http.stop if self._http else _nothing
         outcomes = crew.run(
             lambda same: self._fetch_one(same[0], unpack), missing, jobs=self._jobs, cancel=self._cancel, stop=stop

@@ -3,10 +3,23 @@
 import queue
 import socket
 import threading
+from dataclasses import dataclass
 
 from builder.fetch.wanted import Unavailable
 
 _LEAST = 1.0  # seconds for each address of a host that has many
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: to connect, to wait for the next bytes, and to pause before the second try (then doubled)."""
+
+    connect: float = 5.0
+    read: float = 60.0
+    pause: float = 0.5
+
+
+USUAL = Patience()
 
 
 class Hosts:
@@ -37,7 +50,7 @@ class Hosts:
         with self._lock:
             known = self._limits.get(host)
         if known is None:
-            known = max(_LEAST, self.limit / self._addresses(host, port)) if self.limit > _LEAST else self.limit
+            known = max(min(_LEAST, self.limit), self.limit / self._addresses(host, port))
             with self._lock:
                 self._limits[host] = known
         return known

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
@@ -17,7 +16,7 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
-from builder.fetch.hosts import Hosts
+from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.part import Part, TooLarge
 from builder.fetch.places import without_secrets
 from builder.fetch.wanted import Unavailable
@@ -34,18 +33,6 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 _HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "gateway-image-builder"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds: to connect, to wait for the next bytes, and to pause before the second try (then doubled)."""
-
-    connect: float = 5.0
-    read: float = 60.0
-    pause: float = 0.5
-
-
-_USUAL = Limits()
-
-
 class _Again(Exception):  # noqa: N818
     """This try failed, another may not. after: seconds that the server asked for."""
 
@@ -56,13 +43,21 @@ class _Again(Exception):  # noqa: N818
         self.silent = silent  # the host did not answer in time
 
 
+class _Session(requests.Session):
+    """A session that leaves redirects alone. `requests` looks at them even when it is not to follow, and reads their bodies
+    into memory, however long they are."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class Http:
     """One session a host. Any thread may download; `stop` wakes those that wait for bytes."""
 
-    def __init__(self, cancel: threading.Event, limits: Limits = _USUAL) -> None:
+    def __init__(self, cancel: threading.Event, patience: Patience) -> None:
         self._cancel = cancel
-        self._limits = limits
-        self._hosts = Hosts(limits.connect)
+        self._patience = patience
+        self._hosts = Hosts(patience.connect)
         self._sessions: dict[str, requests.Session] = {}
         self._live: set[requests.Response] = set()
         self._lock = threading.Lock()
@@ -80,7 +75,7 @@ class Http:
         """
         if not resume:
             part.restart()
-        pause = self._limits.pause
+        pause = self._patience.pause
         for tries_left in reversed(range(_TRIES)):
             try:
                 self._try(url, part, size=size, pinned=pinned)
@@ -133,7 +128,7 @@ class Http:
         if self._cancel.is_set():
             raise Cancelled
         try:
-            timeout = (self._connect_limit(url), self._limits.read)
+            timeout = (self._connect_limit(url), self._patience.read)
             return self._session(host).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
         except Unavailable as error:
             self._hosts.failed(host, error.reason)
@@ -141,7 +136,7 @@ class Http:
         except requests.ReadTimeout:
             raise _Again(self._silence(), silent=True) from None
         except requests.RequestException as error:
-            reason = _connecting(error)
+            reason = _connecting(error, self._patience.connect)
             if reason is None:
                 raise _Again(f"the connection broke off: {_cause(error)}") from None
             self._hosts.failed(host, reason)
@@ -151,14 +146,14 @@ class Http:
         parts = urlsplit(url)
         proxies = requests.utils.get_environ_proxies(url)
         if requests.utils.select_proxy(url, proxies) or not parts.hostname:
-            return self._limits.connect  # the proxy finds the host
+            return self._patience.connect  # the proxy finds the host
         return self._hosts.connect_limit(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
     def _session(self, host: str) -> requests.Session:
         with self._lock:
             session = self._sessions.get(host)
             if session is None:
-                session = self._sessions[host] = requests.Session()
+                session = self._sessions[host] = _Session()
                 session.auth = _no_auth  # or requests looks into ~/.netrc
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
@@ -186,36 +181,36 @@ class Http:
         length = response.headers.get("Content-Length", "")
         total = part.size + int(length) if length.isdecimal() and len(length) < 19 else None
         excess = total is not None and total > part.limit
-        enough = min(part.limit, part.size + _PEEK) if excess else part.limit
-        for chunk in self._chunks(response, part):
-            part.write(chunk)
-            if excess and part.size >= enough:
+        wanted = size if total is None else total
+        enough = min(part.limit, part.size + _PEEK) if excess else part.limit + 1
+        for chunk in self._chunks(response, part, wanted):
+            part.write(chunk[: enough - part.size])
+            if part.size >= enough:
                 break
         if excess:
             raise TooLarge(total or 0)
-        wanted = size if total is None else total
         if wanted is not None and part.size < wanted:
-            raise _Again(f"the connection broke off after {part.size} of {wanted} bytes")
+            raise _Again(_broken_off(part, wanted))
 
-    def _chunks(self, response: requests.Response, part: Part) -> Iterator[bytes]:
+    def _chunks(self, response: requests.Response, part: Part, wanted: int | None) -> Iterator[bytes]:
         """The body as it comes, without waiting for full chunks; one that only trickles counts as silent."""
         since, seen = time.monotonic(), part.size
         try:
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 yield chunk
-                if (now := time.monotonic()) - since > self._limits.read:
+                if (now := time.monotonic()) - since > self._patience.read:
                     if part.size - seen < _SLOWEST * (now - since):
                         raise _Again(f"it is slower than {_SLOWEST} bytes a second", silent=True)
                     since, seen = now, part.size
         except urllib3.exceptions.ReadTimeoutError:
             raise _Again(self._silence(), silent=True) from None
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
             if self._cancel.is_set():
                 raise Cancelled from None
-            raise _Again(f"the connection broke off after {part.size} bytes: {_cause(error)}") from None
+            raise _Again(_broken_off(part, wanted)) from None
 
     def _silence(self) -> str:
-        return f"no answer within {self._limits.read:g} s"
+        return f"no answer within {self._patience.read:g} s"
 
 
 def next_hop(url: str, location: str, *, pinned: bool) -> str:
@@ -245,15 +240,19 @@ def _status(status: int) -> str:
     return f"HTTP {status} {phrase}"
 
 
+def _broken_off(part: Part, wanted: int | None) -> str:
+    return f"the connection broke off after {part.size}" + (f" of {wanted} bytes" if wanted else " bytes")
+
+
 def _retry_after(response: requests.Response) -> float:
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdecimal() and len(text) < 6 else 0.0
 
 
-def _connecting(error: requests.RequestException) -> str | None:
+def _connecting(error: requests.RequestException, limit: float) -> str | None:
     """Why there was no connection at all; None when there was one, and it broke."""
     if isinstance(error, requests.ConnectTimeout):
-        return "could not connect in time"
+        return f"could not connect within {limit:g} s"
     cause = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(cause, urllib3.exceptions.NewConnectionError):
         return f"could not connect: {_cause(cause)}"

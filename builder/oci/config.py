@@ -10,6 +10,7 @@ from builder.oci.compress import Blob
 EPOCH = "1970-01-01T00:00:00Z"
 PREFIX = "org.opencontainers.image."
 ARCHITECTURES = {"x86_64-linux-musl": "amd64", "aarch64-linux-musl": "arm64"}  # platform -> Go's name of it
+SIZES = "builder.layer-sizes"  # label: bytes of the uncompressed layers, base first
 _NANOSECONDS = 1_000_000_000
 
 
@@ -32,7 +33,7 @@ def config_of(layers: Iterable[tuple[str, Blob]], about: About) -> dict[str, Any
         "created": EPOCH,
         "architecture": ARCHITECTURES[about.platform],
         "os": "linux",
-        "config": _execution(about),
+        "config": _execution(about, [blob.diff_size for _, blob in layers]),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{blob.diff_id}" for _, blob in layers]},
         "history": [{"created": EPOCH, "created_by": "builder", "comment": title} for title, _ in layers],
     }
@@ -43,9 +44,10 @@ def annotations(about: About) -> dict[str, str]:
     return {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}created": EPOCH}
 
 
-def _labels(about: About) -> dict[str, str]:
+def _labels(about: About, sizes: list[int]) -> dict[str, str]:
     mine = {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}ref.name": about.version}
     lock = {"builder.lock": about.lock} if about.lock else {}
+    mine[SIZES] = " ".join(map(str, sizes))
     return (
         mine
         | {f"builder.package.{name}": version for name, version in about.packages.items()}
@@ -54,7 +56,7 @@ def _labels(about: About) -> dict[str, str]:
     )
 
 
-def _execution(about: About) -> dict[str, Any]:
+def _execution(about: About, sizes: list[int]) -> dict[str, Any]:
     """How a container runs; what the recipe leaves open is absent, so that the runtime's own default holds."""
     config = about.config
     wanted = {
@@ -66,7 +68,7 @@ def _execution(about: About) -> dict[str, Any]:
         "WorkingDir": config.working_dir,
         "StopSignal": config.stop_signal,
         "Healthcheck": _healthcheck(config.healthcheck),
-        "Labels": _labels(about),
+        "Labels": _labels(about, sizes),
     }
     return {key: value for key, value in wanted.items() if value}
 

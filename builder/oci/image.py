@@ -11,16 +11,17 @@ Everything is canonical JSON and every time is 0, so the same layers and recipe 
 """
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical, units
 from builder.oci import base, compress, tar
 from builder.oci.compress import Blob
-from builder.oci.config import ARCHITECTURES, PREFIX, About, annotations, config_of
+from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
 from builder.oci.folder import replacing
 
@@ -63,14 +64,15 @@ class Written:
 def write(
     target: str,
     layers: Sequence[Composed | Tarball],
-    about: About,
+    about: About | Callable[[tuple[Blob, ...]], About],
     *,
     compression: str = "gzip",
     threads: int = compress.THREADS,
 ) -> Written:
     """Make the folder `target` ("out/openresty") the image, in one step: until then the old one stays.
 
-    The last layer is the image's own. `compression` is "gzip" or "zstd" and is for composed layers only.
+    The last layer is the image's own. `compression` is "gzip" or "zstd" and is for composed layers only. `about` may be
+    a function of the layers that were made: what an image says of itself can depend on their digests.
 
     Raises:
         MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
@@ -79,6 +81,8 @@ def write(
         blobs = os.path.join(folder, LAYOUT, "blobs", "sha256")
         os.makedirs(blobs)
         made = [_layer(blobs, each, compression, threads) for each in layers]
+        if not isinstance(about, About):
+            about = about(tuple(made))
         manifest = _describe(folder, blobs, [*zip(layers, made, strict=True)], about, compression)
         name = f"layer.tar.{_suffix(layers[-1], compression)}"
         os.link(os.path.join(blobs, made[-1].digest), os.path.join(folder, name))
@@ -146,6 +150,41 @@ def _describe(
     )
     _json(os.path.join(folder, LAYOUT, "oci-layout"), {"imageLayoutVersion": "1.0.0"})
     return str(manifest["digest"]).removeprefix("sha256:")
+
+
+def read(target: str) -> Written:
+    """What lies in the folder of an image that `write` made, from its own documents.
+
+    Raises:
+        OSError, ValueError, LookupError: it is not there, or not an image of ours.
+    """
+    layout = os.path.join(target, LAYOUT)
+    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
+        entry = json.load(file)["manifests"][0]
+    manifest, config = documents(layout)
+    sizes = config["config"]["Labels"][SIZES].split()
+    made = [
+        Blob(digest=layer["digest"].removeprefix("sha256:"), size=layer["size"], diff_id=diff_id.removeprefix("sha256:"), diff_size=int(size))
+        for layer, diff_id, size in zip(manifest["layers"], config["rootfs"]["diff_ids"], sizes, strict=True)
+    ]
+    kind = manifest["layers"][-1]["mediaType"].rsplit("+", 1)[1]
+    return Written(
+        layout=layout, layer_file=os.path.join(target, f"layer.tar.{_SUFFIX[kind]}"), manifest=entry["digest"].removeprefix("sha256:"),
+        reference=entry["annotations"][f"{PREFIX}ref.name"], layers=tuple(made),
+    )  # fmt: skip
+
+
+def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md)."""
+
+    def blob(digest: str) -> dict[str, Any]:
+        with open(os.path.join(layout, "blobs", *digest.split(":")), encoding="utf-8") as file:
+            return dict(json.load(file))
+
+    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
+        index = json.load(file)
+    manifest = blob(index["manifests"][0]["digest"])
+    return manifest, blob(manifest["config"]["digest"])
 
 
 def _put(blobs: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _BAR = 20
 
 
 class RichReporter(Reporter):
-    """Live rows, redrawn four times a second by a thread of Rich until `close`."""
+    """Live rows, redrawn four times a second by a thread of Rich while tasks run: then the terminal is free for others."""
 
     def __init__(self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, width: int | None = None) -> None:
         super().__init__(now=now)
@@ -41,16 +41,21 @@ class RichReporter(Reporter):
         self._running: tuple[Task, ...] = ()
         self._ended: Counter[str] = Counter()
         self._begun = now()
+        self._drawn = False  # whether rows are on the screen
         self._guard = threading.Lock()
 
     def close(self) -> None:
         with self._guard:
             live, self._live = self._live, None
+            self._drawn = False
             if live is not None:
                 live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         tasks = sorted(self._running, key=lambda task: task.kind != "fetch")
+        if not tasks:
+            return
+        self._drawn = True
         width = options.max_width
         shown = max(options.size.height - 4, 3)
         names = min(max((len(task.name) for task in tasks[:shown]), default=0), width // 3)
@@ -75,6 +80,8 @@ class RichReporter(Reporter):
         self._ended[task.kind] += task.status in _QUIET
         if task.status not in _QUIET or task.seconds() >= _LONG:
             self._on_text(f"{task.title}: {finish(task)}")
+        if self._drawn and not self._running:  # stopping costs a millisecond, which tiny tasks that nobody saw need not
+            self.close()
 
     def _summary(self, tasks: list[Task], hidden: int, width: int) -> Text:
         ended = sorted(self._ended.copy().items())

@@ -7,6 +7,9 @@ can be set on it and so on all its children. It reports the number of `init` and
 lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace; so the run
 is over when `init` is, and killing it leaves nothing.
 
+Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
+end it with its parent), that one run goes on to its end in folders that nobody looks at.
+
 The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
 build could read if it tried to.
 """

@@ -10,13 +10,12 @@ _MIB = 1 << 20
 def rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
     """Resource limits (getrlimit(2)) of every process of a build: which -> (soft, hard).
 
-    Those of memory and processes lie above the recipe's limits, so that sampling sees and names what goes beyond.
-    Memory is bounded by private writable pages (RLIMIT_DATA): compilers reserve far more addresses than they use, so
-    RLIMIT_AS would hit the innocent. Processes are counted per user by most kernels: what runs already is let in.
+    The limit of processes lies above the recipe's, so that sampling sees and names what goes beyond; kernels count
+    processes per user, so what runs already is let in. Memory has no limit here: programs reserve far more than they use,
+    and a core needs a second to fill one or two GiB, so that sampling is quick enough.
     """
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_DATA, 2 * limits.memory * _MIB, 2 * limits.memory * _MIB),
         (resource.RLIMIT_FSIZE, 64 << 30, 64 << 30),
         (resource.RLIMIT_NOFILE, 1024, 4096),
         (resource.RLIMIT_NPROC, *[_tasks_now() + 4 * limits.processes + 1024] * 2),
