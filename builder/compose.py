@@ -81,6 +81,7 @@ def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
         RecipeError: the image recipe speaks of paths that the layer does not have.
     """
     from builder import contract  # noqa: PLC0415 - reads binaries: only a new layer pays for it
+    from builder.contract.image import BUILD_PATHS  # noqa: PLC0415
 
     made: list[oci.Composed | oci.Tarball] = []
     every: list[Sequence[Entry]] = []
@@ -99,7 +100,7 @@ def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
     entries = layers.compose(layers.scan(_trees(request, request.own, store)), request.recipe)
     made.append(oci.Composed(entries=entries, title=f"image {request.recipe.name}: " + ", ".join(request.own)))
     machine = request.platform.partition("-")[0]
-    found = contract.survey([*every, entries], machine=machine, build_paths=(*contract.BUILD_PATHS, store.root))
+    found = contract.survey([*every, entries], machine=machine, build_paths=(*BUILD_PATHS, store.root))
     contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}")
     return made
 

@@ -153,12 +153,14 @@ def cycles(graph: Needs) -> list[list[str]]:
 
 
 def tree(graph: Needs, root: str | None = None) -> str:
-    """The graph as an indented text, below `root` or all roots. What was shown with its needs before ends in "(*)"."""
-    shown: set[str] = set()
-    lines: list[str] = []
-    for start in [find(graph, root)] if root is not None else roots(graph) or sorted(graph)[:1]:
-        lines += _branches(graph, start, shown)
-    return "".join(line + "\n" for line in lines)
+    """The graph as an indented text, below `root` or all roots.
+
+    The needs of each node are shown once, where the way to it is shortest and, if it can, without builds. Elsewhere it
+    ends in "(*)".
+    """
+    starts = [find(graph, root)] if root is not None else roots(graph) or sorted(graph)[:1]
+    homes = _homes(graph, starts)
+    return "".join(line + "\n" for start in starts for line in _branches(graph, start, homes))
 
 
 def dot(graph: Needs) -> str:
@@ -234,18 +236,27 @@ def _cycle(graph: Needs, first: str) -> list[str]:
     return [first, *min(ways, key=len)[:-1]]
 
 
-def _branches(graph: Needs, start: str, shown: set[str]) -> Iterator[str]:
+def _homes(graph: Needs, starts: list[str]) -> dict[str, str]:
+    """Node -> the node below which its needs are shown ("" for a start)."""
+    homes = dict.fromkeys(starts, "")
+    order = list(starts)
+    for kinds in ((RUNTIME, BASE), (RUNTIME, BASE, BUILD)):
+        for node in order:  # grows meanwhile: a search in breadth
+            new = [each for kind, each in needs_of(graph, node) if kind in kinds and each not in homes]
+            homes.update(dict.fromkeys(new, node))
+            order += new
+    return homes
+
+
+def _branches(graph: Needs, start: str, homes: Mapping[str, str]) -> Iterator[str]:
     """Lines of the tree below `start`. A stack, no recursion: a chain of needs may be longer than Python's stack."""
-    stack = [(start, "", "", "")]  # node, what stands before it, what stands before its own needs, mark of its kind
+    stack = [(start, "", "", "", "")]  # node, below which, what stands before it and before its needs, mark of its kind
     while stack:
-        node, before, indent, mark = stack.pop()
+        node, parent, before, indent, mark = stack.pop()
         needs = needs_of(graph, node)
-        again = node in shown and needs
-        yield before + node + mark + (" (*)" if again else "")
-        shown.add(node)
-        if again:
-            continue
-        for number, (kind, each) in enumerate(reversed(needs)):
-            mark = "" if kind == RUNTIME else f" ({kind})"
+        elsewhere = bool(needs) and homes[node] != parent
+        yield before + node + mark + (" (*)" if elsewhere else "")
+        for number, (kind, each) in enumerate(reversed(needs) if not elsewhere else ()):
+            kind_mark = "" if kind == RUNTIME else f" ({kind})"
             branch, below = ("└── ", "    ") if number == 0 else ("├── ", "│   ")
-            stack.append((each, indent + branch, indent + below, mark))
+            stack.append((each, node, indent + branch, indent + below, kind_mark))

@@ -6,6 +6,7 @@ has the very bytes and mode that a copy would have.
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ def join(parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exc
         RefusedError: two parts have different things at one path.
     """
     owners: dict[str, Part] = {}
+    folders: dict[str, Part] = {}
     for part in parts:
         for path, entry in _walk(part.path, part.into):
             if (include and not globs.matches(path, include)) or globs.matches(path, exclude):
@@ -38,9 +40,22 @@ def join(parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exc
             if path in owners:
                 _must_agree(path, place, entry.path, owners[path], part)
                 continue
+            if path in folders:
+                raise _collision(path, folders[path], part, "it is a folder in one of them only")
+            _make_folders(target, os.path.dirname(path), part, owners, folders)
             owners[path] = part
-            os.makedirs(os.path.dirname(place), exist_ok=True)
             _link(entry.path, place)
+
+
+def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:
+    """Make a folder and those above it; never through what another part has there, which may be a link to anywhere."""
+    if not path or path in folders:
+        return
+    if path in owners:
+        raise _collision(path, owners[path], part, "it is a folder in one of them only")
+    _make_folders(target, os.path.dirname(path), part, owners, folders)
+    os.mkdir(os.path.join(target, path))
+    folders[path] = part
 
 
 def _walk(folder: str, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -54,16 +69,22 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
 
 
 def _must_agree(path: str, place: str, other: str, first: Part, second: Part) -> None:
-    if os.path.islink(place) and os.path.islink(other):
+    one, two = os.lstat(place), os.lstat(other)
+    if stat.S_ISLNK(one.st_mode) and stat.S_ISLNK(two.st_mode):
         same = os.readlink(place) == os.readlink(other)
     else:
-        same = not os.path.islink(place) and not os.path.islink(other) and Path(place).read_bytes() == Path(other).read_bytes()
+        alike = stat.S_IFMT(one.st_mode) == stat.S_IFMT(two.st_mode) and not (one.st_mode ^ two.st_mode) & stat.S_IXUSR
+        same = alike and Path(place).read_bytes() == Path(other).read_bytes()
     if not same:
-        raise RefusedError(
-            f"{first.label} and {second.label} both have {path}, and they differ",
-            where=path,
-            hint="leave it out of one of them with `exclude` in its recipe",
-        )
+        raise _collision(path, first, second, "they differ")
+
+
+def _collision(path: str, first: Part, second: Part, how: str) -> RefusedError:
+    return RefusedError(
+        f"{first.label} and {second.label} both have {path}, and {how}",
+        where=path,
+        hint="leave it out of one of them with `exclude` in its recipe",
+    )
 
 
 def _link(source: str, target: str) -> None:
@@ -77,7 +98,11 @@ def _link(source: str, target: str) -> None:
 
 
 def add_files(target: str, *, files: Mapping[str, str], programs: Mapping[str, str], links: Mapping[str, str]) -> None:
-    """Write small files, executable files and symbolic links into a tree; each replaces what is there."""
+    """Write small files, executable files and symbolic links into a tree; each replaces a file or link that is there.
+
+    Raises:
+        RefusedError: something is in the way.
+    """
     for path, text in (*files.items(), *programs.items()):
         place = _fresh(target, path)
         with open(place, "w", encoding="utf-8", newline="\n") as file:
@@ -88,11 +113,29 @@ def add_files(target: str, *, files: Mapping[str, str], programs: Mapping[str, s
 
 
 def _fresh(target: str, path: str) -> str:
+    """The place of `path`, with nothing there and folders above it; a link above it could lead out of the tree."""
+    names = path.split("/")
+    for count in range(1, len(names)):
+        folder = "/".join(names[:count])
+        place = os.path.join(target, folder)
+        if not os.path.lexists(place):
+            os.mkdir(place)
+        elif names[count - 1] == ".." or os.path.islink(place) or not os.path.isdir(place):
+            raise _in_the_way(path, folder, "not a folder")
     place = os.path.join(target, path)
-    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.isdir(place) and not os.path.islink(place):
+        raise _in_the_way(path, path, "a folder")
     if os.path.lexists(place):
         os.unlink(place)
     return place
+
+
+def _in_the_way(path: str, other: str, what: str) -> RefusedError:
+    return RefusedError(
+        f"cannot be added: {other} is {what} in the joined tree",
+        where=path,
+        hint=f"take another path in the recipe, or leave {other} out with `exclude`",
+    )
 
 
 def split(output: str, parts: Mapping[str, Sequence[str]], into: Mapping[str, str]) -> None:

@@ -261,22 +261,22 @@ def _check(lock: Lock, place: str, problems: Problems) -> None:
         _check_wants(held, (image.profile,), {"packages": image.packages, "base": image.base}, at, problems)
 
 
-def _held(lock: Lock, place: str, problems: Problems) -> dict[tuple[str, str], str]:
-    """(profile, package id) -> package name; a profile holds one version of a package, in one block."""
+def _held(lock: Lock, place: str, problems: Problems) -> set[tuple[str, str]]:
+    """(profile, package id) of all blocks; a profile holds one version of a package, in one block."""
     held: dict[tuple[str, str], str] = {}
-    versions: dict[tuple[str, str], str] = {}
     for package in lock.packages:
+        mine = package.id
         for profile in package.profiles:
-            held[profile, package.id] = package.name
-            other = versions.setdefault((profile, package.name), package.id)
-            if other is not package.id:
-                text = "is there twice" if other == package.id else f"'{other}' is in profile '{profile}' too"
-                problems.append(Problem(f"{place}package '{package.id}'", text, f"one block a package in profile '{profile}'"))
-    return held
+            other = held.get((profile, package.name))
+            held[profile, package.name] = other or mine
+            if other is not None:
+                text = "is there twice" if other == mine else f"'{other}' is in profile '{profile}' too"
+                problems.append(Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'"))
+    return {(profile, each.id) for each in lock.packages for profile in each.profiles}
 
 
 def _check_wants(
-    held: Mapping[tuple[str, str], str], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str, problems: Problems
+    held: set[tuple[str, str]], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str, problems: Problems
 ) -> None:
     for kind, ids in wants.items():
         for number, each in enumerate(ids):

@@ -11,11 +11,12 @@ from builder.fetch.wanted import Wanted
 from builder.source import Source
 
 
-def fake_apt(folder: Path, text: str, code: int = 0) -> dict[str, str]:
+def fake_apt(folder: Path, text: str) -> dict[str, str]:
     """An environment whose apt-get prints `text`."""
     program = folder / "bin" / "apt-get"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n[ \"$*\" = \"indextargets --format \\$(REPO_URI) \\$(ORIGIN) Created-By: Packages\" ] || exit 9\ncat <<'END'\n{text}END\nexit {code}\n")
+    asked = "indextargets --format \\$(REPO_URI) \\$(ORIGIN) Created-By: Packages"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "{asked}" ] || exit 9\ncat <<\'END\'\n{text}END\n')
     program.chmod(0o755)
     return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
@@ -88,18 +89,19 @@ def test_nothing_known(tmp_path: Path, no_apt: dict[str, str]) -> None:
         mirrors["debian"]
 
 
-def test_other_names_come_from_settings_and_environment_only(no_apt: dict[str, str]) -> None:
-    mirrors = Mirrors({"alpine": ("https://a.example",)}, {**no_apt, "BUILDER_MIRROR_MY_OWN": "https://b.example"})
+def test_other_names_come_from_settings_and_environment_only(tmp_path: Path, no_apt: dict[str, str]) -> None:
+    environ = {**no_apt, "BUILDER_MIRROR_MY_OWN": "https://b.example"}
+    mirrors = Mirrors({"alpine": ("https://a.example",)}, environ, str(tmp_path))
     assert (mirrors["alpine"], mirrors["my-own"]) == (("https://a.example",), ("https://b.example",))
     assert list(mirrors) == ["alpine"]
 
 
 def test_apt_is_asked_once_and_only_when_needed(tmp_path: Path) -> None:
     environ = fake_apt(tmp_path, "http://a.example/debian Debian\n")
-    mirrors = Mirrors({}, environ)
     (tmp_path / "bin" / "apt-get").rename(tmp_path / "away")
+    mirrors = Mirrors({}, environ, str(tmp_path))
     (tmp_path / "away").rename(tmp_path / "bin" / "apt-get")
-    assert mirrors["debian"]
+    assert mirrors["debian"] == ("http://a.example/debian",), "it was asked after it had come back"
     (tmp_path / "bin" / "apt-get").unlink()
     assert mirrors["debian"] == ("http://a.example/debian",)
 

@@ -95,19 +95,25 @@ def make_wheel(folder: Path, tags: str) -> tuple[str, bytes]:
     return f"pypi://builder-test-sample/1.0/{name}", (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("tags", ["py3-none-any", "py3-none-manylinux_2_12_s390x.musllinux_1_1_s390x", "cp312-cp312-win_arm64"])
+@pytest.mark.parametrize("tags", [
+    "py3-none-manylinux_2_12_s390x.musllinux_1_1_s390x",
+    pytest.param("py3-none-any", marks=pytest.mark.long),
+    pytest.param("cp312-cp312-win_arm64", marks=pytest.mark.long),
+])
 def test_a_wheel_for_any_machine_is_fetched_on_this_one(client: Client, index: Path, tags: str) -> None:
     location, data = make_wheel(index, tags)
     make_wheel(index, "py3-none-manylinux_2_12_ppc64le")
     assert client.get(location, hashlib.sha256(data).hexdigest()) == data
 
 
+@pytest.mark.long
 def test_pip_checks_the_hash(client: Client, index: Path) -> None:
     location, _ = make_wheel(index, "py3-none-any")
     said = client.refused(location, "0" * 64)
     assert said.startswith("pip: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.")
 
 
+@pytest.mark.long
 def test_pip_does_not_find_it(client: Client, index: Path) -> None:
     assert index.is_dir()
     assert client.refused("pypi://builder-test-absent/1.0/builder_test_absent-1.0-py3-none-any.whl", "0" * 64) == (

@@ -13,23 +13,23 @@ def whole() -> graph.Needs:
     return graph.of(make_lock(), "embedded", "openresty")
 
 
-def test_tree_shows_each_thing_once_and_the_kind_of_need(whole: graph.Needs) -> None:
+def test_tree_shows_needs_once_at_their_shallowest_place(whole: graph.Needs) -> None:
     assert graph.tree(whole) == """\
 image:openresty
 ├── openresty 1
 │   └── nginx 1.26.3
 │       ├── openssl 3.5.7
-│       │   ├── zlib 1.3.1
-│       │   │   └── toolset 1 (build)
-│       │   │       └── zig 0.17.1
+│       │   ├── zlib 1.3.1 (*)
 │       │   └── toolset 1 (build) (*)
 │       ├── pcre2 10.46
 │       │   └── toolset 1 (build) (*)
-│       ├── zlib 1.3.1 (*)
+│       ├── zlib 1.3.1
+│       │   └── toolset 1 (build) (*)
 │       ├── module 1 (build)
 │       └── toolset 1 (build) (*)
 └── musl 1.2.5 (base)
-    └── toolset 1 (build) (*)
+    └── toolset 1 (build)
+        └── zig 0.17.1
 """
 
 
@@ -179,3 +179,7 @@ def test_a_graph_of_one_image_leaves_out_what_it_does_not_need() -> None:
     lock = make_lock(spec)
     assert "stranger 1" in graph.of(lock, "embedded")
     assert "stranger 1" not in graph.of(lock, "embedded", "openresty")
+
+
+def test_tree_of_a_cycle_ends() -> None:
+    assert graph.tree(simple_graph({"a": "b", "b": "a"})) == "a 1\n└── b 1\n    └── a 1 (*)\n"

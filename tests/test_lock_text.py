@@ -144,7 +144,7 @@ def test_the_order_of_what_is_written_does_not_matter() -> None:
     assert lock_text.format(mixed) == TEXT
     nginx = LOCK.packages[1]
     output = nginx.outputs[MUSL]
-    turned = replace(nginx, outputs={MUSL: replace(output, trees=dict(reversed(output.trees.items())))})
+    turned = replace(nginx, outputs={MUSL: replace(output, trees=dict(reversed(list(output.trees.items()))))})
     assert lock_text.format(replace(LOCK, packages=(LOCK.packages[0], turned, *LOCK.packages[2:]))) == TEXT
 
 
@@ -187,7 +187,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("a missing lock-version", instead("lock-version = 1\n", ""), ["lock-version: is missing"], AGAIN),
     ("a lock of a newer builder", instead("lock-version = 1", "lock-version = 2"), ["lock-version: is 2, but this builder reads 1"],
      "a newer builder wrote this lock; update builder"),
-    ("a lock-version as text", instead("lock-version = 1", 'lock-version = "1"'), ["lock-version: must be a whole number, not text"], AGAIN),
+    ("a lock-version as text", instead("lock-version = 1", 'lock-version = "1"'), [
+        "lock-version: must be a whole number, not text",
+    ], AGAIN),
     ("an unknown key", instead("size = 1260179", "sise = 1260179"), [
         "package[1] 'nginx 1.26.3'.source[0].sise: unknown key (did you mean 'size'?)",
     ], AGAIN),

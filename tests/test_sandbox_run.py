@@ -220,8 +220,8 @@ def test_nothing_of_the_host_is_seen(run: Runner) -> None:
     own = {"build", "dev", "etc", "output", "tmp"} | ({"proc"} if run.name != "chroot" else set())
     assert set(run.lines("ls -A /")) == own | {each.name for each in Path(run._tools).iterdir()}
     assert run.lines("ls -A /build /output /tmp /dev/shm") == ["/build:", "", "/dev/shm:", "", "/output:", "", "/tmp:"]
-    for path in (REPOSITORY, str(run.work), "/root", "/home", "/var", "/sys", "/run", "/etc/hostname"):
-        assert run(f"test -e {path}").code == 1
+    hosts = (REPOSITORY, str(run.work), "/root", "/home", "/var", "/sys", "/run", "/etc/hostname")
+    assert run.lines(f"for path in {' '.join(hosts)}; do test ! -e $path || echo $path; done") == []
 
 
 def test_devices_are_the_usual_few(run: Runner) -> None:
@@ -232,12 +232,9 @@ def test_devices_are_the_usual_few(run: Runner) -> None:
 
 
 def test_only_four_folders_can_be_written(run: Runner) -> None:
-    for folder in ("/", "/etc", "/bin", "/usr", "/usr/bin", "/dev", "/lib"):
-        assert run(f"touch {folder}/written").code == 1, folder
-    assert run("echo x >> /bin/sh").code != 0
-    assert run("chmod 777 /bin/sh").code != 0
-    for folder in ("/build", "/output", "/tmp", "/dev/shm"):
-        assert run(f"touch {folder}/written").code == 0, run.log
+    script = "for d in / /etc /bin /usr /usr/bin /dev /lib /build /output /tmp /dev/shm; do (: > $d/x) 2>&- && echo $d; done"
+    assert run.lines(script) == ["/build", "/output", "/tmp", "/dev/shm"]
+    assert run.lines("(echo x >> /bin/sh) 2>&- || echo no; chmod 777 /bin/sh 2>&- || echo no") == ["no", "no"]
 
 
 def test_what_is_written_is_the_callers(run: Runner) -> None:
@@ -341,11 +338,13 @@ BEAT = (
 )
 
 
-def marked(mark: str) -> list[str]:
+def marked(mark: str, *, named: bool = False) -> list[str]:
+    """Processes with a word in their command line, or that have given themselves this name."""
     found = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if mark.encode() in each.read_bytes() and int(each.parent.name) != os.getpid():
+            at = each.read_bytes().find(mark.encode())
+            if (at == 0 or at > 0 and not named) and int(each.parent.name) != os.getpid():
                 found.append(each.parent.name)
     return found
 
@@ -382,16 +381,13 @@ def test_nothing_survives_a_killed_builder(run_here: Runner, pinned: tuple[str, 
         assert driver.stdin is not None
         driver.stdin.write(pickle.dumps((kind, spec, (argument,))))
         driver.stdin.close()
-        wait_until(lambda: running(mark))
-        driver.kill()
+        try:
+            wait_until(lambda: bool(marked(mark, named=True)))
+        finally:
+            driver.kill()
     wait_until(lambda: not marked(mark))
     for each in scratch.glob("root-*"):
         shutil.rmtree(each)
-
-
-def running(name: str) -> bool:
-    """Whether a process has given itself this name."""
-    return any(Path(f"/proc/{pid}/cmdline").read_bytes().startswith(name.encode()) for pid in marked(name))
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -499,6 +495,9 @@ class OnTerminal(Bubblewrap):
         super().__init__(program)
 
     def run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None) -> Outcome:
+        answers = os.dup(1)
         for each in (0, 1):
             os.dup2(2, each)
-        return super().run(spec, log_fd, cancel)
+        outcome = super().run(spec, log_fd, cancel)
+        os.dup2(answers, 1)
+        return outcome

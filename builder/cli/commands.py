@@ -37,6 +37,7 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
             for reason in reasons:
                 sys.stderr.write(f"stale: {reason}\n")
             return 1 if reasons else 0
+        had_lock = workspace.lock is not None  # a first lock is all new: its size says enough
         relocked = locking.relock(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
         lock, changes = relocked.lock, [str(change) for change in relocked.changes]
         if missing := locking.missing_pins(lock):
@@ -46,7 +47,7 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
         if options.json:
             say_json({"changed": written, "changes": changes})
         else:
-            for change in changes:
+            for change in changes if had_lock else ():
                 say(change)
             say(f"{workspace.lock_path}: {'written' if written else 'unchanged'}, {len(lock.packages)} packages")
         return 0

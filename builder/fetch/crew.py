@@ -52,7 +52,8 @@ def run(
         cancel.set()
         stop()
         for thread in threads:
-            thread.join(_GRACE / len(threads))
+            if thread.is_alive():
+                thread.join(_GRACE / len(threads))
         raise
     if failed:
         raise failed[0]

@@ -110,7 +110,8 @@ class Fetcher:
         def say() -> None:
             self._reporter.say(f"waiting for another builder that fetches {wanted.title}")
 
-        with self._store.lock_key(_lock(wanted.source), cancelled=self._cancel.is_set, say=say):
+        key = _lock(wanted.source)
+        with trying("fetch a source", self._store.root), self._store.lock_key(key, cancelled=self._cancel.is_set, say=say):
             present = self._admission.present(wanted.source, tree=unpack)
             if present is not None:
                 return present
@@ -150,10 +151,8 @@ class Fetcher:
         path = os.path.join(self._store.quarantine_dir, f"{source.sha256 or digest.to_hex(_lock(source))}.part")
         resume = source.sha256 is not None or source.tree is not None
         while True:
-            with trying("keep a download", path):
-                part = Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance)
-                with part, _without_empty(path):
-                    long = self._load(place, source, part, resume)
+            with Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance) as part, _without_empty(path):
+                long = self._load(place, source, part, resume)
             try:
                 if long is not None:
                     raise Inquest(self._store, source, part.file, self._cancel).too_long(long)

@@ -45,7 +45,7 @@ def html_title(path: str) -> str | None:
     if not start.startswith((b"<!doctype html", b"<html")):
         return None
     found = _TITLE.search(head)
-    return " ".join(clean(found.group(1)).split()) if found else ""
+    return clean(" ".join(found.group(1).decode("utf-8", "replace").split())) if found else ""
 
 
 class Inquest:

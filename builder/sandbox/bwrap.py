@@ -184,11 +184,12 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
 
 
 def _spawn(argv: list[str], theirs: _Descriptors, log_fd: int | None) -> "subprocess.Popen[bytes]":
-    stdin = None if log_fd is None else subprocess.DEVNULL
+    """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
         return subprocess.Popen(
-            argv, env={}, umask=environment.UMASK, pass_fds=theirs.all(), stdin=stdin, stdout=log_fd, stderr=log_fd
-        )
+            argv, env={}, umask=environment.UMASK, pass_fds=theirs.all(), start_new_session=log_fd is not None,
+            stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
+        )  # fmt: skip
     except OSError as error:
         raise SandboxError(
             f"bubblewrap cannot be started: {error.strerror}", where=argv[0],
@@ -215,7 +216,6 @@ def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     found = [*_ISOLATION, "--json-status-fd", str(theirs.status)]
     found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
     found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
-    found += [] if spec.interactive else ["--new-session"]
     found += _own_folders()
     # Made by name, because versions differ in the modes of folders that they make on the way.
     for path in _folders(spec):
