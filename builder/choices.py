@@ -144,7 +144,8 @@ class Universe:
 class State:
     """What is still possible: versions left of each package that is surely needed, in the order in which they were reached.
 
-    wants: who wants a package, in order. features: those that are surely on. picks: what a search has chosen.
+    wants: who wants a package, in order. features: those that are surely on. picks: versions that packages are held to
+    from the start, where the constraints admit them.
     """
 
     def __init__(self, universe: Universe, picks: Mapping[str, str] | None = None) -> None:
@@ -171,19 +172,25 @@ class State:
         self._settle()
 
     def open(self) -> list[str]:
-        """Packages with more than one version left."""
-        return [name for name, versions in self.domain.items() if len(versions) > 1]
+        """Packages with more than one version left; those whose locked version is left come first."""
+        names = [name for name, versions in self.domain.items() if len(versions) > 1]
+        return sorted(names, key=lambda name: not self._is_kept(name))
+
+    def take(self, name: str, version: str) -> None:
+        """Choose a version, with all that follows. Raises Unsatisfied."""
+        self.domain[name] = (version,)
+        self._queue.append(name)
+        self._settle()
 
     def take_best(self) -> None:
-        """Choose the best version left of each open package in turn, with all that follows. Raises Unsatisfied."""
-        names = list(self.domain)
-        for name in names:  # grows while we go
-            if len(self.domain[name]) > 1:
-                known = len(self.domain)
-                self.domain[name] = self.domain[name][:1]
-                self._queue.append(name)
-                self._settle()
-                names += list(self.domain)[known:]
+        """Choose the best version left of each open package in turn, locked ones first. Raises Unsatisfied."""
+        while names := self.open():
+            for name in names:
+                if len(self.domain[name]) > 1:
+                    self.take(name, self.domain[name][0])
+
+    def _is_kept(self, name: str) -> bool:
+        return self.domain[name][0] == self.universe.query.preferred.get(name)
 
     def _settle(self) -> None:
         while self._queue:
@@ -224,7 +231,7 @@ class State:
             self.wants[target].append(Want(who, want))
             versions = before = domain
         pick = self._picks.get(target)
-        if before is None and pick is not None:
+        if before is None and pick in versions:
             versions = (pick,)
         admitted = self.universe.admitted(target, want)
         if admitted is not None:

@@ -8,8 +8,8 @@ from builder.requirement import Requirement
 _MOST_CHAINS = 12
 
 
-def unsatisfied(found: Unsatisfied, *, tried: int = 0, gave_up: bool = False) -> ConflictError:
-    """The error for a package without a version left. `tried`: rounds of a search; `gave_up`: it ended at its bound."""
+def unsatisfied(found: Unsatisfied, *, searched: str = "") -> ConflictError:
+    """The error for a package without a version left. `searched`: what a search for other choices came to, in words."""
     state, name = found.state, found.name
     query = state.universe.query
     recipe = query.recipes.get(name)
@@ -19,10 +19,8 @@ def unsatisfied(found: Unsatisfied, *, tried: int = 0, gave_up: bool = False) ->
     lines += [f"  {query.label} constrains {want}" for _, want in sorted(query.constraints.items()) if _concerns(state, name, want)]
     provided = sorted({each.want.name for each in state.wants[name]} - {name})
     lines.append("versions known: " + ", ".join(_shown(each, provided) for each in recipe.versions))
-    if gave_up:
-        lines.append(f"the search for other choices was given up after {tried} rounds")
-    elif tried:
-        lines.append(f"that is how the first choice fails; none of the others works either ({tried} rounds of search)")
+    if searched:
+        lines.append(f"that is how the first choice fails; {searched}")
     hint = f"loosen one of these, or add a version to {recipe.path} that all of them admit"
     return ConflictError("\n".join(lines), where=query.label, hint=hint)
 

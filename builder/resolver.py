@@ -1,13 +1,14 @@
 """Version choice: one version of each package that satisfies everybody, best first.
 
 What has one answer only is decided by propagation, without a search. Then a greedy pass takes the best version of each
-package that is open. Only when that meets a conflict does a search (resolvelib) look for another choice among the
+package that is open. Only when that ends at a conflict does a search (resolvelib) look for another choice among the
 packages that are open; so a conflict costs what is open, not what is known.
 
 The order of preference is the recipe's, but a locked version comes first. Pure: nothing here knows files or the lock.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from builder import conflict
@@ -68,33 +69,77 @@ def answer(state: State) -> Resolution:
 
 
 def _settled(universe: Universe) -> State:
-    """A state in which every package has one version and everybody is satisfied."""
-    state = State(universe)
+    """A state in which every package has one version and everybody is satisfied.
+
+    When all that is locked can stay, it does. Else choices are made one by one, locked packages first, then in the order in
+    which packages are reached; each takes the best version that leaves the others an answer.
+    """
+    if universe.query.preferred:
+        with suppress(Unsatisfied):
+            return _greedy(_started(universe, universe.query.preferred))
     try:
-        state.start()
+        state = _started(universe, {})
     except Unsatisfied as found:
         raise conflict.unsatisfied(found) from None
-    if not state.open():
-        return state
-    greedy = state.copy()
     try:
-        greedy.take_best()
+        return _greedy(state)
     except Unsatisfied as found:
         return _searched(state, found)
-    return greedy
 
 
-def _searched(certain: State, first: Unsatisfied) -> State:
-    """What a search finds after the greedy pass met the conflict `first`."""
+def _started(universe: Universe, picks: Mapping[str, str]) -> State:
+    state = State(universe, picks)
+    state.start()
+    return state
+
+
+def _greedy(state: State) -> State:
+    """Every package at the best version that goes with those chosen before. Raises Unsatisfied: the first that was met."""
+    if not state.open():
+        return state
+    quick = state.copy()
+    try:
+        quick.take_best()
+    except Unsatisfied as error:
+        first = error
+    else:
+        return quick
+    while names := state.open():
+        found = _first(state, names[0])
+        if found is None:
+            raise first
+        state = found
+    return state
+
+
+def _first(state: State, name: str) -> State | None:
+    """The state after choosing the best version of a package with which nothing is left without a version."""
+    for version in state.domain[name]:
+        trial = state.copy()
+        with suppress(Unsatisfied):
+            trial.take(name, version)
+            return trial
+    return None
+
+
+def _searched(state: State, first: Unsatisfied) -> State:
+    """What a search finds after the greedy pass met the conflict `first`, then made as good as can be, choice by choice."""
     from builder import search  # noqa: PLC0415 - resolvelib is only needed here
 
     try:
-        picks = search.search(certain)
+        picks = search.search(state)
     except search.NothingFoundError as error:
-        raise conflict.unsatisfied(first, tried=error.tried, gave_up=error.gave_up) from None
-    state = State(certain.universe, picks)
-    state.start()
-    assert not state.open(), "a search picks a version of every package"
+        raise conflict.unsatisfied(first, searched=str(error)) from None
+    while names := state.open():
+        name = names[0]
+        for version in state.domain[name]:
+            trial = state.copy()
+            with suppress(Unsatisfied, search.NothingFoundError):
+                trial.take(name, version)
+                if version != picks[name]:
+                    picks = search.search(trial)
+                state = trial
+                break
     return state
 
 

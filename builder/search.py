@@ -17,12 +17,7 @@ MAX_ROUNDS = 10_000
 
 
 class NothingFoundError(Exception):
-    """No choice works, or the bound was reached (`gave_up`). `tried`: rounds."""
-
-    def __init__(self, tried: int, gave_up: bool) -> None:
-        super().__init__(f"{tried} rounds")
-        self.tried = tried
-        self.gave_up = gave_up
+    """No choice works, or the bound was reached; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,13 @@ def search(certain: State, *, max_rounds: int = MAX_ROUNDS) -> dict[str, str]:
     Raises:
         NothingFoundError: there is none, or it takes more rounds than `max_rounds`.
     """
-    reporter = _Rounds()
-    resolver: Resolver[_Wanted, _Pick, _Key] = Resolver(_Provider(certain), reporter)
+    resolver: Resolver[_Wanted, _Pick, _Key] = Resolver(_Provider(certain), BaseReporter())
     try:
         result = resolver.resolve(_roots(certain), max_rounds=max_rounds)
     except ResolutionImpossible:
-        raise NothingFoundError(reporter.rounds, False) from None
+        raise NothingFoundError("none of the others works either") from None
     except ResolutionTooDeep:
-        raise NothingFoundError(max_rounds, True) from None
+        raise NothingFoundError(f"the search for another was given up after {max_rounds} rounds") from None
     return {pick.name: pick.version for pick in result.mapping.values()}
 
 
@@ -70,15 +64,6 @@ def _roots(certain: State) -> list[_Wanted]:
         roots.append(_Wanted(name, "", admits))
         roots += [_Wanted(name, feature, admits) for feature in sorted(certain.features[name])]
     return roots
-
-
-class _Rounds(BaseReporter[_Wanted, _Pick, _Key]):
-    """Counts rounds."""
-
-    rounds = 0
-
-    def starting_round(self, index: int) -> None:
-        self.rounds = index + 1
 
 
 class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):

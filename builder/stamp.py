@@ -74,22 +74,22 @@ def answer(argv: list[str]) -> str | None:
     try:
         with open(_file(argv), encoding="utf-8", errors="surrogateescape") as file:
             expected, _, rest = file.read().partition("\n")
-    except OSError:
+        paths, _, text = rest.partition("\n\n")
+        return text if fingerprint(paths.split("\n"))[0] == expected else None
+    except OSError:  # there is no stamp, or a file vanished while it was looked at
         return None
-    paths, _, text = rest.partition("\n\n")
-    return text if fingerprint(paths.split("\n"))[0] == expected else None
 
 
 def write(argv: list[str], paths: list[str], text: str) -> None:
     """Stamp a command that has just ended well. A stamp that cannot be written costs time later, nothing else."""
-    found, newest = fingerprint(paths)
-    if time.time_ns() - newest < _TICK:
-        time.sleep(_TICK / 1e9)
-        again, newest = fingerprint(paths)
-        if again != found or time.time_ns() - newest < _TICK:
-            return
-    path = _file(argv)
     with contextlib.suppress(OSError):
+        found, newest = fingerprint(paths)
+        if time.time_ns() - newest < _TICK:
+            time.sleep(_TICK / 1e9)
+            again, newest = fingerprint(paths)
+            if again != found or time.time_ns() - newest < _TICK:
+                return
+        path = _file(argv)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         temporary = f"{path}.{os.getpid()}"
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:

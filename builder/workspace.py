@@ -48,8 +48,8 @@ class Workspace:
         images = list(self.project.images)
         return images[0] if len(images) == 1 else DEFAULT_IMAGE
 
-    def fresh_lock(self, *, locked: bool) -> Lock:
-        """The lock, brought up to date with the recipes when it may be.
+    def fresh_lock(self, *, locked: bool, write: bool) -> Lock:
+        """The lock, brought up to date with the recipes when it may be; saved when `write`.
 
         Raises:
             RefusedError: it is stale, or there is none, and it must not be written (`locked`).
@@ -60,7 +60,9 @@ class Workspace:
                 raise RefusedError(f"the lock is stale: {what}", where=LOCK, hint="run `builder resolve`, look at the difference, commit it")
             relocked = locking.relock(self.project, self.lock)
             self.notes += [str(change) for change in relocked.changes]
-            self.save(relocked.lock)
+            self.lock = relocked.lock
+            if write:
+                self.save(relocked.lock)
         assert self.lock is not None
         return self.lock
 

@@ -15,7 +15,8 @@ hypothesis.settings.load_profile("builder")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--accept", action="store_true", help="rewrite tests/golden/ (BUILDER_ACCEPT=1 does too): the difference is the review")
+    text = "rewrite tests/golden/, as BUILDER_ACCEPT=1 does: the difference is the review"
+    parser.addoption("--accept", action="store_true", help=text)
 
 
 @pytest.fixture(autouse=True)

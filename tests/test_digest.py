@@ -47,7 +47,9 @@ def test_of_stream_takes_what_is_left() -> None:
     assert digest.of_stream(stream) == hashlib.sha256(b"rest").hexdigest()
 
 
-@pytest.mark.parametrize("text", ["", EMPTY_HEX[:-1], EMPTY_HEX + "0", EMPTY_HEX.upper(), EMPTY_HEX + "\n", EMPTY_HEX[:-1] + "g", EMPTY_SRI])
+@pytest.mark.parametrize("text", [
+    "", EMPTY_HEX[:-1], EMPTY_HEX + "0", EMPTY_HEX.upper(), EMPTY_HEX + "\n", EMPTY_HEX[:-1] + "g", EMPTY_SRI,
+])
 def test_what_is_not_hexadecimal(text: str) -> None:
     assert not digest.is_hex(text)
 

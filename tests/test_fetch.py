@@ -1,5 +1,6 @@
 """The fetcher as a whole, with a real store and a server that lies."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -16,7 +17,7 @@ from archives import COMPRESS, entry, folder, link, make_tar
 from http_server import Answer, Server, cut_off, dead_address, endless, good, redirect, stall, status
 
 from builder import nar
-from builder.errors import MismatchError, SourceError
+from builder.errors import MismatchError, SourceError, StoreError
 from builder.fetch import Fetcher, Pinned, Wanted, unpack_key
 from builder.fetch.hosts import Patience
 from builder.reporter import Reporter, Task
@@ -429,6 +430,27 @@ class TestErrors:
     def test_a_folder_that_is_not_there(self, world: World) -> None:
         world.distdir.rmdir()
         assert "\n  /top/distdir: there is no such folder\n" in world.refused(world.wanted(), offline=True)
+
+
+class TestFullDisk:
+    FULL = (
+        "/top/store: could not fetch a source: No space left on device\n"
+        "  next: free some space there or run `builder gc`, then run the command again: what was finished is kept"
+    )
+
+    @pytest.mark.parametrize("where", ["builder.fetch.part.Part.write", "builder.unpack.tree._write_all"])
+    def test_nothing_half_made_has_a_name(self, world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+        def full(*_args: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        wanted = world.wanted(world.serve(good(DATA)), sha256=None)
+        with monkeypatch.context() as patched:
+            patched.setattr(where, full)
+            with pytest.raises(StoreError) as caught:
+                world.fetch(wanted)
+        assert str(caught.value).replace(str(world.top), "/top") == self.FULL
+        assert world.names("files") == world.names("tmp") == []
+        assert world.fetch(wanted) == [PINNED]
 
 
 NO_SOCKETS = """

@@ -19,7 +19,7 @@ def naive(path: str, glob: str) -> bool:
     if glob.startswith("**"):
         return any(naive(path[i:], glob[2:]) for i in range(len(path) + 1))
     if glob.startswith("*"):
-        name = path.split("/")[0]
+        name = path.partition("/")[0]
         return any(naive(path[i:], glob[1:]) for i in range(len(name) + 1))
     same = bool(path) and (path[0] != "/" if glob[0] == "?" else path[0] == glob[0])
     return same and naive(path[1:], glob[1:])

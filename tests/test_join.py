@@ -1,11 +1,12 @@
 """Trees put together and taken apart."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder import join
@@ -56,7 +57,9 @@ def read(folder: Path) -> dict[str, str | tuple[str, str]]:
     return found
 
 
-def joined(tmp_path: Path, *trees: Tree, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), into: str = "") -> dict[str, str | tuple[str, str]]:
+def joined(
+    tmp_path: Path, *trees: Tree, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), into: str = ""
+) -> dict[str, str | tuple[str, str]]:
     """What joining the trees "p0", "p1", ... gives."""
     target = tmp_path / "target"
     target.mkdir(parents=True)
@@ -74,14 +77,15 @@ def collides(one: Tree, two: Tree) -> bool:
     return not is_tree(both) or any(one[path] != two[path] for path in one.keys() & two.keys())
 
 
+@settings(max_examples=60)
 @given(one=TREES, two=TREES)
-def test_a_join_is_the_union_or_is_refused(tmp_path_factory: pytest.TempPathFactory, one: Tree, two: Tree) -> None:
-    folder = tmp_path_factory.mktemp("join")
-    if collides(one, two):
-        with pytest.raises(RefusedError, match="p0 and p1 both have "):
-            joined(folder, one, two)
-    else:
-        assert joined(folder, one, two) == {**one, **two}
+def test_a_join_is_the_union_or_is_refused(one: Tree, two: Tree) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        if collides(one, two):
+            with pytest.raises(RefusedError, match="p0 and p1 both have "):
+                joined(Path(folder), one, two)
+        else:
+            assert joined(Path(folder), one, two) == {**one, **two}
 
 
 def test_nothing_joined_is_empty(tmp_path: Path) -> None:
@@ -230,9 +234,11 @@ def test_folders_that_were_empty_before_stay(tmp_path: Path) -> None:
     assert (tmp_path / "output/var/cache").is_dir()
 
 
+@settings(max_examples=60)
 @given(tree=TREES, dev=st.sampled_from(["a/**", "**/b", "*", "**"]))
-def test_a_split_loses_nothing(tmp_path_factory: pytest.TempPathFactory, tree: Tree, dev: str) -> None:
-    found = split(tmp_path_factory.mktemp("split"), tree, {"dev": (dev,), "debug": ("**/c",)})
+def test_a_split_loses_nothing(tree: Tree, dev: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = split(Path(folder), tree, {"dev": (dev,), "debug": ("**/c",)})
     assert {**found["out"], **found["dev"], **found["debug"]} == tree
     assert sum(map(len, found.values())) == len(tree)
 

@@ -344,7 +344,7 @@ def marked(mark: str, *, named: bool = False) -> list[str]:
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             at = each.read_bytes().find(mark.encode())
-            if (at == 0 or at > 0 and not named) and int(each.parent.name) != os.getpid():
+            if (at == 0 or (at > 0 and not named)) and int(each.parent.name) != os.getpid():
                 found.append(each.parent.name)
     return found
 

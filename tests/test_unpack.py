@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builder import nar
-from builder.errors import ArchiveError, StoreError
+from builder.errors import ArchiveError
 from builder.unpack import Cancelled, Limits, Totals, TruncatedError, kind, links, unpack
 
 LIMITS = Limits(unpacked=1 << 20, entries=100)
+REFUSED = "\n  next: an honest release has no such thing: compare the file with what upstream published"
 AGAIN = "\n  next: fetch it again"
 
 
@@ -54,7 +55,8 @@ class Unpacker:
     def refused(self, data: bytes, name: str = "a.tar", *, strip: int = 0, limits: Limits = LIMITS) -> str:
         with pytest.raises(ArchiveError) as caught:
             self(data, name, strip=strip, limits=limits)
-        return str(caught.value)
+        assert caught.value.hint
+        return str(caught.value).removesuffix(REFUSED)
 
 
 @pytest.fixture
@@ -471,14 +473,10 @@ def test_it_can_be_called_off(tmp_path: Path) -> None:
         unpack(str(tmp_path / "a.tar"), "a.tar", str(tmp_path / "into"), strip=0, limits=LIMITS, cancel=cancel)
 
 
-def test_a_disk_that_refuses(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_no_fault_of_the_archive(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(make_tar(entry("a", b"1")))
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(FileNotFoundError):
         unpack(str(tmp_path / "a.tar"), "a.tar", str(tmp_path / "absent"), strip=0, limits=LIMITS)
-    assert str(caught.value) == (
-        f"{tmp_path}/absent/: could not unpack a.tar: No such file or directory\n"
-        "  next: free some space, or move the store with BUILDER_STORE"
-    )
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12)

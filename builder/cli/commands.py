@@ -145,12 +145,11 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         image = opened.image()
         found = graphs.of(opened.lock, image.profile, image.name)
-        who, needs = graphs.find(found, options.who), graphs.find(found, options.needs)
-        chains = graphs.why(found, who, needs)
+        chains = graphs.why(found, options.who, options.needs)
         if options.json:
             say_json([[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
         else:
-            say(graphs.why_text(found, who, needs))
+            say(graphs.why_text(found, options.who, options.needs))
         return 0 if chains else 1
 
 

@@ -92,8 +92,9 @@ class Session:
 
     @property
     def lock(self) -> Lock:
-        """The lock, fresh; what relocking changed is told."""
-        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False))
+        """The lock, fresh; what relocking changed is told. Commands that only look do not write it."""
+        writes = self.options.command in ("build", "fetch", "shell")
+        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False), write=writes)
         for note in self.workspace.notes:
             self.reporter.say(f"lock: {note}")
         self.workspace.notes.clear()

@@ -34,14 +34,11 @@ class Root:
     def __init__(self, path: str) -> None:
         self.path = path
         self.placed: dict[str, Thing] = {}
-        farm.make_folder(path + "/dev")
-        for name, (major, minor) in _DEVICES.items():
-            _make_device(f"{path}/dev/{name}", os.makedev(major, minor))
-        for each in _EMPTIED:
-            _make_shared(path + each)
 
     def change(self, wanted: dict[str, Thing]) -> None:
         """Makes the root show `wanted` and nothing else."""
+        if not os.path.exists(self.path):
+            self._make()
         for path in sorted(self.placed, reverse=True):
             if wanted.get(path) != self.placed[path]:
                 farm.take_away(self.path + path)
@@ -51,6 +48,13 @@ class Root:
             farm.make_folder(os.path.dirname(self.path + path))
             _put(self.path + path, wanted[path])
             self.placed[path] = wanted[path]
+
+    def _make(self) -> None:
+        farm.make_folder(self.path + "/dev")
+        for name, (major, minor) in _DEVICES.items():
+            _make_device(f"{self.path}/dev/{name}", os.makedev(major, minor))
+        for each in _EMPTIED:
+            _make_shared(self.path + each)
 
     def _remove_empty(self, path: str) -> None:
         while path != "/" and path not in self.placed:
@@ -125,10 +129,10 @@ def _moved_in(root: str, mounts: list[Mount]) -> Iterator[None]:
     try:
         for each in mounts:
             owner = os.stat(each.source)
-            farm.hand_over(each.source, environment.UID, environment.GID)
             farm.make_folder(os.path.dirname(root + each.target))
             _move(each.source, root + each.target)
             done.append((each, owner))
+            farm.hand_over(root + each.target, environment.UID, environment.GID)
         yield
     finally:
         for each, owner in done:

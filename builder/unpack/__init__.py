@@ -53,7 +53,7 @@ def unpack(
     Raises:
         ArchiveError: it is hostile, damaged, over a limit, or does not fit `strip`.
         TruncatedError: it ends early.
-        StoreError: the disk is full or not writable.
+        OSError: the disk is full or not writable.
         Cancelled: `cancel` was set.
     """
     found = kind(filename)

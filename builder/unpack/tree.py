@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from builder.errors import ArchiveError, StoreError
+from builder.errors import ArchiveError
 from builder.unpack import links
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TARGET = 4095  # bytes of a link's target that Linux takes (PATH_MAX less the final NUL)
 _COPY = 1 << 20
+_REFUSED = "an honest release has no such thing: compare the file with what upstream published"
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +74,7 @@ class Tree:
     def totals(self) -> Totals:
         return Totals(self._unpacked, len(self._kinds))
 
-    def refuse(self, message: str, hint: str = "") -> ArchiveError:
+    def refuse(self, message: str, hint: str = _REFUSED) -> ArchiveError:
         """The error for something that the archive must not have."""
         return ArchiveError(message, where=self._name, hint=hint)
 
@@ -136,8 +138,8 @@ class Tree:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if isinstance(error, OSError):
-            raise self._of_system(error) from error
+        if isinstance(error, OSError) and error.errno in _BAD_NAME:
+            raise self.refuse(f"it has a name that this file system does not take: {error.strerror}") from error
         if error is None:
             self._finish()
 
@@ -207,12 +209,6 @@ class Tree:
         if leaving:
             path = min(leaving)
             raise self.refuse(f"the symbolic link {shown(path)} to {shown(self._links[path])} leads out of the tree")
-
-    def _of_system(self, error: OSError) -> ArchiveError | StoreError:
-        if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
-            return self.refuse(f"it has a name that this file system does not take: {error.strerror}")
-        hint = "free some space, or move the store with BUILDER_STORE"
-        return StoreError(f"could not unpack {self._name}: {error.strerror}", where=os.fsdecode(self._into), hint=hint)
 
 
 def shown(name: bytes) -> str:
