@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from builder import nar, scheduler
 from builder.derivation import Trees
-from builder.errors import BuilderError, BuildError, RefusedError
+from builder.errors import BuildError, RefusedError
 from builder.fetch import Fetcher, Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
@@ -77,7 +77,10 @@ class Builder:
     def plan(self, lock: Lock, profile: str, targets: Iterable[str]) -> Plan:
         """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow."""
         graph = Graph.of(lock.in_profile(profile), targets)
-        plan = Plan(graph=graph, recipes=self.recipes, platform=self.options.platform, source_tree=self.source_tree, known=StoreView(self.store))
+        plan = Plan(
+            graph=graph, recipes=self.recipes, platform=self.options.platform,
+            source_tree=self.source_tree, known=StoreView(self.store),
+        )
         plan.advance()
         return plan
 
@@ -181,6 +184,7 @@ class Builder:
             def work(name: str) -> None:
                 self._unpack(plan.graph.packages[name])
                 output = realiser.realise(self.order(plan, name))
+                output = replace(output, sandbox=weakness(output.sandbox))  # the lock names weaker ones only
                 self._refuse_weak(name, output)
                 outputs[name] = output
                 plan.trees[name] = output.trees
@@ -282,14 +286,13 @@ def copy_folder(source: str, target: str) -> None:
 
 
 def _raise_failures(result: scheduler.Result) -> None:
+    """Raise the first failure; a failed build also says what else failed, and what was not built because of it."""
     if not result.failed:
         return
-    (name, first), *others = result.failed.items()
-    if not isinstance(first, BuilderError):
-        raise first
-    more = [f"also failed: {other}: {str(error).splitlines()[0]}" for other, error in others]
+    first, *others = result.failed.values()
+    more = [f"also failed: {str(error).splitlines()[0]}" for error in others]
     if result.skipped:
         more.append(f"not built because of that: {', '.join(result.skipped)}")
-    if more:
-        raise type(first)(first.message + "\n" + "\n".join(more), where=first.where, hint=first.hint) if type(first) is BuildError else first
+    if more and type(first) is BuildError:
+        raise BuildError("\n".join([first.message, *more]), where=first.where, hint=first.hint) from first
     raise first

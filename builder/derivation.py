@@ -5,6 +5,7 @@ changes no key after it (early cutoff). How many cores a build may use, how long
 it: they must not matter.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from builder.styles import STYLES, Step
 # Raised when the meaning of a derivation changes (environment, sandbox layout, splitting): every key changes with it.
 FORMAT = 1
 
+NOTHING: Mapping[str, str] = {}
 Trees = Mapping[str, str]  # output name ("out", "dev", "debug") -> tree digest
 
 
@@ -70,16 +72,18 @@ class Derivation:
 
     def script(self) -> str:
         """The dash source that the sandbox runs: each step in a subshell of its own, announced in the log."""
-        parts = ["set -eu\n"]
-        for step in self.steps:
-            parts.append(f"printf '==> %s\\n' {step.name}\n(\ncd /build/src\n{step.run}\n)\n")
-        return "".join(parts)
+        steps = (f"printf '==> %s\\n' {each.name}\n(\ncd /build/src\n{each.run}\n)\n" for each in self.steps)
+        return "".join(("set -eu\n", *steps))
 
 
 def derive(
-    recipe: Recipe, package: LockedPackage, *, platform: str, sources: Mapping[str, str], inputs: Iterable[Input]
+    recipe: Recipe, package: LockedPackage, *, platform: str, sources: Mapping[str, str], inputs: Iterable[Input],
+    provided: Mapping[str, str] = NOTHING,
 ) -> Derivation:
-    """The derivation of a locked package, given its recipe, its sources' trees, and the trees that it sees."""
+    """The derivation of a locked package, given its recipe, its sources' trees, and the trees that it sees.
+
+    provided: package -> version, of what its requirements carry inside.
+    """
     version = recipe.version(package.version)
     assert version is not None, f"{package.id} is in the lock but not in its recipe; relock first"
     style = STYLES[version.style]
@@ -91,7 +95,7 @@ def derive(
         )
     for feature in package.features:
         build = merge_feature(build, recipe.features[feature].build)
-    options = expand(build, _variables(recipe, package))
+    options = expand(build, _variables(recipe, package, provided))
     steps = () if style.builtin else (*_prepare(version), *style.steps(options))
     return Derivation(
         name=package.name,
@@ -106,8 +110,9 @@ def derive(
     )
 
 
-def _variables(recipe: Recipe, package: LockedPackage) -> dict[str, str]:
+def _variables(recipe: Recipe, package: LockedPackage, provided: Mapping[str, str]) -> dict[str, str]:
     known = builtin_variables(recipe, package.version)
+    known.update({f"{name}.version": version for name, version in provided.items()})
     for each in (*package.requires, *package.build_requires):
         name, _, version = each.partition(" ")
         known[f"{name}.version"] = version
@@ -129,7 +134,8 @@ def _prepare(version: Version) -> tuple[Step, ...]:
 
 def _apply(patch: Patch) -> str:
     path = f"/sources/{patch.source}/{patch.path}"
-    return f"echo {path}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward -i '{path}'"
+    quoted = "'" + path.replace("'", "'\"'\"'") + "'"
+    return f"echo {shlex.quote(path)}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward -i {quoted}"
 
 
 def series_problems(patches: PatchSet, listed: Sequence[str]) -> list[str]:

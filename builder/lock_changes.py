@@ -9,7 +9,8 @@ from builder.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. kind: "added", "removed", "version", "pinned", "pin", "source", "package", "recipe" or "image"."""
+    """One difference. kind: "added", "removed", "version", "pinned", "pin", "source", "package", "recipe",
+    "output" or "image"."""
 
     kind: str
     text: str
@@ -59,9 +60,6 @@ def _blocks(old: Lock, new: Lock) -> Iterator[Change]:
             recipes[Change("package", f"{package.id}: features or requirements changed")] = None
         elif before.recipe != package.recipe:
             recipes[Change("recipe", f"{package.id}: the recipe changed")] = None
-        elif before.profiles != package.profiles:
-            text = f"{package.id}: the block was for {', '.join(before.profiles)}, now for {', '.join(package.profiles)}"
-            recipes[Change("package", text)] = None
         elif before.outputs != package.outputs:
             recipes[Change("output", f"{package.id}: outputs pinned")] = None
     yield from pins
@@ -85,25 +83,20 @@ def _sources(before: LockedPackage, after: LockedPackage) -> Iterator[Change]:
         yield Change("source", f"{after.id}, source '{name}': removed")
 
 
+_PINS = ("sha256", "tree", "size", "unpacked", "entries")
+
+
 def _source(old: Source, new: Source, label: str) -> Iterator[Change]:
-    for key in ("sha256", "tree", "size"):
-        a, b = getattr(old, key), getattr(new, key)
-        if a is None and b is not None:
-            yield Change("pinned", f"pinned newly: {label}: {key} {b}")
-        elif b is None and a is not None:
-            yield Change("pin", f"{label}: {key} {a} is no longer known")
-        elif a != b:
-            yield Change("pin", f"{label}: {key} {a} -> {b}")
-    if old.locations != new.locations:
-        yield Change("source", f"{label}: locations changed")
-    rest = ("filename", "strip", "unpacked", "entries", "folder")
-    for key in rest:
+    pins = [(key, getattr(old, key), getattr(new, key)) for key in _PINS]
+    gained = [f"{key} {b}" for key, a, b in pins if a is None and b is not None]
+    if gained:
+        yield Change("pinned", f"pinned newly: {label}: {', '.join(gained)}")
+    for key, a, b in pins:
+        if a is not None and a != b:
+            yield Change("pin", f"{label}: {key} {a} -> {'not known' if b is None else b}")
+    for key in ("locations", "filename", "strip", "folder"):
         if getattr(old, key) != getattr(new, key):
-            yield Change("source", f"{label}: {key} {_shown(getattr(old, key))} -> {_shown(getattr(new, key))}")
-
-
-def _shown(value: object) -> str:
-    return "unset" if value is None else str(value)
+            yield Change("source", f"{label}: {key} changed")
 
 
 def _images(old: Lock, new: Lock) -> Iterator[Change]:

@@ -27,6 +27,7 @@ _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 # ---- writing
 
 
+@paused()
 def format(lock: Lock) -> str:
     """The text of a lock; equal locks give equal texts."""
     parts = [HEADER, f"\nlock-version = {LOCK_VERSION}\n"]

@@ -109,33 +109,46 @@ def _refreshed(project: Project, lock: Lock) -> Lock | None:
     stale = [each for each in lock.packages if each.recipe != recipes.digest(each.name)]
     if not stale:
         return lock
-    if not all(_still_fits(project, lock, each) for each in stale):
+    views = {name: _View.of(project, lock, name) for each in stale for name in each.profiles if name in project.profiles}
+    if not all(_still_fits(each, views) for each in stale):
         return None
     fresh = {id(each): _with_recipe(project, each) for each in stale}
     return replace(lock, packages=tuple(fresh.get(id(each), each) for each in lock.packages))
 
 
-def _still_fits(project: Project, lock: Lock, package: LockedPackage) -> bool:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _View:
+    """A profile as it is now, and what the lock holds for it, by package name."""
+
+    profile: Profile
+    universe: Universe
+    held: Mapping[str, LockedPackage]
+
+    @classmethod
+    def of(cls, project: Project, lock: Lock, name: str) -> "_View":
+        held = {each.name: each for each in lock.packages if name in each.profiles}
+        return cls(profile=project.profiles[name], universe=Universe(query(project, name, {})), held=held)
+
+
+def _still_fits(package: LockedPackage, views: Mapping[str, _View]) -> bool:
     """Whether a changed recipe gives the locked package the requirements that it has in the lock."""
-    recipe = project.recipes[package.name]
-    if recipe.version(package.version) is None or package.features:
+    return all(name in views and _fits(package, views[name]) for name in package.profiles)
+
+
+def _fits(package: LockedPackage, view: _View) -> bool:
+    profile, universe = view.profile, view.universe
+    if package.features or package.name in profile.features or package.name in profile.providers.values():
         return False
-    for profile_name in package.profiles:
-        profile = project.profiles.get(profile_name)
-        if profile is None or package.name in profile.providers.values() or package.name in profile.features:
+    if package.version not in universe.versions(package.name):
+        return False
+    wants: tuple[set[str], set[str]] = (set(), set())
+    for target, want, build in universe.edges(package.name, package.version, frozenset()):
+        found = view.held.get(target)
+        admitted = universe.admitted(target, want)
+        if found is None or found.features or want.features or (admitted is not None and found.version not in admitted):
             return False
-        held = {each.name: each for each in lock.packages if profile_name in each.profiles}
-        universe = Universe(query(project, profile_name, {}))
-        wants: tuple[set[str], set[str]] = (set(), set())
-        for target, want, build in universe.edges(package.name, package.version, frozenset()):
-            found = held.get(target)
-            admitted = universe.admitted(target, want)
-            if found is None or found.features or want.features or (admitted is not None and found.version not in admitted):
-                return False
-            wants[build].add(found.id)
-        if (sorted(wants[0]), sorted(wants[1] - wants[0])) != (list(package.requires), list(package.build_requires)):
-            return False
-    return True
+        wants[build].add(found.id)
+    return (tuple(sorted(wants[0])), tuple(sorted(wants[1] - wants[0]))) == (package.requires, package.build_requires)
 
 
 def _with_recipe(project: Project, package: LockedPackage) -> LockedPackage:

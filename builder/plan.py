@@ -101,11 +101,18 @@ class Plan:
                 if source.platform in (None, self.platform)
             }
             found = derive(
-                self.recipes[package.name], package, platform=self.platform, sources=sources, inputs=self.inputs(name)
+                self.recipes[package.name], package, platform=self.platform, sources=sources, inputs=self.inputs(name),
+                provided=self._provided(package),
             )
             self.derivations[name] = found
             self.keys[name] = found.key
         return self.derivations[name]
+
+    def _provided(self, package: LockedPackage) -> dict[str, str]:
+        """What the requirements of a package carry inside: a profile may let one of them stand for another."""
+        needs = (self.graph.packages[each] for each in package.requires + package.build_requires)
+        versions = (self.recipes[each.name].version(each.version) for each in needs)
+        return {name: carried for each in versions if each is not None for name, carried in each.provides.items()}
 
     def look_up(self, name: str) -> Trees | None:
         """Outputs of a derived package that the lock or the store knows for its key, whether or not they are there."""

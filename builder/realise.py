@@ -20,7 +20,7 @@ from types import TracebackType
 
 from builder import join, nar, witness
 from builder.derivation import Derivation, series_problems
-from builder.errors import BuildError, RecipeError, Problem
+from builder.errors import BuildError, Problem, RecipeError
 from builder.jobserver import Jobserver
 from builder.lock import LockedOutput
 from builder.recipe import Limits, Version

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from builder import difference
-from builder.join import copy_links
 from builder.jobserver import Jobserver
+from builder.join import copy_links
 from builder.realise import Order, Realiser
 from builder.reporter import Reporter
 from builder.sandbox import Sandbox
@@ -72,7 +72,7 @@ class Recheck:
 def _free(place: str) -> None:
     """Make what the second store protected removable."""
     for folder, _, _ in os.walk(place):
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o700)
 
 
 @contextmanager

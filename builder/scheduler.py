@@ -40,12 +40,14 @@ def run(
     failure no more are started, unless `keep_going`: then all that does not need a failed one still runs. An exception in
     this thread (an interrupt too) sets `cancel` and waits for the workers.
     """
-    return _Run(needs, prepare, jobs, priority, keep_going, cancel or threading.Event()).loop()
+    chosen = _Run(needs=needs, prepare=prepare, jobs=jobs, priority=priority, keep_going=keep_going, cancel=cancel or threading.Event())
+    return chosen.loop()
 
 
 class _Run:
     def __init__(
         self,
+        *,
         needs: Mapping[str, Iterable[str]],
         prepare: Callable[[str], Work | None],
         jobs: int,

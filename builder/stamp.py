@@ -27,7 +27,7 @@ def fingerprint(paths: list[str]) -> tuple[str, int]:
         rows: list[str] = []
         _collect(path, rows)
         if rows:
-            newest = max(newest, max(int(row.rsplit("\0", 1)[1]) for row in rows))
+            newest = max(newest, *(int(row.rsplit("\0", 1)[1]) for row in rows))
         hasher.update("\n".join(rows).encode("utf-8", "surrogateescape") + b"\n\n")
     return hasher.hexdigest(), newest
 

@@ -57,7 +57,8 @@ class Workspace:
         if self.lock is None or (reasons := locking.is_stale(self.project, self.lock)):
             if locked:
                 what = "\n".join(reasons) if self.lock is not None else "there is no lock"
-                raise RefusedError(f"the lock is stale: {what}", where=LOCK, hint="run `builder resolve`, look at the difference, commit it")
+                hint = "run `builder resolve`, look at the difference, commit it"
+                raise RefusedError(f"the lock is stale: {what}", where=LOCK, hint=hint)
             relocked = locking.relock(self.project, self.lock)
             self.notes += [str(change) for change in relocked.changes]
             self.lock = relocked.lock
@@ -88,7 +89,8 @@ def find_root(start: str) -> str:
     while not os.path.isdir(os.path.join(folder, "recipes")):
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise UsageError("there is no folder recipes/ here or above", where=os.path.abspath(start), hint="change into the project, or name it with --root DIR")
+            hint = "change into the project, or name it with --root DIR"
+            raise UsageError("there is no folder recipes/ here or above", where=os.path.abspath(start), hint=hint)
         folder = parent
     return folder
 

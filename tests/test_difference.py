@@ -83,8 +83,9 @@ def test_a_link_is_not_followed(trees: tuple[Path, Path]) -> None:
 
 
 def test_the_section_of_a_program(trees: tuple[Path, Path]) -> None:
-    both(trees, "lib.so", elf(b"2024-01-01"), elf(b"2025-01-01"))
-    assert lines(trees)[1] == f"lib.so: {len(elf(b'2024-01-01'))} and {len(elf(b'2025-01-01'))} bytes, first difference at byte 67, in section .data"
+    one, two = elf(b"2024-01-01"), elf(b"2025-01-01")
+    both(trees, "lib.so", one, two)
+    assert lines(trees)[1] == f"lib.so: {len(one)} and {len(two)} bytes, first difference at byte 67, in section .data"
 
 
 def test_the_headers_of_a_program(trees: tuple[Path, Path]) -> None:

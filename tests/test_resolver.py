@@ -400,7 +400,7 @@ def solutions(asked: Query) -> list[dict[str, str]]:
     return found
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(queries())
 def test_an_answer_is_found_exactly_when_there_is_one(asked: Query) -> None:
     everything = solutions(asked)
@@ -413,7 +413,7 @@ def test_an_answer_is_found_exactly_when_there_is_one(asked: Query) -> None:
         assert dict(sorted((name, each.version) for name, each in found.packages.items())) in everything
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(queries())
 def test_when_best_versions_satisfy_everybody_they_are_the_answer(asked: Query) -> None:
     """Taking the first version that the constraints (then the lock) prefer of everything is an answer: then it is ours."""
@@ -428,7 +428,7 @@ def test_when_best_versions_satisfy_everybody_they_are_the_answer(asked: Query) 
         assert set(chosen(asked)) == needed
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(queries())
 def test_the_answer_is_the_best_in_order(asked: Query) -> None:
     """Without a lock: the first root's package is as good as any answer has it, given that the next one is, and so on."""
@@ -442,7 +442,7 @@ def test_the_answer_is_the_best_in_order(asked: Query) -> None:
         assert tuple(place[name, found[name]] for name in order) == best
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(queries())
 def test_a_locked_answer_is_kept_whole(asked: Query) -> None:
     try:
@@ -483,7 +483,7 @@ class _Plain(AbstractProvider[Requirement, tuple[str, str], str]):
         return [each.want for each in self.universe.edges(*candidate, frozenset())]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(queries())
 def test_plain_resolvelib_agrees_on_whether_there_is_an_answer(asked: Query) -> None:
     plain = Query(

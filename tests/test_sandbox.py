@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,12 @@ def test_a_run_that_was_cancelled_before_it_began_starts_nothing() -> None:
     cancel.set()
     with Never() as sandbox:
         assert sandbox.run(SPEC, -1, cancel) == Outcome(code=137, killed="cancelled")
+
+
+@pytest.mark.parametrize("inner", [{"links": {"/a/b": "x"}}, {"files": {"/a/b/c": "x"}}, {"folders": ("/a/b",)}])
+def test_a_thing_inside_another_is_a_broken_invariant(inner: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError, match="one thing is not inside another"):
+        SandboxSpec(mounts=(Mount("/x", "/a"),), argv=("x",), env={}, **inner)
 
 
 # --- limits

@@ -131,7 +131,7 @@ def test_without_it_nothing_starts_after_a_failure(graph: tuple[Needs, Mapping[s
 
 
 def test_one_at_a_time_it_goes_by_priority_then_by_name() -> None:
-    tasks = Tasks({name: () for name in "dcba"})
+    tasks = Tasks(dict.fromkeys("dcba", ()))
     tasks.run(1, priority={"c": 5.0, "d": 1.0})
     assert tasks.started == ["c", "d", "a", "b"]
 
@@ -144,7 +144,11 @@ def test_what_becomes_ready_is_put_in_by_its_priority() -> None:
 
 def test_jobs_run_at_the_same_time() -> None:
     meeting = threading.Barrier(3, timeout=10)
-    result = scheduler.run({name: () for name in "abc"}, lambda _: lambda: [meeting.wait(), None][1], jobs=3, priority={})
+
+    def meet() -> None:
+        meeting.wait()
+
+    result = scheduler.run(dict.fromkeys("abc", ()), lambda _: meet, jobs=3, priority={})
     assert sorted(result.done) == ["a", "b", "c"]
 
 
@@ -162,7 +166,7 @@ def test_failures_stand_in_the_order_in_which_they_happened() -> None:
 
         return work
 
-    result = scheduler.run({name: () for name in "abc"}, prepare, jobs=3, priority={})
+    result = scheduler.run(dict.fromkeys("abc", ()), prepare, jobs=3, priority={})
     assert list(result.failed) == ["c", "b", "a"]
 
 

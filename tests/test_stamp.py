@@ -138,14 +138,14 @@ def test_the_environment_counts(inputs: Path, monkeypatch: pytest.MonkeyPatch, n
 
 def test_a_file_that_may_still_change_unseen_gives_no_stamp(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stamp, "_TICK", 3_600 * 10**9)
-    monkeypatch.setattr(stamp.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     stamp.write(ARGV, [str(inputs)], "made\n")
     assert stamp.answer(ARGV) is None
 
 
 def test_a_file_that_changes_while_it_waits_gives_no_stamp(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stamp, "_TICK", 3_600 * 10**9)
-    monkeypatch.setattr(stamp.time, "sleep", lambda _: add_file(inputs))
+    monkeypatch.setattr(time, "sleep", lambda _: add_file(inputs))
     stamp.write(ARGV, [str(inputs)], "made\n")
     assert stamp.answer(ARGV) is None
 

@@ -40,12 +40,14 @@ def _image(made: argparse.ArgumentParser) -> None:
 
 
 def _sources(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--distdir", action="append", default=[], metavar="DIR", help="folder with archives, by name or by SHA-256 (repeatable)")
+    text = "folder with archives, by name or by SHA-256 (repeatable)"
+    made.add_argument("--distdir", action="append", default=[], metavar="DIR", help=text)
     made.add_argument("--offline", action="store_true", help="open no socket; what is missing is listed")
 
 
 def _sandboxed(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--sandbox", choices=("auto", "chroot"), default="auto", help="chroot: weaker, root only, where the kernel refuses namespaces")
+    text = "chroot: weaker, root only, where the kernel refuses namespaces"
+    made.add_argument("--sandbox", choices=("auto", "chroot"), default="auto", help=text)
     made.add_argument("--cores", type=_positive, metavar="N", help="cores that all builds share (default: all)")
 
 
@@ -149,7 +151,8 @@ def _gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "store", "look after the store")
-    made.add_argument("action", choices=("verify", "path"), help="verify: read everything and find every flipped bit; path: print where it lies")
+    text = "verify: read everything and find every flipped bit; path: print where it lies"
+    made.add_argument("action", choices=("verify", "path"), help=text)
     _json(made)
 
 

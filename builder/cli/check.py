@@ -30,7 +30,10 @@ def run(opened: Session) -> int:
             sys.stdout.write(_text(verdict))
             sys.stdout.flush()
     if options.json:
-        rows = [{"package": each.package, "reproduced": each.same, "seconds": round(each.seconds, 1), "differences": list(each.lines)} for each in verdicts]
+        rows = [
+            {"package": each.package, "reproduced": each.same, "seconds": round(each.seconds, 1), "differences": list(each.lines)}
+            for each in verdicts
+        ]
         sys.stdout.write(json.dumps(rows, indent=2, sort_keys=True) + "\n")
     return 0 if all(each.same for each in verdicts) else 1
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from builder.cli.arguments import Command, parser
@@ -73,11 +74,11 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         lock = opened.lock
         if options.all:
-            packages = {each: each for each in lock.packages}
+            packages = list(lock.packages)
         else:
             image = opened.image()
             graph = Graph.of(lock.in_profile(image.profile), (*image.packages, *image.base))
-            packages = {each: each for each in graph.packages.values()}
+            packages = list(graph.packages.values())
         wanted = opened.builder.wanted(packages)
         # Archives and trees: what is fetched here must do for a build without network, wherever the store is taken.
         found = opened.fetcher.fetch(wanted, unpack=False)
@@ -86,7 +87,10 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
             _copy_archives(opened, options.to, found)
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
-            say_json([{"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree} for each, pin in found.items()])
+            say_json([
+                {"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree}
+                for each, pin in found.items()
+            ])
         else:
             say(f"{len(found)} sources are here, verified ({total / 1e6:.1f} MB of archives)")
         return 0
@@ -109,8 +113,9 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
         return 0
     with session(options) as opened:
         context = audits.load(
-            find_root(options.root), store=opened.store, platform=options.platform, profiles=[options.profile] if options.profile else (),
-            image=options.image, every=options.all, since=options.since or "", cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
+            find_root(options.root), store=opened.store, platform=options.platform,
+            profiles=[options.profile] if options.profile else (), image=options.image, every=options.all,
+            since=options.since or "", cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
         )
         report = audits.run(context, audits.RULES)
         if options.json:
@@ -163,7 +168,8 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
         key = plan.keys.get(package)
         path = opened.store.log_path(key) if key else ""
         if not path or not os.path.exists(path):
-            raise UsageError(f"there is no log of {package}", where=path, hint="it was never built here in this form, or is made without a sandbox")
+            hint = "it was never built here in this form, or is made without a sandbox"
+            raise UsageError(f"there is no log of {package}", where=path, hint=hint)
         with open(path, encoding="utf-8", errors="replace") as file:
             from builder.reporter import clean_lines  # noqa: PLC0415
 
@@ -212,9 +218,10 @@ def gc(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         freed = opened.store.gc(keep_files=() if options.archives else None)
         if options.json:
-            say_json({"trees": freed.trees, "records": freed.records, "archives": freed.archives, "logs": freed.logs, "bytes": freed.size})
+            say_json(asdict(freed))
         else:
-            say(f"removed {freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs: {units.size(freed.size)}")
+            kinds = f"{freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs"
+            say(f"removed {kinds}: {units.size(freed.size)}")
         return 0
 
 
@@ -227,7 +234,8 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
         with opened.reporter.task("verify", opened.store.root) as task:
             damage = opened.store.verify(lambda done, total: task.line(f"{done} of {total}"))
         if options.json:
-            say_json([{"kind": each.kind, "name": each.name, "path": each.path, "message": each.message} for each in damage])
+            rows = [{"kind": each.kind, "name": each.name, "path": each.path, "message": each.message} for each in damage]
+            say_json(rows)
         else:
             for each in damage:
                 say(str(each))

@@ -45,7 +45,10 @@ class Session:
     @cached_property
     def store(self) -> Store:
         root = self.options.store or self.settings.store
-        return self.stack.enter_context(Store(root, say=lambda text: self.reporter.say(text)))
+        return self.stack.enter_context(Store(root, say=self._say))
+
+    def _say(self, text: str) -> None:
+        self.reporter.say(text)
 
     @cached_property
     def fetcher(self) -> "Fetcher":

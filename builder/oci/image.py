@@ -164,7 +164,10 @@ def read(target: str) -> Written:
     manifest, config = documents(layout)
     sizes = config["config"]["Labels"][SIZES].split()
     made = [
-        Blob(digest=layer["digest"].removeprefix("sha256:"), size=layer["size"], diff_id=diff_id.removeprefix("sha256:"), diff_size=int(size))
+        Blob(
+            digest=layer["digest"].removeprefix("sha256:"), size=layer["size"],
+            diff_id=diff_id.removeprefix("sha256:"), diff_size=int(size),
+        )
         for layer, diff_id, size in zip(manifest["layers"], config["rootfs"]["diff_ids"], sizes, strict=True)
     ]
     kind = manifest["layers"][-1]["mediaType"].rsplit("+", 1)[1]

@@ -22,22 +22,22 @@ import resource
 import select
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Mapping
 from typing import BinaryIO
 
 from builder.errors import BuildError, SandboxError
 from builder.sandbox import environment, processes, refusal, seccomp
-from builder.sandbox.port import Outcome, Sandbox
+from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.rlimits import rlimits
-from builder.sandbox.spec import SandboxSpec, by_target
+from builder.sandbox.spec import SandboxSpec, by_target, parents
 from builder.sandbox.watch import watch
 
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 _CHILD = re.compile(rb'"child-pid": *(\d+)')
 _STARTED = b'"exit-code"'
+_FAILED = 1  # exit code of bubblewrap when it fails, but also of many a command: status lines tell them apart
 _NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is done when it is looked for
 _FILTER = seccomp.program(seccomp.NETWORK)
 _ISOLATION = (
@@ -58,11 +58,9 @@ class Bubblewrap(Sandbox):
         with _Run(self._program, spec, log_fd) as run:
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=not spec.interactive)
             code = run.end()
-        if not run.started and not watched.killed:
+        if code == _FAILED and not run.started and not watched.killed:
             raise self._not_started(spec)
-        return Outcome(
-            code=code, killed=watched.killed, seconds=watched.seconds, peak_memory_mib=-(-watched.peak // processes.MIB)
-        )
+        return outcome(code, watched)
 
     def probe(self) -> None:
         text = self._set_up(SandboxSpec(mounts=(), argv=(_NOTHING,), env={}, workdir="/"))
@@ -81,7 +79,7 @@ class Bubblewrap(Sandbox):
 
     def _set_up(self, spec: SandboxSpec) -> str:
         """What bubblewrap says when it cannot make the sandbox of `spec`, else ""."""
-        with tempfile.TemporaryFile() as log:
+        with open(os.memfd_create("log"), "w+b") as log:
             with _Run(self._program, spec, log.fileno()) as run:
                 watch(run.pidfd, run.kill, run.usage, spec.limits, None)
                 run.end()
@@ -127,14 +125,15 @@ class _Run:
                 signal.pidfd_send_signal(each, signal.SIGKILL)
 
     def end(self) -> int:
-        """Ends what is left, waits for it, and gives the command's exit code. May be called again."""
+        """Ends what is left, waits for it, and gives bubblewrap's exit code, the command's. May be called again."""
         if self._process.returncode is None:
             self.kill()
             for each in self._handles():
-                select.select([each], [], [])
+                _wait(each)
             self._process.wait()
             self.started = _STARTED in self._status.read()
-        return self._process.returncode % 256 if self._process.returncode >= 0 else 128 - self._process.returncode
+        assert self._process.returncode is not None
+        return self._process.returncode
 
     def usage(self) -> Usage:
         if not self._init:
@@ -206,6 +205,12 @@ def _let_go(pid: int, spec: SandboxSpec, theirs: _Descriptors, options_out: int)
         stream.write("\0".join(options(spec, theirs)).encode("utf-8", "surrogateescape"))
 
 
+def _wait(pidfd: int) -> None:
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    poller.poll()
+
+
 def _abandon(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait()
@@ -243,8 +248,7 @@ def _folders(spec: SandboxSpec) -> list[str]:
     """Folders to make: the empty ones, and all above what is mounted or made; those above come first."""
     found = set(spec.folders)
     for path in (*(each.target for each in spec.mounts), *spec.links, *spec.files, *spec.folders):
-        while (path := os.path.dirname(path)) != "/":
-            found.add(path)
+        found.update(parents(path))
     return sorted(found)
 
 

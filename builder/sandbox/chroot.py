@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from builder.errors import BuildError, SandboxError
 from builder.sandbox import environment, processes, seccomp
-from builder.sandbox.port import Outcome, Sandbox
+from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.roots import Roots
 from builder.sandbox.spec import SandboxSpec
@@ -57,9 +57,7 @@ class Chroot(Sandbox):
                 if problem:
                     raise _not_started(problem, spec)
                 watched = _watch(process, spec, cancel)
-        code = process.returncode
-        peak = -(-watched.peak // processes.MIB)
-        return Outcome(code=code, killed=watched.killed, seconds=watched.seconds, peak_memory_mib=peak)
+        return outcome(process.returncode, watched)
 
     def probe(self) -> None:
         spec = SandboxSpec(mounts=(), argv=("/nothing-to-run",), env={}, workdir="/")

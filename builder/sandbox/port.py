@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from builder.errors import BuildError
 from builder.recipe import Limits
+from builder.sandbox.processes import MIB
 from builder.sandbox.spec import SandboxSpec
+from builder.sandbox.watch import Watched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,13 @@ def _signals_for_the_shell() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def outcome(returncode: int, watched: Watched) -> Outcome:
+    """The outcome of a watched process. returncode: as Python has it, -N for a process that signal N ended."""
+    code = returncode if returncode >= 0 else 128 - returncode
+    peak = -(-watched.peak // MIB)
+    return Outcome(code=code, killed=watched.killed, seconds=watched.seconds, peak_memory_mib=peak)
 
 
 def limit_error(outcome: Outcome, limits: Limits, where: str) -> BuildError:

@@ -1,7 +1,7 @@
 """A sandbox as data: what is visible, what runs, what it may use. Nothing here starts anything."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from builder.recipe import Limits
@@ -21,7 +21,7 @@ class Mount:
 class SandboxSpec:
     """All that one run sees. Paths are absolute and plain; nothing of the host's environment is inherited.
 
-    mounts: read-only unless they say so; one may not lie inside another.
+    mounts: read-only unless they say so. No path lies inside what another one names.
     links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty folders.
     env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
     pass_fds: open descriptors that the command inherits under the same numbers (a jobserver's pipe).
@@ -46,14 +46,22 @@ class SandboxSpec:
 
     def __post_init__(self) -> None:
         paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]
+        known = set(paths)
         assert self.argv, "a sandbox runs something"
-        assert len(paths) == len(set(paths)), "one thing at a path"
         assert all(map(_is_plain, paths)), "absolute paths without '..', '.' or doubled slashes"
+        assert len(paths) == len(known), "one thing at a path"
+        assert not any(parent in known for path in paths for parent in parents(path)), "one thing is not inside another"
 
 
 def _is_plain(path: str) -> bool:
     parts = path.split("/")
     return path.startswith("/") and not {"", ".", ".."}.intersection(parts[1:]) and "\0" not in path
+
+
+def parents(path: str) -> Iterator[str]:
+    """The folders above a plain path, the nearest first, without "/"."""
+    while (path := path.rpartition("/")[0]) != "":
+        yield path
 
 
 def by_target(mounts: Iterable[Mount]) -> list[Mount]:

@@ -1,0 +1,149 @@
+"""The workspace: finding it, and how its lock is read and replaced."""
+
+import os
+from pathlib import Path
+
+import pytest
+import small
+from small import Small
+
+from builder import lock_text
+from builder.errors import LockError, MachineError, RefusedError, UsageError
+from builder.lock import Lock
+from builder.workspace import Workspace, find_root
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Small:
+    return small.make(tmp_path / "project", capsys)
+
+
+def opened(project: Small) -> Workspace:
+    return Workspace.open(str(project.root), str(project.root.parent / "cache"))
+
+
+def resolved(project: Small) -> Workspace:
+    workspace = opened(project)
+    workspace.fresh_lock(locked=False)
+    return workspace
+
+
+def test_the_root_is_here_or_above(project: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_root(str(project.root)) == str(project.root)
+    assert find_root(str(project.root / "files/base/etc")) == str(project.root)
+    monkeypatch.chdir(project.root / "files")
+    assert find_root(".") == str(project.root)
+
+
+def test_no_recipes_anywhere(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        find_root(str(tmp_path))
+    assert str(error.value) == (
+        f"{tmp_path}: there is no folder recipes/ here or above\n  next: change into the project, or name it with --root DIR"
+    )
+
+
+def test_before_the_first_resolve(project: Small) -> None:
+    workspace = opened(project)
+    assert (workspace.lock, workspace.lock_text, workspace.notes) == (None, "", [])
+
+
+def test_a_lock_is_made_and_told(project: Small) -> None:
+    workspace = opened(project)
+    lock = workspace.fresh_lock(locked=False)
+    assert [each.id for each in lock.packages] == ["base 1", "hello 1", "world 2", "world 2"][: len(lock.packages)]
+    assert workspace.notes[:2] == ["base 1 added (small)", "hello 1 added (other, small)"]
+    assert Path(workspace.lock_path).read_text() == lock_text.format(lock) == workspace.lock_text
+
+
+def test_a_fresh_lock_stays(project: Small) -> None:
+    before = Path(resolved(project).lock_path).stat()
+    workspace = resolved(project)
+    after = Path(workspace.lock_path).stat()
+    assert (after.st_ino, after.st_mtime_ns, workspace.notes) == (before.st_ino, before.st_mtime_ns, [])
+    assert opened(project).fresh_lock(locked=True) == workspace.lock
+
+
+def test_a_stale_lock_is_brought_up_to_date(project: Small) -> None:
+    before = resolved(project).lock_text
+    project.replace("recipes/hello.toml", 'version = "1"', 'version = "1.1"')
+    workspace = resolved(project)
+    assert workspace.notes[0] == "hello 1 -> 1.1 (other, small)"
+    assert 'name = "hello"\nversion = "1.1"\n' in workspace.lock_text
+    assert workspace.lock_text != before
+
+
+def test_locked_refuses_a_stale_lock(project: Small) -> None:
+    before = resolved(project).lock_text
+    project.replace("recipes/hello.toml", 'summary = "A greeting"', 'summary = "Hello"')
+    workspace = opened(project)
+    with pytest.raises(RefusedError) as error:
+        workspace.fresh_lock(locked=True)
+    assert str(error.value) == (
+        "lock.toml: the lock is stale: hello 1: the recipe changed\n"
+        "  next: run `builder resolve`, look at the difference, commit it"
+    )
+    assert Path(workspace.lock_path).read_text() == before
+
+
+def test_locked_refuses_when_there_is_no_lock(project: Small) -> None:
+    with pytest.raises(RefusedError) as error:
+        opened(project).fresh_lock(locked=True)
+    assert str(error.value) == (
+        "lock.toml: the lock is stale: there is no lock\n  next: run `builder resolve`, look at the difference, commit it"
+    )
+    assert not (project.root / "lock.toml").exists()
+
+
+def test_saving_the_same_writes_nothing(project: Small) -> None:
+    workspace = resolved(project)
+    assert workspace.lock is not None
+    assert not workspace.save(workspace.lock)
+    assert workspace.save(Lock())
+    assert lock_text.parse(Path(workspace.lock_path).read_text()) == Lock()
+    assert not list(project.root.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_an_interrupt_while_saving_leaves_the_old_lock(project: Small, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    workspace = resolved(project)
+    before = workspace.lock_text
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, broken, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workspace.save(Lock())
+    assert Path(workspace.lock_path).read_text() == before
+    assert sorted(each.name for each in project.root.iterdir()) == ["files", "lock.toml", "recipes"]
+
+
+def test_a_full_disk_while_saving(project: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = resolved(project)
+    before = workspace.lock_text
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MachineError) as error:
+        workspace.save(Lock())
+    assert str(error.value) == (
+        f"{workspace.lock_path}: the lock cannot be written: No space left on device\n"
+        "  next: make room and let the folder be writable; the old lock is whole"
+    )
+    assert Path(workspace.lock_path).read_text() == before
+    assert sorted(each.name for each in project.root.iterdir()) == ["files", "lock.toml", "recipes"]
+
+
+@pytest.mark.parametrize(("data", "text"), [
+    (b"lock-version = 1\n# \xff\n", "lock.toml: is not UTF-8 text at byte 19\n  next: take it from version control, or remove it and run `builder resolve`"),
+    (None, "lock.toml: cannot be read: Is a directory\n  next: take it from version control, or remove it and run `builder resolve`"),
+])
+def test_a_lock_that_cannot_be_read(project: Small, data: bytes | None, text: str) -> None:
+    path = project.root / "lock.toml"
+    path.mkdir() if data is None else path.write_bytes(data)
+    with pytest.raises(LockError) as error:
+        opened(project)
+    assert str(error.value) == text
