@@ -11,7 +11,7 @@ from builder.fetch import Fetcher, Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
 from builder.plan import Graph, Plan, is_builtin, priorities
-from builder.realise import Order, Realiser
+from builder.realise import Order, Realiser, weakness
 from builder.recipe import Recipe
 from builder.reporter import Reporter
 from builder.sandbox import Sandbox
@@ -184,7 +184,6 @@ class Builder:
             def work(name: str) -> None:
                 self._unpack(plan.graph.packages[name])
                 output = realiser.realise(self.order(plan, name))
-                output = replace(output, sandbox=weakness(output.sandbox))  # the lock names weaker ones only
                 self._refuse_weak(name, output)
                 outputs[name] = output
                 plan.trees[name] = output.trees
@@ -260,11 +259,6 @@ class Builder:
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-def weakness(sandbox: str) -> str:
-    """What the lock says of a sandbox: nothing for the full one, its name for a weaker one."""
-    return "" if sandbox in ("", "bubblewrap") else sandbox
 
 
 def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, LockedOutput]) -> Lock:

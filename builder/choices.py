@@ -7,6 +7,7 @@ package that is left without a version proves that nobody can be satisfied.
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from builder.recipe import Feature, Recipe, Version
@@ -176,18 +177,25 @@ class State:
         names = [name for name, versions in self.domain.items() if len(versions) > 1]
         return sorted(names, key=lambda name: not self._is_kept(name))
 
+    def is_decided(self, name: str) -> bool:
+        """Whether a package is surely needed and has one version left."""
+        return len(self.domain.get(name, ())) == 1
+
     def take(self, name: str, version: str) -> None:
         """Choose a version, with all that follows. Raises Unsatisfied."""
         self.domain[name] = (version,)
         self._queue.append(name)
         self._settle()
 
-    def take_best(self) -> None:
-        """Choose the best version left of each open package in turn, locked ones first. Raises Unsatisfied."""
-        while names := self.open():
-            for name in names:
-                if len(self.domain[name]) > 1:
-                    self.take(name, self.domain[name][0])
+    def take_best(self, most: int) -> None:
+        """Choose the best version left of open packages in turn, `most` at most. Raises Unsatisfied."""
+        names = self.open()
+        while names and most > 0:
+            known = len(self.domain)
+            for name in names[:most]:
+                self.take(name, self.domain[name][0])
+            most -= len(names)
+            names = [name for name in islice(self.domain, known, None) if len(self.domain[name]) > 1]
 
     def _is_kept(self, name: str) -> bool:
         return self.domain[name][0] == self.universe.query.preferred.get(name)

@@ -141,6 +141,7 @@ def is_current(target: str, request: Request, lock_digest: str, compression: str
         return False
     try:
         manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        layer = oci.read(target).layer_file
     except (OSError, ValueError, LookupError):
         return False
     kinds = {each["mediaType"].rsplit("+", 1)[1] for each in manifest["layers"][-1:]}
@@ -149,10 +150,14 @@ def is_current(target: str, request: Request, lock_digest: str, compression: str
         config["rootfs"]["diff_ids"] == wanted
         and config["config"].get("Labels", {}).get("builder.lock") == lock_digest
         and kinds == {compression}
-        and all(_whole(target, each) for each in manifest["layers"])
+        and all(_whole(_blob(target, each), each) for each in manifest["layers"])
+        and _whole(layer, manifest["layers"][-1])
     )
 
 
-def _whole(target: str, blob: Mapping[str, Any]) -> bool:
-    path = os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
+def _blob(target: str, blob: Mapping[str, Any]) -> str:
+    return os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
+
+
+def _whole(path: str, blob: Mapping[str, Any]) -> bool:
     return os.path.exists(path) and os.path.getsize(path) == blob["size"]

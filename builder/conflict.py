@@ -16,9 +16,12 @@ def unsatisfied(found: Unsatisfied, *, searched: str = "") -> ConflictError:
     if recipe is None:
         return _no_recipe(state, name)
     lines = [f"no version of {name} satisfies everybody:", *(f"  {line}" for line in _wants(state, name))]
+    if name in query.features:
+        lines.append(f"  {query.label} turns on {Requirement(name, query.features[name])}")
     lines += [f"  {query.label} constrains {want}" for _, want in sorted(query.constraints.items()) if _concerns(state, name, want)]
     provided = sorted({each.want.name for each in state.wants[name]} - {name})
-    lines.append("versions known: " + ", ".join(_shown(each, provided) for each in recipe.versions))
+    features = name in query.features or any(each.want.features for each in state.wants[name])
+    lines.append("versions known: " + ", ".join(_shown(each, provided, features) for each in recipe.versions))
     if searched:
         lines.append(f"that is how the first choice fails; {searched}")
     hint = f"loosen one of these, or add a version to {recipe.path} that all of them admit"
@@ -77,7 +80,8 @@ def _concerns(state: State, name: str, want: Requirement) -> bool:
     return want.name == name or any(each.want.name == want.name for each in state.wants[name])
 
 
-def _shown(version: Version, provided: list[str]) -> str:
-    """A version, with the versions that it carries of the packages it was asked for as a provider."""
+def _shown(version: Version, provided: list[str], features: bool) -> str:
+    """A version, with the versions that it carries of the packages it was asked for, and whether it lacks features asked for."""
     inside = [f"{each} {version.provides[each]}" for each in provided if each in version.provides]
+    inside += ["built in its own way, without features"] if version.own_style and features else []
     return f"{version.version} ({', '.join(inside)})" if inside else version.version

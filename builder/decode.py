@@ -19,6 +19,7 @@ Problems = list[Problem]
 JsonSchema = dict[str, Any]
 
 _MOST_NAMED = 20
+_LARGEST = 2**63 - 1
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table", float: "a number"}
 
 
@@ -118,7 +119,7 @@ class Flag(Shape):
 
 @dataclass(frozen=True)
 class Number(Shape):
-    """A whole number, at least `minimum`."""
+    """A whole number, at least `minimum`, that 64 bits hold (TOML 1.0.0 promises no more)."""
 
     minimum: int = 0
 
@@ -126,13 +127,15 @@ class Number(Shape):
         if not isinstance(value, int) or isinstance(value, bool):
             problems.append(Problem(place, f"must be a whole number, not {kind_of(value)}"))
         elif value < self.minimum:
-            problems.append(Problem(place, f"must be at least {self.minimum}, not {value}"))
+            problems.append(Problem(place, f"must be at least {self.minimum}, not {value if value > -_LARGEST else 'that'}"))
+        elif value > _LARGEST:
+            problems.append(Problem(place, f"must be at most {_LARGEST}"))
         else:
             return value
         return None
 
     def schema(self) -> JsonSchema:
-        return {"type": "integer", "minimum": self.minimum}
+        return {"type": "integer", "minimum": self.minimum, "maximum": _LARGEST}
 
 
 @dataclass(frozen=True)

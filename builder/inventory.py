@@ -57,4 +57,5 @@ def table(found: Sequence[Row]) -> str:
     cells = [("package", "version", "role", "state", "size")]
     cells += [(row.package, row.version, row.role, row.state, "" if row.size is None else units.size(row.size)) for row in found]
     widths = [max(len(row[i]) for row in cells) for i in range(4)]
-    return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4].rjust(9)]) for row in cells)
+    lines = ("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4].rjust(9)]) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)

@@ -143,22 +143,23 @@ LOCK = Table({
 
 @paused()
 def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -> Lock:
-    """Read a lock. `path` is for messages. `cache_dir`: folder to remember in that this very text is sound, or None.
+    """Read a lock. `path` is for messages. `cache_dir`: folder to remember in what this very text says, or None.
 
     Raises:
         LockError: with all problems.
     """
-    name = "lock-" + hashlib.sha256(text.encode()).hexdigest()[:32] if cache_dir else ""
+    mark = hashlib.sha256(text.encode()).hexdigest()
+    name = f"lock-{mark[0]}"  # one of 16, so that the folder does not grow
     known = memo.read(cache_dir, name)
-    if known is not None:
-        return _lock(known)
+    if known is not None and known[0] == mark:
+        return _lock(known[1])
     table = _read(text, path)
     lock = _lock(table)
     problems: Problems = []
     _check(lock, f"{path}: ", problems)
     if problems:
         raise LockError(problems, hint=f"run `builder resolve` to write {path} again")
-    memo.write(cache_dir, name, table)
+    memo.write(cache_dir, name, (mark, table))
     return lock
 
 
@@ -172,6 +173,8 @@ def _read(text: str, path: str) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         place = f"{path}: line {error.lineno}, column {error.colno}"
         raise LockError([Problem(place, f"is not TOML: {error.msg}")], hint=hint) from error
+    except (RecursionError, ValueError) as error:
+        raise LockError([Problem(path, f"is not TOML that can be read: {error}")], hint=hint) from error
     version = data.get("lock-version")
     if isinstance(version, int) and version > LOCK_VERSION:
         message = f"is {version}, but this builder reads {LOCK_VERSION}"

@@ -98,8 +98,9 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
         RecipeError: with all problems of all files.
     """
     root = os.path.abspath(root)
-    name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:32]
-    kept: Mapping[str, Kept] = memo.read(cache_dir, name) or {}
+    name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:2]  # one of 256, so that the folder does not grow
+    known = memo.read(cache_dir, name)
+    kept: Mapping[str, Kept] = known[1] if known is not None and known[0] == root else {}
     now = time.time_ns()
     files, problems = scan(root)
     loader = _Loader(root=root, kept=kept, problems=problems)
@@ -110,7 +111,7 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
         raise RecipeError(problems)
     if loader.read_any or len(kept) != len(files):
         sure = {path: each for path, each in loader.fresh.items() if each[0][1] < now - _TICK}
-        memo.write(cache_dir, name, sure)
+        memo.write(cache_dir, name, (root, sure))
     return loader.project()
 
 
@@ -229,6 +230,8 @@ class _Loader:
             self.problems.append(Problem(path, f"is not UTF-8 text at byte {error.start}", "TOML files are UTF-8"))
         except tomli.TOMLDecodeError as error:
             self.problems.append(syntax_problem(path, error))
+        except (RecursionError, ValueError) as error:  # what tomli leaves to Python: too many levels, a number of 5,000 digits
+            self.problems.append(Problem(path, f"is not TOML that can be read: {error}"))
         return None
 
     def _decode(self, folder: str, path: str, stem: str, table: dict[str, Any] | None) -> Raw | None:

@@ -82,7 +82,7 @@ class Realiser:
             raise self._not_reproduced(order, record.trees)
         if not again:
             self.store.put_record(derivation.key, record)
-        return LockedOutput(key=derivation.key, trees=record.trees, sandbox=record.sandbox)
+        return LockedOutput(key=derivation.key, trees=record.trees, sandbox=weakness(record.sandbox))
 
     def _build(self, order: Order) -> Record:
         derivation = order.derivation
@@ -234,6 +234,11 @@ class Realiser:
             hint=f"`builder build --check {order.derivation.name}` shows whether the build is deterministic on this machine; "
             "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again",
         )
+
+
+def weakness(sandbox: str) -> str:
+    """What the lock says of the sandbox that a record names: nothing for the full one, its name for a weaker one."""
+    return "" if sandbox == "bubblewrap" else sandbox
 
 
 def read_series(path: str, prefix: str) -> list[str]:

@@ -7,9 +7,9 @@ sees of these is meant to be nothing; an output that shows any of them is not re
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder import difference
 from builder.jobserver import Jobserver
@@ -37,7 +37,7 @@ class Recheck:
     """Builds packages again, each in a store of its own beside the first one."""
 
     store: Store
-    sandbox: Sandbox
+    sandbox: Callable[[], Sandbox]  # opened when a build needs it
     reporter: Reporter
     cores: int
 
@@ -48,9 +48,9 @@ class Recheck:
             with Store(os.path.join(place, "deeper", "store")) as other, Jobserver(self.cores) as jobserver:
                 for tree in {*derivation.sources.values(), *(each.tree for each in derivation.inputs)}:
                     copy_links(self.store.tree_path(tree), other.tree_path(tree))
-                realiser = Realiser(store=other, sandbox=lambda: self.sandbox, reporter=self.reporter, jobserver=jobserver)
+                realiser = Realiser(store=other, sandbox=self.sandbox, reporter=self.reporter, jobserver=jobserver)
                 with realiser:
-                    found = realiser.realise(order, again=True)
+                    found = realiser.realise(replace(order, pinned=None), again=True)  # to compare is done here
                 record_seconds = realiser.last_seconds
                 lines = self._differences(trees, found.trees, other)
             _free(place)

@@ -6,7 +6,7 @@ the same name, or all of them when it names a style. Versions stand in order of 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -133,7 +133,7 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Recipe | Non
         if table["name"] != stem:
             mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
         recipe = build(table, path=path, digest=_digest(data))
-        _check(recipe, place, mine)
+        _check(recipe, table, place, mine)
         if not mine:
             return recipe
     problems.extend(mine)
@@ -144,7 +144,7 @@ def _digest(data: Any) -> str:
     """The digest of a recipe's content; nothing for what no key takes (a date, not a number), which `_check` then finds."""
     try:
         return canonical.key(data)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return ""
 
 
@@ -197,7 +197,7 @@ def build(table: Mapping[str, Any], *, path: str, digest: str) -> Recipe:
     )
 
 
-def _check(recipe: Recipe, place: str, problems: Problems) -> None:
+def _check(recipe: Recipe, table: Mapping[str, Any], place: str, problems: Problems) -> None:
     """What only the merged recipe can tell: repeated versions, options that the style lacks, undefined variables."""
     for key, text in recipe.vars.items():
         if key in ("name", "version"):
@@ -214,9 +214,9 @@ def _check(recipe: Recipe, place: str, problems: Problems) -> None:
         seen.add(version.version)
         _check_sources(version, at, problems)
         _check_patches(version, at, problems)
-        _check_build(recipe, version, at, problems)
+        _check_build(recipe, number, table, place, problems)
     if not recipe.digest and not problems:
-        problems.append(Problem(place.removesuffix(": "), "holds a date or a number with a fraction", "write it as text"))
+        problems.append(Problem(place.removesuffix(": "), "holds a date, a fraction or too many levels", "write it as text"))
 
 
 def _check_sources(version: Version, at: str, problems: Problems) -> None:
@@ -229,7 +229,8 @@ def _check_sources(version: Version, at: str, problems: Problems) -> None:
             text = f"no file name can be told from '{source.locations[0]}'"
             problems.append(Problem(f"{at}.source[{number}].locations[0]", text, "say 'filename'"))
     known = {each.name for each in version.sources}
-    for name in version.build.get("into", ()) if version.style == "prebuilt" else ():
+    into = version.build.get("into")
+    for name in into if version.style == "prebuilt" and isinstance(into, dict) else ():
         if name not in known:
             problems.append(Problem(f"{at}.build.into.{name}", f"there is no source '{name}'", near(name, sorted(known))))
 
@@ -249,24 +250,47 @@ def _check_patches(version: Version, at: str, problems: Problems) -> None:
         problems.append(Problem(f"{at}.patches", "patches are for the source 'main', and there is none", "call the patched source 'main'"))
 
 
-def _check_build(recipe: Recipe, version: Version, at: str, problems: Problems) -> None:
-    variants = [("", version.build, version.requires + version.build_requires)]
-    variants += [
-        (f"feature.{name}.", merge_feature(version.build, each.build), variants[0][2] + each.requires + each.build_requires)
-        for name, each in recipe.features.items()
-        if not version.own_style
-    ]
-    for prefix, build, wants in variants:
-        before = len(problems)
-        decode.read(_options(version.style), build, f"{at}.{prefix}build", problems)
-        names = set(variables_in(build))
-        if names and len(problems) == before:
-            known = {"name", "version", *recipe.vars, *(f"{want.name}.version" for want in wants)}
-            for name in sorted(names - known):
-                hint = near(name, sorted(known)) + "; shell variables are written $name or in capitals"
-                problems.append(Problem(f"{at}.{prefix}build", f"variable ${{{name}}} is not defined", hint))
-        if len(problems) > before:
-            return  # what is wrong without a feature is wrong with it too
+def _check_build(recipe: Recipe, number: int, table: Mapping[str, Any], place: str, problems: Problems) -> None:
+    """Options of one version, first without features, then with each. Each is blamed where it is written, and once."""
+    version = recipe.versions[number]
+    own = table["version"][number].get("build", {})
+    base = f"{place}version[{number}].build" if own or not table.get("build") else f"{place}build"
+    wants = version.requires + version.build_requires
+    places = dict.fromkeys((key for key in version.build if key not in own), f"{place}build")
+    found = _build_problems(version, version.build, recipe, wants)
+    for name, feature in recipe.features.items() if not found and not version.own_style else ():
+        here = dict.fromkeys(feature.build, f"{place}feature.{name}.build")
+        more = wants + feature.requires + feature.build_requires
+        for key, each in _build_problems(version, merge_feature(version.build, feature.build), recipe, more):
+            _blame(here.get(key, places.get(key, base)), each, problems)
+    for key, each in found:
+        _blame(places.get(key, base), each, problems)
+
+
+def _blame(place: str, problem: Problem, problems: Problems) -> None:
+    problem = replace(problem, place=f"{place}.{problem.place}")
+    if problem not in problems:  # versions share what the recipe says for all of them
+        problems.append(problem)
+
+
+def _build_problems(
+    version: Version, build: Mapping[str, Any], recipe: Recipe, wants: tuple[Requirement, ...]
+) -> list[tuple[str, Problem]]:
+    """What is wrong with merged options: (option, problem with its place inside the table)."""
+    found: Problems = []
+    decode.read(_options(version.style), build, "build: ", found)
+    if found:
+        inside = [replace(each, place=each.place.removeprefix("build: ")) for each in found]
+        return [(re.split(r"[.\[]", each.place)[0], each) for each in inside]
+    if not variables_in(build):
+        return []
+    known = {"name", "version", *recipe.vars, *(f"{want.name}.version" for want in wants)}
+    rows = []
+    for key, option in build.items():
+        for name in sorted({*variables_in(option)} - known):
+            hint = near(name, sorted(known)) + "; shell variables are written $name or in capitals"
+            rows.append((key, Problem(key, f"variable ${{{name}}} is not defined", hint)))
+    return rows
 
 
 @cache

@@ -28,8 +28,9 @@ _SRI = Text(
 )
 _PATH = Text(check=path_problem)
 _LOCATION = Text(
-    r"https?://[^/\s]+/\S+|mirror://[a-z0-9-]+/\S+|pypi://[^/\s]+/[^/\s]+/[^/\s]+",
+    r"https?://[!-.0-~]+/[!-~]+|mirror://[a-z0-9-]+/[!-~]+|pypi://[!-.0-~]+/[!-.0-~]+/[!-.0-~]+",
     "https://..., http://..., mirror://debian/pool/... or pypi://PROJECT/VERSION/FILE",
+    lambda text: "" if not {".", ".."} & set(text.split("/")[:-1]) else f"'{text}' climbs out of its folder",
 )
 
 

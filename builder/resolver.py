@@ -7,6 +7,7 @@ packages that are open; so a conflict costs what is open, not what is known.
 The order of preference is the recipe's, but a locked version comes first. Pure: nothing here knows files or the lock.
 """
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,21 +95,26 @@ def _started(universe: Universe, picks: Mapping[str, str]) -> State:
 
 
 def _greedy(state: State) -> State:
-    """Every package at the best version that goes with those chosen before. Raises Unsatisfied: the first that was met."""
-    if not state.open():
-        return state
-    quick = state.copy()
-    try:
-        quick.take_best()
-    except Unsatisfied as error:
-        first = error
-    else:
-        return quick
+    """Every package at the best version that goes with those chosen before. Raises Unsatisfied: the first that was met.
+
+    Many are chosen at a time: a copy of the state costs as much as many choices, and conflicts are rare.
+    """
+    first: Unsatisfied | None = None
+    many = sys.maxsize
     while names := state.open():
-        found = _first(state, names[0])
-        if found is None:
-            raise first
-        state = found
+        trial = state.copy()
+        try:
+            trial.take_best(many)
+        except Unsatisfied as error:
+            first = first or error
+            found = _first(state, names[0]) if many == 1 else state
+            if found is None:
+                raise first from None
+            state = found
+            many = max(1, many // 2)
+        else:
+            state = trial
+            many *= 2
     return state
 
 
@@ -133,11 +139,13 @@ def _searched(state: State, first: Unsatisfied) -> State:
     while names := state.open():
         name = names[0]
         for version in state.domain[name]:
+            if version == picks.get(name, version):  # what was found goes with it, or with any version
+                state.take(name, version)
+                break
             trial = state.copy()
             with suppress(Unsatisfied, search.NothingFoundError):
                 trial.take(name, version)
-                if version != picks[name]:
-                    picks = search.search(trial)
+                picks = search.search(trial)
                 state = trial
                 break
     return state

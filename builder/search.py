@@ -14,6 +14,8 @@ from resolvelib.resolvers import ResolutionTooDeep
 from builder.choices import NO_FEATURES, Edge, State
 
 MAX_ROUNDS = 10_000
+# resolvelib keeps a copy of all criteria for each round: rounds times packages is what bounds its memory (some 300 MB).
+MAX_COPIES = 4_000_000
 
 
 class NothingFoundError(Exception):
@@ -42,14 +44,17 @@ _Key = tuple[str, str]  # package, feature or ""
 
 
 def search(certain: State, *, max_rounds: int = MAX_ROUNDS) -> dict[str, str]:
-    """Versions by package, for all that is open in `certain` and all that their choice needs.
+    """Versions by package, for what is open and entangled in `certain` and what these choices need.
 
     Raises:
         NothingFoundError: there is none, or it takes more rounds than `max_rounds`.
     """
-    resolver: Resolver[_Wanted, _Pick, _Key] = Resolver(_Provider(certain), BaseReporter())
+    entangled = _entangled(certain)
+    roots = _roots(certain, entangled)
+    resolver: Resolver[_Wanted, _Pick, _Key] = Resolver(_Provider(certain, entangled), BaseReporter())
+    max_rounds = min(max_rounds, MAX_COPIES // max(1, len(roots)))
     try:
-        result = resolver.resolve(_roots(certain), max_rounds=max_rounds)
+        result = resolver.resolve(roots, max_rounds=max_rounds)
     except ResolutionImpossible:
         raise NothingFoundError("none of the others works either") from None
     except ResolutionTooDeep:
@@ -57,21 +62,62 @@ def search(certain: State, *, max_rounds: int = MAX_ROUNDS) -> dict[str, str]:
     return {pick.name: pick.version for pick in result.mapping.values()}
 
 
-def _roots(certain: State) -> list[_Wanted]:
+def _roots(certain: State, entangled: set[str]) -> list[_Wanted]:
     roots = []
     for name in certain.open():
-        admits = frozenset(certain.domain[name])
-        roots.append(_Wanted(name, "", admits))
-        roots += [_Wanted(name, feature, admits) for feature in sorted(certain.features[name])]
+        if name in entangled:
+            admits = frozenset(certain.domain[name])
+            roots.append(_Wanted(name, "", admits))
+            roots += [_Wanted(name, feature, admits) for feature in sorted(certain.features[name])]
     return roots
 
 
-class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
-    """The packages of a state, as resolvelib asks for them. What the state has decided is only looked at, never chosen."""
+def _entangled(certain: State) -> set[str]:
+    """Packages whose choice can matter to others.
 
-    def __init__(self, certain: State) -> None:
+    All but those that only ever get requirements which every version meets, and that need nothing, in no version, but more
+    of their kind and what is decided: these can be at any version, whatever else is chosen.
+    """
+    needed_by: dict[str, list[str]] = {}
+    found: set[str] = set()
+    stack = certain.open()
+    seen = set(stack)
+    while stack:
+        name = stack.pop()
+        versions = certain.domain.get(name) or certain.universe.versions(name)
+        if not versions:
+            found.add(name)
+        for edge in {each for version in versions for each in _edges_at_most(certain, name, version)}:
+            admits = certain.universe.admitted(edge.target, edge.want)
+            decided = certain.is_decided(edge.target)
+            needed_by.setdefault(edge.target, []).append(name)
+            if admits is not None and not (decided and not edge.want.features and certain.domain[edge.target][0] in admits):
+                found.update((name, edge.target))
+            if edge.target not in seen and (not decided or edge.want.features):  # more features of what is decided need more
+                seen.add(edge.target)
+                stack.append(edge.target)
+    stack = list(found)
+    while stack:
+        new = {each for each in needed_by.get(stack.pop(), ()) if each not in found}
+        found |= new
+        stack += new
+    return found
+
+
+def _edges_at_most(certain: State, name: str, version: str) -> list[Edge]:
+    """What a version could require, with all features that it can have."""
+    recipe = certain.universe.query.recipes[name]
+    edges = certain.universe.edges(name, version, frozenset(recipe.features))
+    return [each for each in edges if each.target != name or each.want.name == name]
+
+
+class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
+    """The entangled packages of a state, as resolvelib asks for them. What is decided is only looked at, never chosen."""
+
+    def __init__(self, certain: State, entangled: set[str]) -> None:
         self._certain = certain
         self._universe = certain.universe
+        self._entangled = entangled
         self._decided = {name: each[0] for name, each in certain.domain.items() if len(each) == 1}
         self._place = {name: number for number, name in enumerate(certain.domain)}
 
@@ -109,11 +155,13 @@ class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
             yield _Wanted(name, "", frozenset((version,)))
         for edge in self._edges(name, feature, version):
             admits = self._universe.admitted(edge.target, edge.want)
-            if edge.target not in self._decided:
+            if edge.target in self._entangled:
                 yield _Wanted(edge.target, "", admits)
                 features = {*edge.want.features, *self._universe.query.features.get(edge.target, ())}
-            else:
+            elif edge.target in self._decided:
                 features = {*edge.want.features} - self._certain.features[edge.target]
+            else:
+                features = set()
             for each in sorted(features):
                 yield _Wanted(edge.target, each, admits)
 

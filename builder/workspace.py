@@ -1,10 +1,11 @@
 """A workspace: the folder with recipes and lock, as a command finds it, and how the lock is read and replaced."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from builder import lock_text, locking, project
-from builder.errors import RefusedError, UsageError
+from builder.errors import LockError, MachineError, Problem, RefusedError, UsageError
 from builder.lock import Lock
 from builder.project import Project
 
@@ -68,19 +69,34 @@ class Workspace:
         return self.lock
 
     def save(self, lock: Lock) -> bool:
-        """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file."""
+        """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file.
+
+        Raises:
+            MachineError: it cannot be written.
+        """
         text = lock_text.format(lock)
         self.lock = lock
         if text == self.lock_text:
             return False
-        temporary = f"{self.lock_path}.{os.getpid()}.tmp"
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # the one file here that nobody can compute again
-        os.replace(temporary, self.lock_path)
+        self._write(text)
         self.lock_text = text
         return True
+
+    def _write(self, text: str) -> None:
+        temporary = f"{self.lock_path}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # the one file here that nobody can compute again
+            os.replace(temporary, self.lock_path)
+        except BaseException as error:
+            with suppress(OSError):
+                os.unlink(temporary)
+            if isinstance(error, OSError):
+                hint = "make room and let the folder be writable; the old lock is whole"
+                raise MachineError(f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint) from error
+            raise
 
 
 def find_root(start: str) -> str:
@@ -101,3 +117,8 @@ def _read(path: str) -> str:
             return file.read()
     except FileNotFoundError:
         return ""
+    except UnicodeDecodeError as error:
+        problem = Problem(LOCK, f"is not UTF-8 text at byte {error.start}")
+    except OSError as error:
+        problem = Problem(LOCK, f"cannot be read: {error.strerror}")
+    raise LockError([problem], hint="take it from version control, or remove it and run `builder resolve`")

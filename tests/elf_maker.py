@@ -65,9 +65,7 @@ def _version_needs(strings: _Strings, versions: Sequence[str]) -> bytes:
     return head + b"".join(rows)
 
 
-def _laid_out(
-    parts: list[tuple[int, bytes]], tables: dict[int, bytes], tags: list[tuple[int, int]], machine: int, kind: int
-) -> bytes:
+def _laid_out(parts: list[tuple[int, bytes]], tables: dict[int, bytes], tags: list[tuple[int, int]], machine: int, kind: int) -> bytes:
     """Header, segments, parts, tables, dynamic section; addresses are the same as offsets."""
     count = len(parts) + 2
     at = _HEADER + count * _SEGMENT

@@ -76,7 +76,7 @@ def test_flipped_bytes_are_an_answer_or_a_damage(changes: list[tuple[int, int]])
 @pytest.mark.skipif(not shutil.which("gcc"), reason="there is no compiler")
 def test_what_a_compiler_makes(tmp_path: Path) -> None:
     source = tmp_path / "x.c"
-    source.write_text("#include <stdio.h>\nint shown(void) { return puts(\"x\"); }\nstatic int own; int *where(void) { return &own; }\n")
+    source.write_text('#include <stdio.h>\nint shown(void) { return puts("x"); }\nstatic int own; int *where(void) { return &own; }\n')
     library = tmp_path / "libx.so"
     flags = ["-shared", "-fPIC", "-Wl,-soname,libx.so.7", "-Wl,-rpath,/opt/lib", "-Wl,--enable-new-dtags"]
     subprocess.run(["gcc", *flags, "-o", str(library), str(source)], check=True)

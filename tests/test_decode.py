@@ -45,6 +45,8 @@ def test_a_value_of_the_right_shape_is_returned(shape: Shape, value: Any) -> Non
     (Number(), True, "at: must be a whole number, not true or false"),
     (Number(), 1.5, "at: must be a whole number, not a number"),
     (Number(1), 0, "at: must be at least 1, not 0"),
+    (Number(), 2**63, "at: must be at most 9223372036854775807"),
+    pytest.param(Number(), -(16**9999), "at: must be at least 0, not that", id="more digits than Python prints"),
     (ListOf(Text()), "a", "at: must be a list, not text"),
     (ListOf(Text(), 2), ["a"], "at: must have at least 2 of them"),
     (ListOf(Flag()), [True, "x"], "at[1]: must be true or false, not text"),
@@ -99,6 +101,9 @@ def test_a_near_word_is_named_else_those_that_are_known(word: str, known: tuple[
     assert decode.near(word, known) == hint
 
 
+NUMBER = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+
+
 def test_one_definition_gives_the_json_schema_too() -> None:
     assert SIZES.schema() == {
         "type": "object",
@@ -106,7 +111,7 @@ def test_one_definition_gives_the_json_schema_too() -> None:
         "required": ["name"],
         "properties": {
             "name": {"type": "string", "pattern": "^(?:[a-z]+)$", "description": "what it is called"},
-            "sizes": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
+            "sizes": {"type": "array", "items": NUMBER, "minItems": 1},
             "labels": {"type": "object", "propertyNames": {"pattern": "^(?:[a-z]+)$"}, "additionalProperties": {"type": "string"}},
             "inner": {"type": "array", "items": {
                 "type": "object", "additionalProperties": False, "required": ["on"], "properties": {"on": {"type": "boolean"}},

@@ -65,7 +65,8 @@ def test_states_and_sizes(store: Store, tmp_path: Path) -> None:
     lock = with_outputs(lock, "half", out=tree, dev=absent)
     lock = with_outputs(lock, "gone", out=absent)
     found = rows(lock, store)
-    assert [(row.package, row.state, row.size) for row in found] == [("gone", "pinned", None), ("half", "pinned", None), ("zlib", "built", 1520)]
+    states = [(row.package, row.state, row.size) for row in found]
+    assert states == [("gone", "pinned", None), ("half", "pinned", None), ("zlib", "built", 1520)]
     assert found[2].as_dict() == {"package": "zlib", "version": "1", "role": "image", "state": "built", "size": 1520}
 
 

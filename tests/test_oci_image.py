@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,7 @@ def test_structure(tmp_path: Path) -> None:
                 "builder.package.nginx": "1.26.3",
                 "builder.package.busybox": "1.37.0",
                 "builder.lock": "sha256-abc",
+                "builder.layer-sizes": f"{made.layers[0].diff_size} {made.layers[1].diff_size}",
                 "team": "edge",
             },
         },
@@ -152,6 +154,21 @@ def test_what_the_recipe_leaves_open_is_absent() -> None:
     config = config_of([("base", Blob(digest="1", size=1, diff_id="2", diff_size=2))], about)
     assert config["architecture"] == "arm64"
     assert list(config["config"]) == ["Labels"]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_what_was_written_can_be_read_back(tmp_path: Path, compression: str) -> None:
+    made = written(tmp_path / "web", compression=compression)
+    assert image.read(str(tmp_path / "web")) == made
+
+
+def test_what_an_image_says_may_depend_on_its_layers(tmp_path: Path) -> None:
+    def about(blobs: tuple[Blob, ...]) -> About:
+        return replace(ABOUT, lock=blobs[-1].diff_id)
+
+    made = image.write(str(tmp_path / "web"), [Composed(entries=LAYER, title="web")], about)
+    _, config = check_layout(Path(made.layout))
+    assert config["config"]["Labels"]["builder.lock"] == made.layer.diff_id
 
 
 def test_the_layer_is_a_file_of_its_own(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def test_a_file_that_is_not_toml_says_line_and_column(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000 + "\n", "a = " + "9" * 5000 + "\n"], ids=["levels", "digits"])
+def test_a_file_that_python_cannot_read_is_a_problem(tmp_path: Path, text: str) -> None:
+    [problem] = problems_of(tmp_path, {"a": text})
+    assert problem.startswith("recipes/a.toml: is not TOML that can be read: ")
+
+
 def test_a_file_that_is_not_utf_8_is_a_problem(tmp_path: Path) -> None:
     write(tmp_path, {"a": ""})
     (tmp_path / "recipes" / "a.toml").write_bytes(b'name = "\xff"\n')

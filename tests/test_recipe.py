@@ -191,11 +191,11 @@ def test_a_recipes_own_variables_may_use_name_and_version() -> None:
     (SMALL + 'build = { style = "make", make = "x" }', ["version[0].build.make: must be a list, not text"]),
     (SMALL + 'build = { style = "script" }', ["version[0].build.step: is missing (the steps in order)"]),
     (SMALL + 'build = { style = "make", make = ["${prefx}"] }\n[vars]\nprefix = "/usr"', [
-        "version[0].build: variable ${prefx} is not defined "
+        "version[0].build.make: variable ${prefx} is not defined "
         "(did you mean 'prefix'?; shell variables are written $name or in capitals)",
     ]),
     (SMALL + 'build = { style = "make", make = ["${zlib.version}"] }', [
-        "version[0].build: variable ${zlib.version} is not defined "
+        "version[0].build.make: variable ${zlib.version} is not defined "
         "(did you mean 'version'?; shell variables are written $name or in capitals)",
     ]),
     (SMALL + '[vars]\na = "${b}"\nb = "x"\nname = "y"', [
@@ -203,11 +203,21 @@ def test_a_recipes_own_variables_may_use_name_and_version() -> None:
         "vars.name: is always set by builder (give it another name)",
     ]),
     (SMALL + "build = { when = 2026-01-01 }", ["version[0].build.when: unknown key (known here: files, links)"]),
-    (SMALL + '[feature.x.build]\nmake = ["a"]', ["version[0].feature.x.build.make: unknown key (known here: files, links)"]),
+    (SMALL + '[feature.x.build]\nmake = ["a"]', ["feature.x.build.make: unknown key (known here: files, links)"]),
     (SMALL + '[feature.x.build]\nfiles = { "${y}" = "z", a = "${y}" }', [
-        "version[0].feature.x.build: variable ${y} is not defined "
+        "feature.x.build.files: variable ${y} is not defined "
         "(known here: name, version; shell variables are written $name or in capitals)",
     ]),
+    (SMALL + '[[version]]\nversion = "2"\n[build]\nstyle = "make"\nmake = ["a", 1]\nenv = { A = "${b}" }', [
+        "build.make[1]: must be text, not a whole number",
+    ]),
+    (SMALL + '[[version]]\nversion = "2"\nbuild = { make = ["${x}"] }\n[build]\nstyle = "make"\nenv = { A = "${b}" }', [
+        "build.env: variable ${b} is not defined (known here: name, version; shell variables are written $name or in capitals)",
+        "version[1].build.make: variable ${x} is not defined "
+        "(known here: name, version; shell variables are written $name or in capitals)",
+    ]),
+    (SMALL + '[build]\nstyle = "script"', ["build.step: is missing (the steps in order)"]),
+    (SMALL + '[build]\nstyle = "prebuilt"\ninto = [{}]', ["build.into: must be a table, not a list"]),
 ])
 def test_a_wrong_recipe_says_what_is_wrong_and_where(text: str, expected: list[str]) -> None:
     assert problems_of(text) == [f"recipes/a.toml: {each}" for each in expected]
@@ -221,6 +231,12 @@ AT = "version[0].source[0]"
     ("", [f"{AT}: must have exactly one of locations, folder; it has none of them (a source is fetched or lies in this repository)"]),
     ('folder = "x"\nlocations = ["https://h/a.tgz"]', [
         f"{AT}: must have exactly one of locations, folder; it has locations and folder (a source is fetched or lies in this repository)",
+    ]),
+    ('locations = ["mirror://debian/../x"]', [f"{AT}.locations[0]: 'mirror://debian/../x' climbs out of its folder "
+        "(https://..., http://..., mirror://debian/pool/... or pypi://PROJECT/VERSION/FILE)",
+    ]),
+    ('locations = ["https://h/a\\u0000"]', [f"{AT}.locations[0]: 'https://h/a\x00' is not of the right form "
+        "(https://..., http://..., mirror://debian/pool/... or pypi://PROJECT/VERSION/FILE)",
     ]),
     ("locations = []", [f"{AT}.locations: must have at least 1 of them"]),
     ('locations = ["ftp://h/a.tgz"]', [

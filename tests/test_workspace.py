@@ -24,7 +24,7 @@ def opened(project: Small) -> Workspace:
 
 def resolved(project: Small) -> Workspace:
     workspace = opened(project)
-    workspace.fresh_lock(locked=False)
+    workspace.fresh_lock(locked=False, write=True)
     return workspace
 
 
@@ -50,8 +50,8 @@ def test_before_the_first_resolve(project: Small) -> None:
 
 def test_a_lock_is_made_and_told(project: Small) -> None:
     workspace = opened(project)
-    lock = workspace.fresh_lock(locked=False)
-    assert [each.id for each in lock.packages] == ["base 1", "hello 1", "world 2", "world 2"][: len(lock.packages)]
+    lock = workspace.fresh_lock(locked=False, write=True)
+    assert [each.id for each in lock.packages] == ["base 1", "hello 1", "world 2"]
     assert workspace.notes[:2] == ["base 1 added (small)", "hello 1 added (other, small)"]
     assert Path(workspace.lock_path).read_text() == lock_text.format(lock) == workspace.lock_text
 
@@ -61,7 +61,7 @@ def test_a_fresh_lock_stays(project: Small) -> None:
     workspace = resolved(project)
     after = Path(workspace.lock_path).stat()
     assert (after.st_ino, after.st_mtime_ns, workspace.notes) == (before.st_ino, before.st_mtime_ns, [])
-    assert opened(project).fresh_lock(locked=True) == workspace.lock
+    assert opened(project).fresh_lock(locked=True, write=True) == workspace.lock
 
 
 def test_a_stale_lock_is_brought_up_to_date(project: Small) -> None:
@@ -73,12 +73,27 @@ def test_a_stale_lock_is_brought_up_to_date(project: Small) -> None:
     assert workspace.lock_text != before
 
 
+def test_who_only_looks_gets_a_fresh_lock_and_writes_none(project: Small) -> None:
+    workspace = opened(project)
+    assert workspace.fresh_lock(locked=False, write=False).packages
+    assert not (project.root / "lock.toml").exists()
+    assert workspace.save(workspace.fresh_lock(locked=False, write=False))  # who then writes all the same, writes it
+
+
+@pytest.mark.parametrize(("images", "expected"), [(["openresty"], "openresty"), (["web"], "web"), (["web", "openresty"], "openresty")])
+def test_the_default_image(project: Small, images: list[str], expected: str) -> None:
+    (project.root / "recipes/images/openresty.toml").unlink()
+    for name in images:
+        project.write(f"recipes/images/{name}.toml", f'name = "{name}"\npackages = ["world"]\n')
+    assert opened(project).default_image == expected
+
+
 def test_locked_refuses_a_stale_lock(project: Small) -> None:
     before = resolved(project).lock_text
     project.replace("recipes/hello.toml", 'summary = "A greeting"', 'summary = "Hello"')
     workspace = opened(project)
     with pytest.raises(RefusedError) as error:
-        workspace.fresh_lock(locked=True)
+        workspace.fresh_lock(locked=True, write=True)
     assert str(error.value) == (
         "lock.toml: the lock is stale: hello 1: the recipe changed\n"
         "  next: run `builder resolve`, look at the difference, commit it"
@@ -88,7 +103,7 @@ def test_locked_refuses_a_stale_lock(project: Small) -> None:
 
 def test_locked_refuses_when_there_is_no_lock(project: Small) -> None:
     with pytest.raises(RefusedError) as error:
-        opened(project).fresh_lock(locked=True)
+        opened(project).fresh_lock(locked=True, write=True)
     assert str(error.value) == (
         "lock.toml: the lock is stale: there is no lock\n  next: run `builder resolve`, look at the difference, commit it"
     )
@@ -138,12 +153,15 @@ def test_a_full_disk_while_saving(project: Small, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("data", "text"), [
-    (b"lock-version = 1\n# \xff\n", "lock.toml: is not UTF-8 text at byte 19\n  next: take it from version control, or remove it and run `builder resolve`"),
-    (None, "lock.toml: cannot be read: Is a directory\n  next: take it from version control, or remove it and run `builder resolve`"),
+    (b"lock-version = 1\n# \xff\n", "is not UTF-8 text at byte 19"),
+    (None, "cannot be read: Is a directory"),
 ])
 def test_a_lock_that_cannot_be_read(project: Small, data: bytes | None, text: str) -> None:
     path = project.root / "lock.toml"
-    path.mkdir() if data is None else path.write_bytes(data)
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
     with pytest.raises(LockError) as error:
         opened(project)
-    assert str(error.value) == text
+    assert str(error.value) == f"lock.toml: {text}\n  next: take it from version control, or remove it and run `builder resolve`"

@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="builder", description="Reproducible, hash-pinned builds of an OpenResty gateway image.",
         epilog="Exit codes: 0 done, 1 the answer is no, 2 usage, 3 a source could not be had, 4 a build failed, "
-        "5 the machine lacks something.",
+        "5 the machine lacks something, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"builder {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -56,10 +56,9 @@ def _json(made: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, at least 1")
+    return int(text)
 
 
 def _resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

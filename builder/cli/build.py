@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
-from builder.cli.session import Session, session
+from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 
@@ -72,7 +72,6 @@ def _target(opened: Session, image: LockedImage) -> str:
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     """Realise packages by name, without an image."""
     from builder.build import with_outputs  # noqa: PLC0415
-    from builder.cli.commands import package_id  # noqa: PLC0415
 
     lock = opened.lock
     profile = opened.options.profile or opened.image().profile
@@ -172,8 +171,6 @@ def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dic
 
 def shell(options: argparse.Namespace, _argv: list[str]) -> int:
     """Open the sandbox of a package with sources, inputs and script as its build sees them."""
-    from builder.cli.commands import package_id  # noqa: PLC0415
-
     options.jobs = None
     with session(options) as opened:
         image = opened.image()

@@ -3,14 +3,12 @@
 import json
 import sys
 
-from builder.cli.session import Session
+from builder.cli.session import Session, package_id
 from builder.recheck import Recheck, Verdict
 
 
 def run(opened: Session) -> int:
     """Check the named packages, or all that an image needs; exit 1 when any is not reproduced."""
-    from builder.cli.commands import package_id  # noqa: PLC0415
-
     options = opened.options
     image = opened.image()
     names = [package_id(opened, image.profile, name) for name in options.names]
@@ -20,10 +18,12 @@ def run(opened: Session) -> int:
     wanted = names or [name for name in plan.graph.order if not builder.is_builtin(plan, name)]
     inputs = [each for name in wanted for each in plan.visible(name)]
     builder.build(plan, [*wanted, *inputs])
+    checker = Recheck(
+        store=opened.store, sandbox=lambda: builder.open_sandbox(plan), reporter=opened.reporter, cores=opened.cores + 1
+    )
     verdicts = []
     for name in wanted:
         builder.bring(plan, name)
-        checker = Recheck(store=opened.store, sandbox=builder.open_sandbox(plan), reporter=opened.reporter, cores=opened.cores + 1)
         verdict = checker.check(builder.order(plan, name), plan.trees[name])
         verdicts.append(verdict)
         if not options.json:

@@ -11,7 +11,7 @@ from typing import Any
 
 from builder.cli.arguments import Command, parser
 from builder.cli.build import build, shell
-from builder.cli.session import Session, session
+from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.workspace import find_root
 
@@ -175,17 +175,6 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
 
             sys.stdout.write(clean_lines(file.read()))
         return 0
-
-
-def package_id(opened: Session, profile: str, name: str) -> str:
-    """The id "name version" of a package in a profile, given by name or by id."""
-    from builder.decode import near  # noqa: PLC0415
-
-    packages = opened.lock.in_profile(profile)
-    for each in packages.values():
-        if name in (each.name, each.id):
-            return each.id
-    raise UsageError(f"there is no package '{name}' in profile '{profile}'", hint=near(name, [each.name for each in packages.values()]))
 
 
 def _quiet(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from builder import reporter as reporting
 from builder import settings as user_settings
+from builder.decode import near
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from builder.build import Builder
     from builder.fetch import Fetcher
     from builder.sandbox import Sandbox
+
+
+_COMPILER = "/opt/ziglang/zig"  # it finds its files by /proc/self/exe, which --sandbox chroot must make up
+
+
+COMPILER = "/opt/ziglang/zig"  # without /proc, as in a chroot, it must be told where it lies itself
 
 
 @dataclass
@@ -91,7 +98,7 @@ class Session:
         if self.options.sandbox == "chroot":
             self.reporter.warn("--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode")
         scratch = self.stack.enter_context(self.store.stage()) if self.options.sandbox == "chroot" else ""
-        return sandbox.find(self.options.sandbox, tree_of("launcher") or "", scratch=scratch)
+        return sandbox.find(self.options.sandbox, tree_of("launcher") or "", scratch=scratch, self_exe=_COMPILER)
 
     @property
     def lock(self) -> Lock:
@@ -122,3 +129,12 @@ def session(options: argparse.Namespace) -> Iterator[Session]:
     """A session that closes what it opened, also on errors and interrupts."""
     with ExitStack() as stack:
         yield Session(options, stack)
+
+
+def package_id(opened: Session, profile: str, name: str) -> str:
+    """The id "name version" of a package in a profile, given by name or by id."""
+    packages = opened.lock.in_profile(profile)
+    for each in packages.values():
+        if name in (each.name, each.id):
+            return each.id
+    raise UsageError(f"there is no package '{name}' in profile '{profile}'", hint=near(name, [each.name for each in packages.values()]))

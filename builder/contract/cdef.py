@@ -117,11 +117,12 @@ def _declarators(words: Sequence[str]) -> Iterator[str]:
 
 
 def _name(declarator: Sequence[str]) -> str:
-    """`unsigned int f(void)` -> f, `int (*handler)(int)` -> handler, `char *names[3]` -> names, `int x = 1` -> x."""
+    """The name in `int f(void)`, `int (f)(int)`, `int (*f)(int)`, `char *f[3]`, `int f = 1`; "" when there is none."""
     for at, word in enumerate(declarator):
         if word == "(":
             inner = [each for each in declarator[at + 1 : _end(declarator, at) - 1] if _NAME.match(each)]
-            if declarator[at + 1 : at + 2] == ["*"] or at == 0:
+            bracketed = declarator[at + 1 : at + 2] == ["*"] or list(declarator[at + 2 : at + 4]) == [")", "("]
+            if bracketed or at == 0:
                 return inner[0] if inner else ""
             return declarator[at - 1] if _NAME.match(declarator[at - 1]) else ""
         if word in {"[", "=", ":"}:

@@ -52,15 +52,14 @@ def read(data: bytes) -> Elf | None:
     """
     if not data.startswith(MAGIC) or data[4:6] != b"\x02\x01":  # 64 bits, little-endian
         return None
-    from elftools.common.exceptions import ELFError  # noqa: PLC0415  heavy, and only wanted for real images
-    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415  heavy, and only wanted for real images
 
     try:
         file = ELFFile(io.BytesIO(data))
         if file["e_type"] not in {"ET_EXEC", "ET_DYN"}:
             return None
         return _read(file, data)
-    except (ELFError, struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+    except Exception as error:  # on damaged files pyelftools fails in many ways, assertions among them
         raise DamagedError(str(error) or type(error).__name__) from error
 
 
@@ -126,7 +125,7 @@ def _exports(segment: Any, data: bytes, strings: bytes) -> Iterator[str]:
 
 
 def _versions(segment: Any, data: bytes, strings: bytes) -> Iterator[str]:
-    """Names of the versions that are needed of other files: two linked lists, one in the other."""
+    """Names of the versions that are needed of other files: two linked lists, one in the other. A step of 0 ends one."""
     _, at = segment.get_table_offset("DT_VERNEED")
     count = next((tag.entry.d_val for tag in segment.iter_tags("DT_VERNEEDNUM")), 0)
     for _ in range(count if at is not None else 0):
@@ -135,5 +134,9 @@ def _versions(segment: Any, data: bytes, strings: bytes) -> Iterator[str]:
         for _ in range(entries):
             _, _, _, name, step = _VERSION.unpack_from(data, place)
             yield _text(strings, name)
+            if not step:
+                break
             place += step
+        if not following:
+            return
         at += following

@@ -23,8 +23,8 @@ _PATTERN = re.compile(
     --\[(?P<c>=*)\[.*?(?:\](?P=c)\]|\Z)         # long comment
   | --[^\n]*                                    # comment
   | \[(?P<l>=*)\[\r?\n?(?P<long>.*?)\](?P=l)\]  # long string; a line break at its beginning does not count
-  | "(?P<double>(?:\\.|[^"\\\n])*)"
-  | '(?P<single>(?:\\.|[^'\\\n])*)'
+  | "(?P<double>(?:\\z\s*|\\.|[^"\\\n])*)"
+  | '(?P<single>(?:\\z\s*|\\.|[^'\\\n])*)'
   | (?P<name>[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)
   | (?P<number>\.?[0-9](?:[eEpP][+-]|[0-9A-Za-z.])*)
   | (?P<mark>\.\.\.|\.\.|[=~<>]=|\S)

@@ -17,15 +17,11 @@ def files(image: ImageRecipe) -> dict[str, str]:
     users = sorted((_ROOT_USER, *image.users), key=lambda each: each.uid)
     groups = sorted((_ROOT_GROUP, *image.groups), key=lambda each: each.gid)
     return {
-        "etc/passwd": "".join(
-            f"{each.name}:x:{each.uid}:{each.gid}:{each.name}:{each.home}:{each.shell}\n" for each in users
-        ),
+        "etc/passwd": "".join(f"{each.name}:x:{each.uid}:{each.gid}:{each.name}:{each.home}:{each.shell}\n" for each in users),
         "etc/group": "".join(f"{each.name}:x:{each.gid}:{','.join(sorted(each.members))}\n" for each in groups),
     }
 
 
 def owners(image: ImageRecipe) -> tuple[dict[str, int], dict[str, int]]:
     """Numbers of the image's users and groups by name, root among them."""
-    return {ROOT: 0} | {each.name: each.uid for each in image.users}, {ROOT: 0} | {
-        each.name: each.gid for each in image.groups
-    }
+    return {ROOT: 0} | {each.name: each.uid for each in image.users}, {ROOT: 0} | {each.name: each.gid for each in image.groups}

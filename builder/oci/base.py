@@ -30,9 +30,7 @@ def measure(path: str) -> Blob:
     hasher, length = hashlib.sha256(), 0
     with open(path, "rb") as file:
         if file.read(2) != _GZIP:
-            raise ArchiveError(
-                "the base layer is not a .tar.gz", where=path, hint="compress it with gzip, or take another archive"
-            )
+            raise ArchiveError("the base layer is not a .tar.gz", where=path, hint="compress it with gzip, or take another archive")
         size = file.seek(0, 2)
         file.seek(0)
         for chunk in _unpacked(file, path):
@@ -71,11 +69,7 @@ def entries(path: str, *, origin: str) -> tuple[Entry, ...]:
 def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, origin: str, path: str) -> Entry:
     name = "/".join(part for part in member.name.split("/") if part not in {"", "."})
     pax = sorted(member.pax_headers.items())
-    xattrs = tuple(
-        (key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"))
-        for key, value in pax
-        if key.startswith(_XATTR)
-    )
+    xattrs = tuple((key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for key, value in pax if key.startswith(_XATTR))
     kind, data = FILE, None
     if member.isdir():
         kind = DIR
@@ -86,9 +80,7 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, origin: str, path:
         assert content is not None, "files and hard links have content"
         data = content.read()
     else:
-        raise ArchiveError(
-            f"'{name}' in the base layer is neither file, folder nor link", where=path, hint="take another base"
-        )
+        raise ArchiveError(f"'{name}' in the base layer is neither file, folder nor link", where=path, hint="take another base")
     return Entry(
         path=name, kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=len(data or b""),
         target=member.linkname if kind == LINK else "", xattrs=xattrs, data=data, origin=origin,

@@ -48,12 +48,7 @@ def _labels(about: About, sizes: list[int]) -> dict[str, str]:
     mine = {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}ref.name": about.version}
     lock = {"builder.lock": about.lock} if about.lock else {}
     mine[SIZES] = " ".join(map(str, sizes))
-    return (
-        mine
-        | {f"builder.package.{name}": version for name, version in about.packages.items()}
-        | lock
-        | dict(about.config.labels)
-    )
+    return mine | {f"builder.package.{name}": version for name, version in about.packages.items()} | lock | dict(about.config.labels)
 
 
 def _execution(about: About, sizes: list[int]) -> dict[str, Any]:

@@ -110,9 +110,7 @@ def _layer(blobs: str, layer: Composed | Tarball, compression: str, threads: int
     return blob
 
 
-def _describe(
-    folder: str, blobs: str, layers: list[tuple[Composed | Tarball, Blob]], about: About, compression: str
-) -> str:
+def _describe(folder: str, blobs: str, layers: list[tuple[Composed | Tarball, Blob]], about: About, compression: str) -> str:
     """Write config, manifest, index and layout; the manifest's digest."""
     config = _put(blobs, config_of([(each.title, blob) for each, blob in layers], about))
     kinds = {"gz": "gzip", "zst": "zstd"}
@@ -165,8 +163,10 @@ def read(target: str) -> Written:
     sizes = config["config"]["Labels"][SIZES].split()
     made = [
         Blob(
-            digest=layer["digest"].removeprefix("sha256:"), size=layer["size"],
-            diff_id=diff_id.removeprefix("sha256:"), diff_size=int(size),
+            digest=layer["digest"].removeprefix("sha256:"),
+            size=layer["size"],
+            diff_id=diff_id.removeprefix("sha256:"),
+            diff_size=int(size),
         )
         for layer, diff_id, size in zip(manifest["layers"], config["rootfs"]["diff_ids"], sizes, strict=True)
     ]

@@ -117,9 +117,7 @@ def _add_own(union: _Union, image: ImageRecipe) -> None:
     users, groups = accounts.owners(image)
     for folder in image.directories:
         user, group = folder.owner.split(":")
-        union.add_own(
-            Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE)
-        )
+        union.add_own(Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE))
     for path, target in image.links.items():
         union.add_own(Entry(path=path, kind=LINK, mode=0o777, target=target, origin=_IMAGE))
     for path, text in (*image.files.items(), *accounts.files(image).items()):
@@ -142,9 +140,7 @@ def _adjust(entries: dict[str, Entry], image: ImageRecipe) -> None:
         if known is None:
             problems.append(_absent(place, path, entries))
         elif known.kind != FILE:
-            problems.append(
-                Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known))
-            )
+            problems.append(Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known)))
         else:
             entries[path] = replace(known, xattrs=((capability.XATTR, capability.encode(names)),))
     if problems:

@@ -173,7 +173,7 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
         theirs = _Descriptors(options_in, status_out, files, filters)
         argv = [*program, "--args", str(options_in), "--", *spec.argv]
-        process = _spawn(argv, theirs, None if spec.interactive else log_fd)
+        process = _spawn(argv, (*theirs.all(), *spec.pass_fds), None if spec.interactive else log_fd)
         try:
             _let_go(process.pid, spec, theirs, options_out)
         except BaseException:
@@ -182,11 +182,11 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         return process, os.fdopen(os.dup(status_in), "rb")
 
 
-def _spawn(argv: list[str], theirs: _Descriptors, log_fd: int | None) -> "subprocess.Popen[bytes]":
+def _spawn(argv: list[str], fds: tuple[int, ...], log_fd: int | None) -> "subprocess.Popen[bytes]":
     """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
         return subprocess.Popen(
-            argv, env={}, umask=environment.UMASK, pass_fds=theirs.all(), start_new_session=log_fd is not None,
+            argv, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
             stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
         )  # fmt: skip
     except OSError as error:

@@ -53,7 +53,7 @@ class Chroot(Sandbox):
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
         with self._roots.lease(self._linked(spec)) as root:
             job = self._job(spec, root)
-            with _supervisor(job, None if spec.interactive else log_fd) as (process, problem):
+            with _supervisor(job, None if spec.interactive else log_fd, spec.pass_fds) as (process, problem):
                 if problem:
                     raise _not_started(problem, spec)
                 watched = _watch(process, spec, cancel)
@@ -92,7 +92,9 @@ def _watch(process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: thread
 
 
 @contextlib.contextmanager
-def _supervisor(job: bytes, log_fd: int | None) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def _supervisor(
+    job: bytes, log_fd: int | None, inherited: tuple[int, ...]
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """A running supervisor, and what it says when the command could not be started. It has ended when the block has."""
     with contextlib.ExitStack() as open_here:
         told, said = os.pipe()
@@ -102,7 +104,8 @@ def _supervisor(job: bytes, log_fd: int | None) -> Iterator[tuple["subprocess.Po
             file.flush()
             file.seek(0)
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", _CHILD, str(file.fileno()), str(said)], pass_fds=(file.fileno(), said),
+                [sys.executable, "-I", "-S", _CHILD, str(file.fileno()), str(said)],
+                pass_fds=(file.fileno(), said, *inherited),
                 stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
                 start_new_session=log_fd is not None,
             )  # fmt: skip

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from builder.decode import Field, MapOf, Text
+from builder.decode import Field, ListOf, MapOf, Text
 from builder.styles.style import Step, Style
 
 
@@ -21,6 +21,7 @@ def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
     for path, to in sorted(options.get("links", {}).items()):
         target = f'"$OUT"/{shlex.quote(path)}'
         lines.append(f'mkdir -p "$(dirname {target})"\nln -s {shlex.quote(to)} {target}')
+    lines += [f'rm -r "$OUT"/{shlex.quote(path)}' for path in options.get("remove", [])]
     return (Step("copy", "\n".join(lines)),) if lines else ()
 
 
@@ -32,6 +33,7 @@ def _glob(pattern: str) -> str:
 STYLE = Style(
     options={
         "files": Field(MapOf(Text(), r"[^/\s]\S*"), "file, glob, or folder with a '/' at its end -> file, or folder with a '/' at its end"),
+        "remove": Field(ListOf(Text()), "paths in the output to take out again"),
         "links": Field(MapOf(Text(), r"[^/\s]\S*"), "path in the output -> what the symbolic link says"),
     },
     steps=_steps,

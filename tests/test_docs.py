@@ -1,0 +1,153 @@
+"""The pages of docs/ and the README: they name what there is, their links lead somewhere, their commands parse."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder import audit, image, profile, recipe
+from builder.cli import arguments
+from builder.styles import STYLES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+# Names that depend on where somebody works: registries are the machine's business, and no page may show the paths of a writer.
+FORBIDDEN = re.compile(
+    r"deb\.debian\.org|security\.debian\.org|ftp\.[a-z.]*debian\.org|pypi\.org|pythonhosted|registry\.npmjs|dl-cdn\.|/work\b|/dev/shm/\w"
+    r"|/tmp/venv|/root\b"
+)
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def section(page: str, title: str) -> str:
+    """From a heading to the next one of the same or a higher level."""
+    text = text_of(page)
+    found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert found, f"docs lack the section '{title}'"
+    end = re.compile(rf"^#{{1,{len(found[1])}}} ", re.MULTILINE).search(text, found.end())
+    return text[found.end() : end.start() if end else len(text)]
+
+
+def rows(text: str) -> set[str]:
+    """What stands in backticks in the first cell of the tables' rows."""
+    return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+
+
+def prose(page: str) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", text_of(page))
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors of a page's headings, as forges make them."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def keys(schema: dict[str, Any]) -> Iterator[str]:
+    """Every key that a JSON Schema names, at any depth; options of styles stand below `then`, which is not looked into."""
+    for key, each in schema.get("properties", {}).items():
+        yield key
+        yield from keys(each)
+    for inner in ("items", "additionalProperties"):
+        if isinstance(schema.get(inner), dict):
+            yield from keys(schema[inner])
+
+
+def commands(page: str) -> list[str]:
+    """The lines of shell blocks that start `builder`, also after `&&`."""
+    lines = [line for kind, block in FENCE.findall(text_of(page)) if kind in ("sh", "bash", "console") for line in block.splitlines()]
+    parts = [part.strip().removeprefix("$ ") for line in lines for part in re.split(r"&&|\|(?!\|)|;", line)]
+    return [part for part in parts if re.match(r"builder\b", part)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"), [("recipe", recipe.schema()), ("image", image.schema()), ("profile", profile.schema())]
+)
+def test_every_key_is_described(kind: str, schema: dict[str, Any]) -> None:
+    titles = {"recipe": "Keys", "image": "Images", "profile": "Profiles"}
+    told = set(re.findall(r"`([^`\n]+)`", section("docs/recipes.md", titles[kind])))
+    assert sorted(set(keys(schema)) - told) == []
+
+
+def test_the_tables_of_the_top_level_name_each_key_once_and_no_other() -> None:
+    for title, schema in (("The recipe", recipe.schema()), ("Images", image.schema()), ("Profiles", profile.schema())):
+        assert rows(section("docs/recipes.md", title)) == set(schema["properties"]), title
+
+
+def test_every_style_is_described_with_its_options() -> None:
+    styles = section("docs/recipes.md", "Styles")
+    shared = rows(styles[: styles.index("### ")])
+    assert shared == set(STYLES["make"].options)
+    for name, style in STYLES.items():
+        told = set(re.findall(r"`([^`\n]+)`", section("docs/recipes.md", f"`{name}`")))
+        own = set(style.options) - (shared if shared <= set(style.options) else set())
+        assert sorted(own - told) == [], name
+
+
+def test_the_default_globs_of_outputs_are_those_of_the_code() -> None:
+    told = set(re.findall(r"`([^`\n]+)`", section("docs/recipes.md", "Splitting: out, dev, debug")))
+    assert {*recipe.DEFAULT_DEV, *recipe.DEFAULT_DEBUG} <= told
+
+
+def test_every_rule_of_the_audit_is_described_and_no_other() -> None:
+    found = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$", section("docs/audit.md", "Rules"), re.MULTILINE)
+    assert [name for name, _ in found] == [rule.id for rule in audit.RULES]
+    for rule, (_, means) in zip(audit.RULES, found, strict=True):
+        assert means == rule.summary, rule.id
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            assert anchor in anchors(str(target.relative_to(ROOT))), f"{page}: {link}"
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_commands_parse(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in commands(page):
+        words = shlex.split(re.sub(r"\s+\d?>{1,2}\s*\S+", "", line), comments=True)[1:]
+        try:
+            arguments.parser().parse_args(words)
+        except SystemExit as end:
+            assert end.code == 0, f"{page}: {line}\n{capsys.readouterr().err}"
+
+
+def test_commands_are_found_in_shell_blocks() -> None:
+    assert "builder build --check lz4" in commands("docs/reproducibility.md")
+    assert len([line for page in NAMES for line in commands(page)]) >= 30
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_options_in_prose_exist(page: str) -> None:
+    known = set(re.findall(r"--[a-z][a-z-]+", "\n".join(_helps())))
+    told = {word for code in re.findall(r"`(builder [^`\n]+)`", prose(page)) for word in re.findall(r"(?<!\S)--[a-z][a-z-]+", code)}
+    assert sorted(told - known) == []
+
+
+def _helps() -> Iterator[str]:
+    parser = arguments.parser()
+    yield parser.format_help()
+    for action in parser._actions:  # the subparsers, which argparse has no public name for
+        for each in (action.choices or {}).values() if isinstance(action.choices, dict) else ():
+            yield each.format_help()
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_no_name_of_a_registry_or_of_a_machine(page: str) -> None:
+    assert FORBIDDEN.findall(text_of(page).replace("`/tmp`, `/dev/shm`", "")) == []
