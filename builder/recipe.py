@@ -25,7 +25,7 @@ __all__ = [
 
 DEFAULT_DEV = (
     "**/include/**", "**/*.a", "**/*.la", "**/*.pc", "**/pkgconfig/**", "**/cmake/**", "**/share/man/**", "**/man/**",
-    "**/share/doc/**", "**/share/info/**", "usr/src/**",
+    "**/share/doc/**", "**/share/info/**", "**/*.md", "usr/src/**",
 )
 DEFAULT_DEBUG = ("usr/lib/debug/**",)
 

@@ -64,8 +64,9 @@ def keys(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def commands(page: str) -> list[str]:
-    """The lines of shell blocks that start `builder`, also after `&&`."""
+    """The lines of shell blocks, fenced or indented, that start `builder`, also after `&&`."""
     lines = [line for kind, block in FENCE.findall(text_of(page)) if kind in ("sh", "bash", "console") for line in block.splitlines()]
+    lines += re.findall(r"^ {4}((?:pip|builder) .+)$", prose(page), re.MULTILINE)
     parts = [part.strip().removeprefix("$ ") for line in lines for part in re.split(r"&&|\|(?!\|)|;", line)]
     return [part for part in parts if re.match(r"builder\b", part)]
 

@@ -37,7 +37,8 @@ ADAPTERS = {
 }
 CORE = (
     "canonical", "decode", "requirement", "source", "recipe_shapes", "recipe", "image", "profile", "lock", "lock_changes", "crosscheck",
-    "choices", "conflict", "search", "resolver", "pins", "derivation", "plan", "scheduler", "graph", "layout", "draw", "order", "globs", "units",
+    "choices", "conflict", "search", "resolver", "pins", "derivation", "plan", "scheduler", "graph", "layout", "draw", "order",
+    "globs", "units",
 )
 WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "glob", "requests", "urllib", "http", "fcntl"}
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
