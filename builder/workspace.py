@@ -55,18 +55,23 @@ class Workspace:
         Raises:
             RefusedError: it is stale, or there is none, and it must not be written (`locked`).
         """
-        if self.lock is None or (reasons := locking.is_stale(self.project, self.lock)):
-            if locked:
-                what = "\n".join(reasons) if self.lock is not None else "there is no lock"
-                hint = "run `builder resolve`, look at the difference, commit it"
-                raise RefusedError(f"the lock is stale: {what}", where=LOCK, hint=hint)
+        if locked:
+            self._refuse_stale()
+        else:
             relocked = locking.relock(self.project, self.lock)
-            self.notes += [str(change) for change in relocked.changes]
-            self.lock = relocked.lock
-            if write:
-                self.save(relocked.lock)
+            if relocked.lock is not self.lock:
+                self.notes += [str(change) for change in relocked.changes]
+                self.lock = relocked.lock
+                if write:
+                    self.save(relocked.lock)
         assert self.lock is not None
         return self.lock
+
+    def _refuse_stale(self) -> None:
+        reasons = locking.is_stale(self.project, self.lock) if self.lock is not None else ["there is no lock"]
+        if reasons:
+            hint = "run `builder resolve`, look at the difference, commit it"
+            raise RefusedError("the lock is stale: " + "\n".join(reasons), where=LOCK, hint=hint)
 
     def save(self, lock: Lock) -> bool:
         """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file.

@@ -15,8 +15,7 @@ def test_a_build_finds_no_network(here: World) -> None:
 
 
 def test_a_build_that_tries_the_network_fails(here: World) -> None:
-    here.recipe("net", "cat < /dev/tcp/127.0.0.1/80")  # dash knows no such device: the file is not there
-    here.recipe("hosts", 'id\ntimeout 2 /lib64/ld-linux-x86-64.so.2 --list /usr/bin/env\ncat /etc/resolv.conf')
+    here.recipe("hosts", "cat /etc/resolv.conf")
     here.image("hosts")
     answer = here.run("build")
     assert answer.code == 4
@@ -50,7 +49,7 @@ def test_nothing_of_the_machine_is_seen(here: World) -> None:
         'env > env\ncat /proc/self/mountinfo > mounts\ncat /proc/*/cmdline | tr "\\0" " " > processes\ncp env mounts processes "$OUT"',
     )
     marked.image("look")
-    marked.ok("build")
+    marked.ok("build", "look")
     seen = marked.output("look")
     environment = (seen / "env").read_text()
     assert "SECRET" not in environment

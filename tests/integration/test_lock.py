@@ -3,6 +3,8 @@
 import pytest
 from integration.world import PLATFORM, World
 
+from builder.store import Store
+
 RANDOM = 'mkdir "$OUT/share"\necho fixed > "$OUT/share/fixed"\nhead -c 6 /dev/urandom | od -An -tx1 > "$OUT/share/random"'
 
 
@@ -113,14 +115,18 @@ def test_another_machine_refuses_what_is_not_reproduced(here: World) -> None:
 
 
 def test_what_is_not_reproduced_is_shown_where_the_pinned_tree_is_there(here: World) -> None:
-    one(here, RANDOM)
-    here.ok("build")
-    here.forget("one")
-    other = here.tree_path(pin(here, "one"))
-    other.rename(other.with_name(".gone-for-a-while"))
-    answer = here.run("build")
+    one(here, RANDOM + '\nmkdir "$OUT/include"\necho fixed > "$OUT/include/one.h"')
+    here.ok("build", "one")
+    outputs = here.package("one")["output"][PLATFORM]
+    with Store(str(here.store_path)) as store:
+        store.discard_tree(outputs["dev"])
+    answer = here.run("build", "one")
     assert answer.code == 4
-    assert "not reproduced" in answer.err
+    said = answer.err.partition("builder: ")[2].splitlines()
+    assert said[0] == "one 1: not reproduced: the same inputs gave other bytes than lock.toml pins"
+    assert said[1].startswith(f"out: the lock has {outputs['out']}, built was sha256-")
+    assert said[2].startswith("  content: share/random differs from byte ")
+    assert len(said) == 4, "dev is as it was"
 
 
 def test_check_shows_file_and_bytes_that_differ(here: World) -> None:
@@ -147,6 +153,8 @@ LEAKS = {
     "nanoseconds": 'echo x > x\nstat -c %y x > "$OUT/leak"',
     "random": 'cat /proc/sys/kernel/random/uuid > "$OUT/leak"',
     "inode": 'echo x > x\nstat -c %i x /build > "$OUT/leak"',
+    "place": 'cat /proc/self/mountinfo > "$OUT/leak"',
+    "links": 'stat -c %h /usr/bin/env > "$OUT/leak"',
     "address": 'cat /proc/self/maps | tail -n 5 > "$OUT/leak"',
 }
 
@@ -154,7 +162,7 @@ LEAKS = {
 @pytest.mark.parametrize("leak", LEAKS)
 def test_check_catches_a_leak(here: World, leak: str) -> None:
     one(here, LEAKS[leak])
-    here.ok("build")
+    here.ok("build", "one")
     answer = here.run("build", "--check", "one")
     assert answer.code == 1
     assert "    content: leak differs from byte " in answer.out
@@ -164,7 +172,7 @@ SAME = {
     "umask": 'umask > "$OUT/same"\necho x > "$OUT/x"\nstat -c %a "$OUT/x" >> "$OUT/same"',
     "locale": 'env | grep -v -e CORES -e MAKEFLAGS > "$OUT/same" 2>/dev/null || env -u CORES -u MAKEFLAGS > "$OUT/same"',
     "user": 'id > "$OUT/same"\ncat /etc/passwd /etc/hosts >> "$OUT/same"',
-    "zone": 'date -d @0 > "$OUT/same"\nls -l --time-style=full-iso /usr/bin/env >> "$OUT/same"',
+    "zone": 'date -d @0 > "$OUT/same"\nstat -c "%y %s %U %A" /usr/bin/env >> "$OUT/same"',
     "place": 'pwd > "$OUT/same"\necho "$OUT $HOME $TMPDIR" >> "$OUT/same"',
     "host": 'cat /proc/sys/kernel/hostname > "$OUT/same"',
     "process": 'echo $$ > "$OUT/same"',
@@ -174,7 +182,7 @@ SAME = {
 @pytest.mark.parametrize("thing", SAME)
 def test_check_finds_nothing_where_the_sandbox_hides_it(here: World, thing: str) -> None:
     one(here, SAME[thing])
-    here.ok("build")
+    here.ok("build", "one")
     answer = here.ok("build", "--check", "one")
     assert answer.out.startswith("one 1: reproduced (")
 

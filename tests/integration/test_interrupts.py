@@ -1,0 +1,146 @@
+"""Interrupts: `kill -9` at any moment, and Ctrl-C. Store, lock and out/ are whole, and the next run goes on."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+import tomli
+from integration.world import World, running
+
+ROUNDS = 100  # a part; there are two
+PARTS = 2
+
+
+def graph(world: World) -> None:
+    """Ten small packages in four layers; what they sleep makes a build long enough to be hit anywhere."""
+    for i in range(10):
+        needs = [f"n{j}" for j in range(10) if j // 3 == i // 3 - 1]
+        reads = "".join(f" /share/{each}" for each in needs)
+        world.recipe(f"n{i}", f'mkdir "$OUT/share"\nsleep 0.00{i}\n{{ echo n{i}; cat /dev/null{reads}; }} > "$OUT/share/n{i}"', requires=needs)
+    world.image("n9", "n6", "n7", "n8")
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Kill the builder alone, as the kernel does when memory is short: its sandboxes must end by themselves."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def vary(world: World, number: int) -> None:
+    """Change what is built, so that every round has something to do."""
+    for name in ("n0", "n4"):
+        path = world.root / "recipes" / f"{name}.toml"
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("echo round")]
+        lines.insert(lines.index("run = '''") + 1, f"echo round {number} > \"$OUT/round-{name}\"")
+        path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_kill_9_at_random_moments(here: World, part: int) -> None:
+    graph(here)
+    rng = random.Random(part)
+    started = time.monotonic()
+    here.ok("build", "--jobs", "2")
+    whole = time.monotonic() - started
+    finished = 0
+    for number in range(ROUNDS):
+        vary(here, number)
+        process = here.start("build", "--jobs", "2")
+        try:
+            process.wait(timeout=rng.uniform(0.1, 1.0) * whole)
+            finished += 1
+        except subprocess.TimeoutExpired:
+            pass
+        end(process)
+        assert here.damage() == [], number
+        tomli.loads(here.lock.read_text())
+        assert {each.name for each in (here.root / "out").iterdir() if not each.name.startswith(".")} == {"all"}, number
+        assert (here.root / "out" / "all" / "layer.tar.gz").is_file()
+    assert finished < ROUNDS / 2, "most rounds were killed"
+    last = here.ok("build")
+    assert here.half_made() == []
+    assert here.damage() == []
+    assert os.listdir(here.root / "out") == ["all"]
+    assert sorted(os.listdir(here.root)) == ["lock.toml", "out", "recipes"]
+    assert here.ok("build").out == last.out
+
+
+def waiting(world: World, seconds: str) -> None:
+    """Two packages: one is built at once, the other sleeps."""
+    world.recipe("quick", 'echo quick > "$OUT/quick"')
+    world.recipe("slow", f'echo slow > "$OUT/slow"\nsleep {seconds}', requires=["quick"])
+    world.image("slow")
+
+
+def until_asleep(seconds: str) -> None:
+    deadline = time.monotonic() + 30
+    while not running(f"sleep {seconds}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def until_gone(seconds: str) -> None:
+    deadline = time.monotonic() + 5
+    while running(f"sleep {seconds}"):
+        assert time.monotonic() < deadline, "a process of a sandbox outlived its builder"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_process_of_a_sandbox_outlives_its_builder(here: World, number: signal.Signals) -> None:
+    seconds = f"600.{int(number)}{os.getpid()}"
+    waiting(here, seconds)
+    process = here.start("build")
+    until_asleep(seconds)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode != 0
+    until_gone(seconds)
+    assert here.half_made() == []
+    assert here.damage() == []
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["builder", "group"])
+def test_ctrl_c_says_that_nothing_is_lost(here: World, *, whole_group: bool) -> None:
+    seconds = f"601.{int(whole_group)}{os.getpid()}"
+    waiting(here, seconds)
+    here.ok("resolve")
+    lock = here.lock.read_text()
+    process = here.start("build")
+    until_asleep(seconds)
+    if whole_group:  # what a terminal does
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.endswith("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+    assert "Traceback" not in err
+    until_gone(seconds)
+    assert here.lock.read_text() == lock
+    assert not (here.root / "out").exists()
+    assert os.listdir(here.store_path / "tmp") == [], "nothing half-made is left"
+    assert here.damage() == []
+    waiting(here, "0.01")
+    again = here.ok("build")
+    assert again.built() == ["slow 1"], "what was finished before was kept"
+
+
+def test_ctrl_c_in_a_download_or_resolve_leaves_the_old_lock(here: World) -> None:
+    graph(here)
+    here.ok("build")
+    lock = here.lock.read_text()
+    for number in range(5):
+        vary(here, number)
+        process = here.start("resolve")
+        time.sleep(0.03 * number)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        text = here.lock.read_text()
+        assert text == lock or tomli.loads(text)["lock-version"] == 1
+        assert [each for each in os.listdir(here.root) if each.endswith(".tmp")] == []
+        lock = text
