@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from builder import nar, scheduler
 from builder.derivation import Trees
-from builder.errors import BuildError, RefusedError
+from builder.errors import BuilderError, RefusedError
 from builder.fetch import Fetcher, Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
@@ -280,13 +280,13 @@ def copy_folder(source: str, target: str) -> None:
 
 
 def _raise_failures(result: scheduler.Result) -> None:
-    """Raise the first failure; a failed build also says what else failed, and what was not built because of it."""
+    """Raise the first failure, which then also says what else failed, and what was not built because of it."""
     if not result.failed:
         return
     first, *others = result.failed.values()
     more = [f"also failed: {str(error).splitlines()[0]}" for error in others]
     if result.skipped:
         more.append(f"not built because of that: {', '.join(result.skipped)}")
-    if more and type(first) is BuildError:
-        raise BuildError("\n".join([first.message, *more]), where=first.where, hint=first.hint) from first
+    if isinstance(first, BuilderError):
+        first.message = "\n".join([first.message, *more])
     raise first

@@ -17,7 +17,8 @@ Work = Callable[[], None]
 
 @dataclass(slots=True)
 class Result:
-    """What became of the tasks. failed: in the order of their failure; skipped: those that needed a failed one."""
+    """What became of the tasks. failed: in the order of their failure; skipped: those that needed a
+    failed one, or whose turn did not come any more."""
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, BaseException] = field(default_factory=dict)

@@ -16,6 +16,7 @@ import sys
 import time
 
 _TICK = 25_000_000  # nanoseconds; kernels stamp files by a clock of up to 10 ms a tick
+_MOST = 200  # stamps that are kept
 _ENVIRONMENT = ("BUILDER_STORE", "BUILDER_SETTINGS", "BUILDER_MIRROR_DEBIAN", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME")
 
 
@@ -95,12 +96,14 @@ def write(argv: list[str], paths: list[str], text: str) -> None:
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(f"{found}\n" + "\n".join(paths) + "\n\n" + text)
         os.replace(temporary, path)
+        _forget_old(os.path.dirname(path))
 
 
-def drop(argv: list[str]) -> None:
-    """Forget the stamp of a command."""
-    with contextlib.suppress(OSError):
-        os.unlink(_file(argv))
+def _forget_old(folder: str) -> None:
+    """Remove the oldest stamps when there are many: of folders that are gone, of command lines nobody gives again."""
+    stamps = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder))
+    for _, path in stamps[:-_MOST]:
+        os.unlink(path)
 
 
 def own_code() -> str:

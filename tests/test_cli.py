@@ -498,7 +498,9 @@ def test_a_source_that_cannot_be_had(project: Small) -> None:
 
 
 def test_check_of_what_needs_no_sandbox(project: Small) -> None:
-    assert (project.run("build", "--check").code, project.run("build", "--check", "--json").json) == (0, [])
+    answer = project.run("build", "--check")
+    assert (answer.code, answer.out) == (2, "")
+    assert "nothing of it is built in a sandbox\n  next: name a package to see it joined again" in answer.err
 
 
 def test_check_of_a_builtin_package(project: Small) -> None:

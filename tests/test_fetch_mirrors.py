@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.fetch.mirrors import Mirrors
-from builder.fetch.places import Place, no_base, places
+from builder.fetch.places import LAST_RESORT, Place, no_base, places
 from builder.fetch.wanted import Wanted
 from builder.source import Source
 
@@ -118,7 +118,7 @@ class TestPlaces:
             Place("http", "https://a.example/debian/pool/z.tar"),
             Place("pypi", "pypi://z/1/z.whl"),
             Place("folder", "/usb"),
-            Place("http", "https://snapshot.debian.org/archive/debian/20200101T000000Z/pool/z.tar"),
+            Place("http", f"{LAST_RESORT}/20200101T000000Z/pool/z.tar"),
         ]
 
     def test_every_base_of_a_mirror_and_each_place_once(self) -> None:

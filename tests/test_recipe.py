@@ -202,8 +202,8 @@ def test_a_recipes_own_variables_may_use_name_and_version() -> None:
         "vars.a: variable ${b} cannot be used here (a variable can use ${name} and ${version} only)",
         "vars.name: is always set by builder (give it another name)",
     ]),
-    (SMALL + "build = { when = 2026-01-01 }", ["version[0].build.when: unknown key (known here: files, links)"]),
-    (SMALL + '[feature.x.build]\nmake = ["a"]', ["feature.x.build.make: unknown key (known here: files, links)"]),
+    (SMALL + "build = { when = 2026-01-01 }", ["version[0].build.when: unknown key (known here: files, links, remove)"]),
+    (SMALL + '[feature.x.build]\nmake = ["a"]', ["feature.x.build.make: unknown key (known here: files, links, remove)"]),
     (SMALL + '[feature.x.build]\nfiles = { "${y}" = "z", a = "${y}" }', [
         "feature.x.build.files: variable ${y} is not defined "
         "(known here: name, version; shell variables are written $name or in capitals)",

@@ -158,13 +158,6 @@ def test_it_waits_for_a_young_file(inputs: Path) -> None:
     assert stamp.answer(ARGV) == "made\n"
 
 
-def test_drop(inputs: Path) -> None:
-    write(inputs)
-    stamp.drop(ARGV)
-    assert stamp.answer(ARGV) is None
-    stamp.drop(ARGV)
-
-
 @pytest.mark.parametrize("damage", [b"", b"x", b"\n\n\n", b"\xff\xfe"])
 def test_a_damaged_stamp_is_silent(inputs: Path, home: Path, damage: bytes) -> None:
     write(inputs)
@@ -203,3 +196,12 @@ def test_the_fingerprint_tells_paths_apart(inputs: Path) -> None:
 
 def test_own_code_is_the_package() -> None:
     assert (Path(stamp.own_code()) / "stamp.py").samefile(stamp.__file__)
+
+
+def test_old_stamps_are_forgotten(inputs: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamp, "_MOST", 3)
+    for number in range(6):
+        stamp.write([*ARGV, str(number)], [str(inputs)], f"{number}\n")
+    assert len(list((home / ".cache/builder/stamps").iterdir())) == 3
+    assert stamp.answer([*ARGV, "5"]) == "5\n"
+    assert stamp.answer([*ARGV, "0"]) is None

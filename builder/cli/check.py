@@ -4,6 +4,7 @@ import json
 import sys
 
 from builder.cli.session import Session, package_id
+from builder.errors import UsageError
 from builder.recheck import Recheck, Verdict
 
 
@@ -16,6 +17,8 @@ def run(opened: Session) -> int:
     builder = opened.builder
     plan = builder.plan(opened.lock, image.profile, targets)
     wanted = names or [name for name in plan.graph.order if not builder.is_builtin(plan, name)]
+    if not wanted:
+        raise UsageError("nothing of it is built in a sandbox", hint="name a package to see it joined again")
     inputs = [each for name in wanted for each in plan.visible(name)]
     builder.build(plan, [*wanted, *inputs])
     checker = Recheck(

@@ -6,7 +6,7 @@ import os
 import sys
 
 from builder.cli import arguments
-from builder.errors import BuilderError
+from builder.errors import BuilderError, MachineError
 
 
 def run(argv: list[str]) -> int:
@@ -23,12 +23,16 @@ def run(argv: list[str]) -> int:
     except BuilderError as error:
         _tell(error, options)
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("builder: interrupted; nothing is lost, the same command goes on where it was\n")
-        return 130
     except BrokenPipeError:  # the reader of stdout has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        hint = "check the folder's permissions and the space that is left"
+        _tell(MachineError(error.strerror or str(error), where=str(error.filename or ""), hint=hint), options)
+        return MachineError.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+        return 130
 
 
 def _command(options: argparse.Namespace) -> "arguments.Command":

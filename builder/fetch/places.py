@@ -8,7 +8,7 @@ from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Wanted
 
 SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
-_LAST_RESORT = "https://snapshot.debian.org/archive/debian"
+LAST_RESORT = "https://snapshot.debian.org/archive/debian"  # keeps every file for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def places(
     found += local(folders)
     if wanted.snapshot:
         paths = [each.removeprefix("mirror://debian/") for each in source.locations if each.startswith("mirror://debian/")]
-        found += [Place("http", f"{_LAST_RESORT}/{snapshot}/{path}") for path in paths]
+        found += [Place("http", f"{LAST_RESORT}/{snapshot}/{path}") for path in paths]
     return list(dict.fromkeys(found))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from builder.decode import Field, ListOf, MapOf, Text
 from builder.styles.style import Step, Style
 
-_PATHS = r"[^/\s]\S*"
+_PATHS = r"(?!(?:.*/)?\.\.(?:/|$))[^/\s]\S*"  # relative, and nowhere out of the tree
 
 
 def _no_steps(_options: Mapping[str, Any]) -> tuple[Step, ...]:

@@ -37,6 +37,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> World:
             made.image("toolset")
             made.home.mkdir(exist_ok=True)
             made.ok("build", "toolset")
+            made.keep()
+            made.ok("gc")  # removes the unpacked sources
             (folder / "ready").touch()
     return made
 

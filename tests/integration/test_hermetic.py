@@ -1,6 +1,7 @@
 """What a build can see and use: no network, nothing undeclared, and not more than its limits."""
 
 import pytest
+
 from integration.world import World, running
 
 

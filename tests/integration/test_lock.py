@@ -1,9 +1,9 @@
 """The lock pins outputs: `--locked`, another machine, and `build --check`."""
 
 import pytest
-from integration.world import PLATFORM, World
 
 from builder.store import Store
+from integration.world import PLATFORM, World
 
 RANDOM = 'mkdir "$OUT/share"\necho fixed > "$OUT/share/fixed"\nhead -c 6 /dev/urandom | od -An -tx1 > "$OUT/share/random"'
 

@@ -28,6 +28,7 @@ PLATFORM = "x86_64-linux-musl"
 TOOLS = ("launcher", "dash", "coreutils")
 ENVIRON = dict(os.environ)  # of the tests' caller, before fixtures hide its home
 IMAGE = ENVIRON.get("BUILDER_TEST_IMAGE", "")
+UNUSED = ["etc/**", "usr/share/**", "usr/sbin/**", "sbin/**", "usr/lib/x86_64-linux-gnu/gconv/**", "usr/lib/x86_64-linux-gnu/audit/**"]
 
 TOOLSET = """
 name = "toolset"
@@ -36,7 +37,7 @@ build-requires = ["launcher", "dash", "coreutils"]
 
 [build]
 style = "union"
-exclude = ["usr/share/**", "usr/lib/x86_64-linux-gnu/gconv/**", "usr/lib/x86_64-linux-gnu/audit/**", "usr/bin/bwrap"]
+exclude = ["usr/bin/bwrap"]
 
 [[version]]
 version = "1"
@@ -132,6 +133,12 @@ class World:
     def tree_path(self, tree: str) -> Path:
         return self.store_path / "trees" / digest.to_hex(tree)
 
+    def keep(self) -> None:
+        """Make all outputs that the lock names roots of the store."""
+        outputs = [each["output"][PLATFORM] for each in tomli.loads(self.lock.read_text())["package"]]
+        with Store(str(self.store_path)) as store:
+            store.set_root("kept", [tree for each in outputs for name, tree in each.items() if name != "key"])
+
     def package(self, name: str) -> dict[str, Any]:
         """The only block of a package in the lock."""
         (found,) = (each for each in tomli.loads(self.lock.read_text())["package"] if each["name"] == name)
@@ -183,9 +190,10 @@ def free(folder: Path) -> None:
     remove_tree(str(folder))
 
 
-def copy_recipes(target: Path, names: Iterable[str]) -> None:
-    """Copy recipes of this repository and all that they require."""
+def copy_recipes(target: Path, names: Iterable[str]) -> list[Path]:
+    """Copy recipes of this repository and all that they require; the copies."""
     wanted = list(names)
+    copies = []
     while wanted:
         name = wanted.pop()
         path = next(found for part in ("tools", ".") if (found := REPOSITORY / "recipes" / part / f"{name}.toml").is_file())
@@ -194,14 +202,18 @@ def copy_recipes(target: Path, names: Iterable[str]) -> None:
             continue
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+        copies.append(copy)
         table = tomli.loads(path.read_text())
         for part in (table, *table["version"]):
             wanted += [text.split()[0] for key in ("requires", "build-requires") for text in part.get(key, ())]
+    return copies
 
 
 def with_tools(root: Path) -> None:
-    """Write the recipes of the small tool set."""
-    copy_recipes(root / "recipes", TOOLS)
+    """Write the recipes of the small tool set, without what nobody runs: a store is read whole after every kill."""
+    more = f'style = "prebuilt"\nexclude = {json.dumps(UNUSED)}'
+    for path in copy_recipes(root / "recipes", TOOLS):
+        path.write_text(path.read_text().replace('style = "prebuilt"', more))
     (root / "recipes" / "tools" / "toolset.toml").write_text(TOOLSET)
 
 

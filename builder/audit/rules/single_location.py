@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.fetch.places import LAST_RESORT
 
 ID = "single-location"
 _DURABLE = ("mirror", "pypi")
-_ARCHIVES = ("snapshot.debian.org",)  # keeps every file for good
+_ARCHIVES = (urlsplit(LAST_RESORT).hostname,)
 
 
 def check(context: Context) -> Iterator[Finding]:

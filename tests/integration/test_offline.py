@@ -1,0 +1,139 @@
+"""Offline: no socket is opened, what was fetched is enough, and what is missing is told with how to bring it."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+from integration.world import World
+
+NETWORK = re.compile(r"socket\(AF_(INET|INET6|NETLINK|PACKET)|connect\(.*AF_INET")
+
+
+@pytest.fixture(scope="session")
+def alone() -> tuple[str, ...]:
+    """Words that start a command in a network namespace without interfaces."""
+    words = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
+    try:
+        subprocess.run([*words, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine makes no network namespace")
+    return words
+
+
+@pytest.fixture
+def empty(here: World) -> World:
+    """A machine with recipes and a lock, and nothing in its store."""
+    here.recipe("one", 'echo one > "$OUT/one"')
+    here.image("one")
+    here.ok("build")
+    shutil.rmtree(here.root / "out")
+    return here.another("empty", tools=False)
+
+
+@pytest.fixture
+def archives(tools: World, tmp_path: Path) -> Iterator[Path]:
+    """The archives of the tool set, by name."""
+    folder = tmp_path / "archives"
+    answer = tools.ok("fetch", "--all", "--offline", "--to", str(folder))
+    assert answer.out.startswith("10 sources are here, verified (")
+    yield folder
+
+
+def sources(world: World) -> list[dict[str, object]]:
+    """Every source of the lock, with the package that it is of."""
+    packages = tomli.loads(world.lock.read_text())["package"]
+    return [{**source, "id": f"{each['name']} {each['version']}"} for each in packages for source in each.get("source", [])]
+
+
+def test_a_build_from_brought_archives_needs_no_network(empty: World, archives: Path, alone: tuple[str, ...]) -> None:
+    answer = empty.ok("build", "--offline", "--locked", "--distdir", str(archives), before=alone)
+    assert "one 1" in answer.built()
+    assert "toolset 1" in answer.built()
+    assert empty.damage() == []
+    again = empty.ok("build", "--offline", "--locked", "--distdir", str(archives), before=alone)
+    assert (again.out, again.err) == (answer.out, "")
+
+
+def test_archives_are_found_by_hash_too(empty: World, archives: Path, alone: tuple[str, ...]) -> None:
+    for source in sources(empty):
+        location = source["locations"][0]  # type: ignore[index]
+        (archives / location.rsplit("/", 1)[1]).rename(archives / str(source["sha256"]))
+    assert "one 1" in empty.ok("build", "--offline", "--distdir", str(archives), before=alone).built()
+
+
+def test_what_was_fetched_is_enough(empty: World, archives: Path, alone: tuple[str, ...]) -> None:
+    fetched = empty.ok("fetch", "--offline", "--distdir", str(archives), before=alone)
+    assert fetched.out.startswith("10 sources are here, verified (")
+    shutil.rmtree(archives)
+    assert "one 1" in empty.ok("build", "--offline", before=alone).built()
+
+
+def test_all_that_is_missing_is_told_at_once(empty: World, alone: tuple[str, ...]) -> None:
+    answer = empty.run("build", "--offline", before=alone)
+    lines = ["builder: 10 sources missing, and --offline allows no fetching:"]
+    for source in sorted(sources(empty), key=lambda each: str(each["id"])):
+        (location,) = source["locations"]  # type: ignore[misc]
+        lines += [
+            f"{source['id']}: {location.rsplit('/', 1)[1]}", f"  size    {source['size']} bytes", f"  sha256  {source['sha256']}",
+            f"  tree    {source['tree']}", f"  from    {location}",
+        ]  # fmt: skip
+    lines += [
+        "  next: run `builder fetch` where there is a network, or bring the files: put each into a folder, under its name or its "
+        "sha256, and give that with --distdir DIR",
+        "",
+    ]
+    assert (answer.code, answer.out, answer.err) == (3, "", "\n".join(lines))
+    assert not (empty.root / "out").exists()
+
+
+def test_one_missing_source_is_the_only_one_told(empty: World, archives: Path) -> None:
+    (path,) = archives.glob("dash_*.deb")
+    path.unlink()
+    answer = empty.run("build", "--offline", "--distdir", str(archives))
+    assert answer.code == 3
+    assert "builder: dash 0.5.12-2" in answer.err
+    assert "glibc" not in answer.err.partition("builder: ")[2]
+
+
+def test_a_damaged_archive_is_told_as_such(empty: World, archives: Path) -> None:
+    (path,) = archives.glob("dash_*.deb")
+    data = path.read_bytes()
+    path.write_bytes(data[:-100])
+    answer = empty.run("build", "--offline", "--distdir", str(archives))
+    assert answer.code == 3
+    assert str(path) in answer.err
+    assert "truncated" in answer.err
+    assert empty.damage() == []
+
+
+@pytest.mark.parametrize("words", [("build", "--offline"), ("fetch", "--offline"), ("build", "--offline", "--distdir", "ARCHIVES")], ids=" ".join)
+def test_no_socket_is_opened(empty: World, archives: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace here")
+    trace = tmp_path / "trace"
+    before = ("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=socket,connect,execve")
+    argv = [str(archives) if word == "ARCHIVES" else word for word in words]
+    answer = empty.run(*argv, before=before)
+    assert answer.code == (0 if "ARCHIVES" in words else 3), answer.err
+    calls = trace.read_text().splitlines()
+    assert any("execve(" in line for line in calls)
+    assert not [line for line in calls if NETWORK.search(line)]
+    assert not [line for line in calls if "execve(" in line and ("apt" in line or "pip" in line)]
+
+
+def test_online_with_everything_here_opens_no_socket_either(here: World, tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace here")
+    here.recipe("one", 'echo one > "$OUT/one"')
+    here.image("one")
+    trace = tmp_path / "trace"
+    here.ok("build", before=("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=socket,connect,execve"))
+    calls = trace.read_text().splitlines()
+    assert any("bwrap" in line for line in calls)
+    inside = re.compile(r"socket\(AF_NETLINK")  # bubblewrap sets up the loopback interface of its own namespace
+    assert not [line for line in calls if NETWORK.search(line) and not inside.search(line)]
