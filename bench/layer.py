@@ -31,7 +31,7 @@ _LINES = 20_000
 def make_tree(top: Path) -> None:
     """Files like those of a source tree: many small ones and a few of some MB, lines that recur in a file, some binaries.
 
-    gzip makes it a third of its size, as it does with sources and libraries.
+    gzip makes it a quarter of its size, as it does with the sources and libraries of a compiler.
     """
     rng = random.Random(1)
     letters = "etaoinshrdlucmfwypvbgkjqxz_"
@@ -42,16 +42,16 @@ def make_tree(top: Path) -> None:
     sizes = [int(rng.lognormvariate(8.6, 1.6)) + 100 for _ in range(FILES)]
     scale = BYTES / sum(sizes)
     for number, size in enumerate(sizes):
-        folder = top / f"lib{number % 17}" / f"{words[number % 400]}{number % 400}"
+        folder = top / f"lib{number % 17}" / f"{words[number % 50]}{number % 50}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{words[number % _WORDS]}_{number}.c").write_bytes(_content(rng, lines, noise, number, int(size * scale)))
 
 
 def _content(rng: random.Random, lines: list[str], noise: bytes, number: int, size: int) -> bytes:
-    if number % 40 == 0:
+    if number % 60 == 0:
         start = rng.randrange(len(noise))
         return (noise[start:] + noise * (size // len(noise) + 1))[:size]
-    own = rng.choices(lines, k=max(size // 160, 20))  # each line about four times in a file
+    own = rng.choices(lines, k=max(size // 300, 20))  # each line about seven times in a file
     return "".join(rng.choices(own, k=size // 20 + 1)).encode()[:size]
 
 

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from builder import nar, scheduler
 from builder.derivation import Trees
 from builder.errors import BuilderError, RefusedError
-from builder.fetch import Fetcher, Wanted, unpack_key
+from builder.fetch import Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
 from builder.plan import Graph, Plan, is_builtin, priorities
@@ -17,6 +18,9 @@ from builder.reporter import Reporter
 from builder.sandbox import Sandbox
 from builder.source import Source
 from builder.store import Store
+
+if TYPE_CHECKING:
+    from builder.fetch import Fetcher
 
 UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
 
@@ -65,7 +69,7 @@ class Builder:
     root: str
     recipes: Mapping[str, Recipe]
     store: Store
-    fetcher: Fetcher
+    fetcher: Callable[[], "Fetcher"]  # opened when a source must be fetched
     sandbox: Callable[[Callable[[str], str | None]], Sandbox]
     reporter: Reporter
     options: Options
@@ -111,7 +115,7 @@ class Builder:
         ]
 
     def _fetch(self, packages: Iterable[LockedPackage]) -> dict[str, str]:
-        found = self.fetcher.fetch(self.wanted(packages))
+        found = self.fetcher().fetch(self.wanted(packages))
         return {each.source.name: pinned.tree for each, pinned in found.items() if pinned.tree}
 
     def build(self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = ()) -> Built:
@@ -142,7 +146,11 @@ class Builder:
     def _refuse_unpinned(self, plan: Plan, needed: Iterable[str]) -> None:
         if not self.options.locked:
             return
-        missing = [name for name in sorted(plan.graph.order) if name not in plan.keys or plan.locked(name) is None]
+        pins = {name: plan.graph.packages[name].outputs.get(self.options.platform) for name in sorted(plan.graph.order)}
+        for name, pin in pins.items():
+            if pin is not None:
+                self._refuse_weak(name, pin)
+        missing = [name for name in pins if name not in plan.keys or plan.locked(name) is None]
         if missing:
             raise RefusedError(
                 f"the lock pins no output for what these inputs give: {', '.join(missing)}",
@@ -153,7 +161,8 @@ class Builder:
     def _bring_sources(self, plan: Plan, needed: Iterable[str]) -> None:
         """Have all archives on this machine before anything is built, so that all that is missing is said at once."""
         packages = [plan.graph.packages[name] for name in sorted(needed)]
-        self.fetcher.fetch(self.wanted(packages), unpack=False)
+        if wanted := self.wanted(packages):
+            self.fetcher().fetch(wanted, unpack=False)
         for package in packages:
             for source in package.sources:
                 if source.folder is not None:
@@ -198,7 +207,7 @@ class Builder:
     def _unpack(self, package: LockedPackage) -> None:
         wanted = self.wanted([package])
         if wanted:
-            self.fetcher.fetch(wanted)
+            self.fetcher().fetch(wanted)
 
     def _seconds(self, plan: Plan, name: str) -> float:
         """How long the package took the last time that this very derivation was built, or a guess."""

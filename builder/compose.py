@@ -136,28 +136,33 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
 
 def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:
     """Whether `target` holds the very image that the lock pins, with this lock's digest on its label."""
+    try:
+        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        label = config["config"]["Labels"]["builder.lock"]
+    except (OSError, ValueError, LookupError):
+        return False
+    if label != lock_digest or not _is_pinned(request, manifest, config, compression):
+        return False
+    return all(_whole(target, each) for each in manifest["layers"])
+
+
+def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]:
+    """The layers that lie in `target` already, when they are the pinned ones of this request; else none."""
+    try:
+        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        return oci.kept(target) if _is_pinned(request, manifest, config, compression) else []
+    except (OSError, ValueError, LookupError):
+        return []
+
+
+def _is_pinned(request: Request, manifest: Mapping[str, Any], config: Mapping[str, Any], compression: str) -> bool:
     pinned = request.locked.outputs.get(request.platform)
     if pinned is None or pinned.key != request.key():
         return False
-    try:
-        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        layer = oci.read(target).layer_file
-    except (OSError, ValueError, LookupError):
-        return False
-    kinds = {each["mediaType"].rsplit("+", 1)[1] for each in manifest["layers"][-1:]}
     wanted = [f"sha256:{each}" for each in (*pinned.base, pinned.layer)]
-    return (
-        config["rootfs"]["diff_ids"] == wanted
-        and config["config"].get("Labels", {}).get("builder.lock") == lock_digest
-        and kinds == {compression}
-        and all(_whole(_blob(target, each), each) for each in manifest["layers"])
-        and _whole(layer, manifest["layers"][-1])
-    )
+    return bool(config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}"))
 
 
-def _blob(target: str, blob: Mapping[str, Any]) -> str:
-    return os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
-
-
-def _whole(path: str, blob: Mapping[str, Any]) -> bool:
+def _whole(target: str, blob: Mapping[str, Any]) -> bool:
+    path = os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
     return os.path.exists(path) and os.path.getsize(path) == blob["size"]

@@ -137,7 +137,7 @@ def scan(root: str) -> tuple[dict[str, Signature], Problems]:
             entries = sorted(os.scandir(os.path.join(root, folder)), key=lambda each: each.name)
         except FileNotFoundError:
             if folder == PACKAGES:
-                hint = "run builder in a project's folder, or name it with --project"
+                hint = "run builder in a project's folder, or name it with --root"
                 problems.append(Problem(folder, f"there is no such folder in {root}", hint))
             continue
         for entry in entries:

@@ -20,7 +20,7 @@ from types import TracebackType
 
 from builder import join, nar, witness
 from builder.derivation import Derivation, series_problems
-from builder.errors import BuildError, Problem, RecipeError
+from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
 from builder.lock import LockedOutput
 from builder.recipe import Limits, Version
@@ -31,10 +31,12 @@ from builder.sandbox.listing import tree_listing
 from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store import Record, Store
+from builder.store.trouble import trying
 from builder.tail import Tail
 
 LAST_LINES = 30
 LONGEST = 300  # characters of a log line in an error
+_ROOM = 1 << 20  # bytes; a disk with less is full
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +79,8 @@ class Realiser:
         with self.store.lock_key(derivation.key):
             record = None if again else self.store.record(derivation.key)
             if record is None or not all(map(self.store.has_tree, record.trees.values())):
-                record = self._build(order)
+                with trying(f"build {derivation.id}", self.store.root):
+                    record = self._build(order)
         if order.pinned is not None and dict(order.pinned) != dict(record.trees):
             raise self._not_reproduced(order, record.trees)
         if not again:
@@ -164,8 +167,9 @@ class Realiser:
         if outcome.killed == "cancelled":
             raise KeyboardInterrupt
         if outcome.code != 0 or outcome.killed:
+            full = _is_full(build)
             kept = self._keep(derivation, build)
-            raise _failed(order, outcome, log, kept)
+            raise _failed(order, outcome, log, kept, full=full)
 
     def shell(self, order: Order, stage: str, words: tuple[str, ...]) -> int:
         """Run `words` on this terminal in the sandbox of a build, before its first step; the exit code.
@@ -266,7 +270,13 @@ def _step_of(log: str) -> str:
     return found
 
 
-def _failed(order: Order, outcome: Outcome, log: str, kept: str) -> BuildError:
+def _is_full(path: str) -> bool:
+    """Whether the file system of `path` has no room: then a failure is the machine's, whatever the step made of it."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize < _ROOM
+
+
+def _failed(order: Order, outcome: Outcome, log: str, kept: str, *, full: bool) -> BuilderError:
     derivation, limits = order.derivation, order.limits
     if outcome.killed:
         limit = limit_error(outcome, limits, derivation.id)
@@ -275,7 +285,9 @@ def _failed(order: Order, outcome: Outcome, log: str, kept: str) -> BuildError:
         message, hint = f"step '{_step_of(log)}' ended with exit code {outcome.code}", ""
     tail = "\n".join("  | " + line[:LONGEST] for line in last_lines(log))
     more = f"; its tree is kept in {kept}" if kept else ""
-    return BuildError(
+    if full:
+        hint = "the disk is full: free some space there or run `builder gc`, then run the command again; or "
+    return (StoreError if full else BuildError)(
         f"{message}\n{tail}",
         where=derivation.id,
         hint=f"{hint}read the whole log in {log}{more}; `builder shell {derivation.name}` opens the same sandbox",

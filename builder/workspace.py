@@ -24,6 +24,7 @@ class Workspace:
     lock: Lock | None
     lock_text: str = ""
     notes: list[str] = field(default_factory=list)
+    _saved: Lock | None = None
 
     @classmethod
     def open(cls, root: str, cache_dir: str) -> "Workspace":
@@ -37,7 +38,7 @@ class Workspace:
         loaded = project.load(root, cache_dir=cache_dir)
         text = _read(os.path.join(root, LOCK))
         lock = lock_text.parse(text, LOCK, cache_dir=cache_dir) if text else None
-        return cls(root=root, cache_dir=cache_dir, project=loaded, lock=lock, lock_text=text)
+        return cls(root=root, cache_dir=cache_dir, project=loaded, lock=lock, lock_text=text, _saved=lock)
 
     @property
     def lock_path(self) -> str:
@@ -49,8 +50,8 @@ class Workspace:
         images = list(self.project.images)
         return images[0] if len(images) == 1 else DEFAULT_IMAGE
 
-    def fresh_lock(self, *, locked: bool, write: bool) -> Lock:
-        """The lock, brought up to date with the recipes when it may be; saved when `write`.
+    def fresh_lock(self, *, locked: bool) -> Lock:
+        """The lock, brought up to date with the recipes when it may be; `save` writes it.
 
         Raises:
             RefusedError: it is stale, or there is none, and it must not be written (`locked`).
@@ -62,8 +63,6 @@ class Workspace:
             if relocked.lock is not self.lock:
                 self.notes += [str(change) for change in relocked.changes]
                 self.lock = relocked.lock
-                if write:
-                    self.save(relocked.lock)
         assert self.lock is not None
         return self.lock
 
@@ -79,8 +78,10 @@ class Workspace:
         Raises:
             MachineError: it cannot be written.
         """
+        if lock is self._saved:
+            return False
         text = lock_text.format(lock)
-        self.lock = lock
+        self.lock = self._saved = lock
         if text == self.lock_text:
             return False
         self._write(text)

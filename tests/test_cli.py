@@ -565,3 +565,17 @@ def test_completion(project: Small, shell: str) -> None:
     answer = project.run("completion", shell)
     assert (answer.code, answer.err) == (0, "")
     assert "keep-going" in answer.out
+
+
+def test_verify_removes_what_is_damaged(project: Small) -> None:
+    project.run("build", "world")
+    (tree,) = (line.split()[-1] for line in project.run("build", "world").out.splitlines())
+    damaged = next(path for path in Path(tree).rglob("*") if path.is_file())
+    damaged.chmod(0o644)
+    damaged.write_text("flipped")
+    answer = project.run("store", "verify", "--remove")
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "1 damaged")
+    assert f"removed {tree}" in answer.err
+    assert project.run("store", "verify").code == 0
+    assert project.run("build", "world").out.split()[-1] == tree
+    assert Path(tree).is_dir()

@@ -24,7 +24,7 @@ def opened(project: Small) -> Workspace:
 
 def resolved(project: Small) -> Workspace:
     workspace = opened(project)
-    workspace.fresh_lock(locked=False, write=True)
+    workspace.save(workspace.fresh_lock(locked=False))
     return workspace
 
 
@@ -50,7 +50,8 @@ def test_before_the_first_resolve(project: Small) -> None:
 
 def test_a_lock_is_made_and_told(project: Small) -> None:
     workspace = opened(project)
-    lock = workspace.fresh_lock(locked=False, write=True)
+    lock = workspace.fresh_lock(locked=False)
+    assert workspace.save(lock)
     assert [each.id for each in lock.packages] == ["base 1", "hello 1", "world 2"]
     assert workspace.notes[:2] == ["base 1 added (small)", "hello 1 added (other, small)"]
     assert Path(workspace.lock_path).read_text() == lock_text.format(lock) == workspace.lock_text
@@ -61,7 +62,7 @@ def test_a_fresh_lock_stays(project: Small) -> None:
     workspace = resolved(project)
     after = Path(workspace.lock_path).stat()
     assert (after.st_ino, after.st_mtime_ns, workspace.notes) == (before.st_ino, before.st_mtime_ns, [])
-    assert opened(project).fresh_lock(locked=True, write=True) == workspace.lock
+    assert opened(project).fresh_lock(locked=True) == workspace.lock
 
 
 def test_a_stale_lock_is_brought_up_to_date(project: Small) -> None:
@@ -73,11 +74,11 @@ def test_a_stale_lock_is_brought_up_to_date(project: Small) -> None:
     assert workspace.lock_text != before
 
 
-def test_who_only_looks_gets_a_fresh_lock_and_writes_none(project: Small) -> None:
+def test_a_fresh_lock_is_written_only_by_saving(project: Small) -> None:
     workspace = opened(project)
-    assert workspace.fresh_lock(locked=False, write=False).packages
+    assert workspace.fresh_lock(locked=False).packages
     assert not (project.root / "lock.toml").exists()
-    assert workspace.save(workspace.fresh_lock(locked=False, write=False))  # who then writes all the same, writes it
+    assert workspace.save(workspace.fresh_lock(locked=False))  # who then writes all the same, writes it
 
 
 @pytest.mark.parametrize(("images", "expected"), [(["openresty"], "openresty"), (["web"], "web"), (["web", "openresty"], "openresty")])
@@ -93,7 +94,7 @@ def test_locked_refuses_a_stale_lock(project: Small) -> None:
     project.replace("recipes/hello.toml", 'summary = "A greeting"', 'summary = "Hello"')
     workspace = opened(project)
     with pytest.raises(RefusedError) as error:
-        workspace.fresh_lock(locked=True, write=True)
+        workspace.fresh_lock(locked=True)
     assert str(error.value) == (
         "lock.toml: the lock is stale: hello 1: the recipe changed\n"
         "  next: run `builder resolve`, look at the difference, commit it"
@@ -103,7 +104,7 @@ def test_locked_refuses_a_stale_lock(project: Small) -> None:
 
 def test_locked_refuses_when_there_is_no_lock(project: Small) -> None:
     with pytest.raises(RefusedError) as error:
-        opened(project).fresh_lock(locked=True, write=True)
+        opened(project).fresh_lock(locked=True)
     assert str(error.value) == (
         "lock.toml: the lock is stale: there is no lock\n  next: run `builder resolve`, look at the difference, commit it"
     )

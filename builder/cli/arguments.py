@@ -152,6 +152,7 @@ def _store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     made = _command(commands, "store", "look after the store")
     text = "verify: read everything and find every flipped bit; path: print where it lies"
     made.add_argument("action", choices=("verify", "path"), help=text)
+    made.add_argument("--remove", action="store_true", help="with verify: remove what is damaged, so that it is fetched or built again")
     _json(made)
 
 

@@ -86,10 +86,8 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
 
 
 def _save(opened: Session, lock: Lock) -> None:
-    """Write the lock when an output was filled in, and say so. Under --locked nothing can have been."""
-    if lock is opened.workspace.lock or opened.options.locked:
-        return
-    if opened.workspace.save(lock):
+    """Write the lock when its text changed, and say so. Under --locked nothing can have."""
+    if not opened.options.locked and opened.workspace.save(lock):
         opened.reporter.say("lock.toml: outputs pinned")
 
 
@@ -106,7 +104,11 @@ def _build_image(opened: Session, name: str) -> dict[str, Any]:
     built = builder.build(plan, wanted)
     lock = with_outputs(lock, image.profile, options.platform, built.outputs)
     _save(opened, lock)
-    opened.store.set_root(_root_name(opened, image), trees=_kept(built.trees), owner=opened.workspace.root)
+    archives = {source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256}
+    opened.store.set_root(
+        _root_name(opened, image), trees=_kept(built.trees), keys=sorted(plan.keys.values()), files=sorted(archives),
+        owner=opened.workspace.root,
+    )
 
     def request() -> Request:
         locked = opened.lock.image(image.name, image.profile)
@@ -145,7 +147,9 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
             _save(opened, lock)
             return wanted.about(_lock_digest(opened))
 
-        oci.write(target, compose.compose(wanted, opened.store), about, compression=opened.options.compression)
+        compression = opened.options.compression
+        layers = compose.layers_of(target, wanted, compression) or compose.compose(wanted, opened.store)
+        oci.write(target, layers, about, compression=compression)
 
 
 def _kept(trees: "Mapping[str, Trees]") -> list[str]:

@@ -7,13 +7,16 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder.cli.arguments import Command, parser
 from builder.cli.build import build, shell
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.workspace import find_root
+
+if TYPE_CHECKING:
+    from builder.store.verify import Damage
 
 
 def say(text: str) -> None:
@@ -229,7 +232,21 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
             for each in damage:
                 say(str(each))
             say(f"{len(damage)} damaged" if damage else "everything is as it was written")
+        if options.remove:
+            _remove_damaged(opened, damage)
         return 1 if damage else 0
+
+
+def _remove_damaged(opened: Session, damage: "list[Damage]") -> None:
+    """Take out of the store what is not as it was written. Who needs it fetches or builds it again."""
+    for each in damage:
+        if each.kind == "tree":
+            opened.store.discard_tree(each.name)
+        elif each.kind in ("archive", "record") and os.path.lexists(each.path):
+            os.unlink(each.path)
+        else:
+            continue
+        opened.reporter.say(f"removed {each.path}")
 
 
 def schema(options: argparse.Namespace, _argv: list[str]) -> int:

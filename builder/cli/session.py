@@ -36,6 +36,7 @@ class Session:
 
     options: argparse.Namespace
     stack: ExitStack
+    _fresh: bool = False
 
     @cached_property
     def settings(self) -> user_settings.Settings:
@@ -81,7 +82,7 @@ class Session:
         told = self.options
         failed = os.path.join(self.workspace.root, "out", "failed") if getattr(told, "keep_failed", False) else ""
         made = Builder(
-            root=self.workspace.root, recipes=self.workspace.project.recipes, store=self.store, fetcher=self.fetcher,
+            root=self.workspace.root, recipes=self.workspace.project.recipes, store=self.store, fetcher=lambda: self.fetcher,
             sandbox=self._sandbox, reporter=self.reporter, cancel=self.cancel,
             options=Options(
                 platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores, cores=self.cores,
@@ -102,9 +103,11 @@ class Session:
 
     @property
     def lock(self) -> Lock:
-        """The lock, fresh; what relocking changed is told. Commands that only look do not write it."""
-        writes = self.options.command in ("build", "fetch", "shell")
-        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False), write=writes)
+        """The lock, fresh; what relocking changed is told. Commands that build write it with what they pin."""
+        if self._fresh and self.workspace.lock is not None:
+            return self.workspace.lock
+        self._fresh = True
+        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False))
         for note in self.workspace.notes:
             self.reporter.say(f"lock: {note}")
         self.workspace.notes.clear()

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
-Write = Callable[[bytes], object]
+Buffer = bytes | memoryview
+Write = Callable[[Any], object]
 
 THREADS = 2
 PIECE = 256 << 10
@@ -61,7 +62,7 @@ class _Hashed:
         self._hasher = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         self._hasher.update(data)
         self.size += len(data)
         self._sink(data)
@@ -76,18 +77,18 @@ class _Pieces:
 
     def __init__(self, sink: Write) -> None:
         self._sink = sink
-        self._waiting: list[bytes] = []
+        self._waiting: list[Buffer] = []
         self._length = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         self._waiting.append(data)
         self._length += len(data)
         if self._length >= PIECE:
             joined = memoryview(b"".join(self._waiting))
             whole = self._length - self._length % PIECE
             for start in range(0, whole, PIECE):
-                self._sink(bytes(joined[start : start + PIECE]))
-            self._waiting = [bytes(joined[whole:])]
+                self._sink(joined[start : start + PIECE])
+            self._waiting = [joined[whole:]]
             self._length -= whole
 
     def close(self) -> None:
@@ -98,8 +99,8 @@ class _Pieces:
 class _Gzip:
     def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor, threads: int) -> None:
         self._out = _Hashed(file.write)
-        self._pieces = _Pieces(self._submit)
-        self._in = _Hashed(self._pieces.write)
+        self._in = _Hashed(self._submit)
+        self._pieces = _Pieces(self._in.write)
         self._pool = pool
         self._most = 2 * threads + 2  # pieces in memory: those at work, those done, those to come
         self._running: deque[Future[bytes]] = deque()
@@ -108,12 +109,12 @@ class _Gzip:
         self._out.write(_HEAD)
 
     def write(self, data: bytes) -> None:
-        self._in.write(data)
+        self._pieces.write(data)
 
-    def _submit(self, piece: bytes) -> None:
+    def _submit(self, piece: Buffer) -> None:
         self._crc = zlib.crc32(piece, self._crc)
         self._running.append(self._pool.submit(_deflate, piece, self._window))
-        self._window = piece[-WINDOW:]
+        self._window = bytes(piece[-WINDOW:])
         if len(self._running) > self._most:
             self._out.write(self._running.popleft().result())
 
@@ -126,7 +127,7 @@ class _Gzip:
         return _blob(self._out, self._in)
 
 
-def _deflate(piece: bytes, window: bytes) -> bytes:
+def _deflate(piece: Buffer, window: bytes) -> bytes:
     """`piece` as deflate blocks that end on a byte and may refer to `window`, the up to 32 KiB before it."""
     deflater = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _RAW, zdict=window)
     return deflater.compress(piece) + deflater.flush(zlib.Z_SYNC_FLUSH)
@@ -140,11 +141,13 @@ class _Zstd:
         options = zstandard.ZstdCompressor(level=ZSTD_LEVEL, threads=threads, write_checksum=True, write_content_size=False)
         self._stream = options.compressobj()
         self._in = _Hashed(lambda data: self._out.write(self._stream.compress(data)))
+        self._pieces = _Pieces(self._in.write)  # for fewer calls: libzstd cuts by itself
 
     def write(self, data: bytes) -> None:
-        self._in.write(data)
+        self._pieces.write(data)
 
     def close(self) -> Blob:
+        self._pieces.close()
         self._out.write(self._stream.flush())
         return _blob(self._out, self._in)
 

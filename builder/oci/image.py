@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, units
+from builder import canonical, digest, units
 from builder.oci import base, compress, tar
 from builder.oci.compress import Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
@@ -47,6 +47,19 @@ class Tarball:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A layer of an image that was written before, taken over: path of its blob, what it is, "gzip" or "zstd"."""
+
+    path: str
+    title: str
+    blob: Blob
+    compression: str
+
+
+Layer = Composed | Tarball | Kept
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
     """What was made. Paths are below the target folder. `layers` are base first; the last one is the image's own."""
 
@@ -63,7 +76,7 @@ class Written:
 
 def write(
     target: str,
-    layers: Sequence[Composed | Tarball],
+    layers: Sequence[Layer],
     about: About | Callable[[tuple[Blob, ...]], About],
     *,
     compression: str = "gzip",
@@ -92,14 +105,19 @@ def write(
     )  # fmt: skip
 
 
-def _suffix(layer: Composed | Tarball, compression: str) -> str:
+def _suffix(layer: Layer, compression: str) -> str:
+    if isinstance(layer, Kept):
+        return _SUFFIX[layer.compression]
     return _SUFFIX["gzip" if isinstance(layer, Tarball) else compression]
 
 
-def _layer(blobs: str, layer: Composed | Tarball, compression: str, threads: int) -> Blob:
+def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     """Put a layer among the blobs under its digest."""
     staged = os.path.join(blobs, "layer")
-    if isinstance(layer, Tarball):
+    if isinstance(layer, Kept):
+        blob = layer.blob
+        os.link(layer.path, staged)
+    elif isinstance(layer, Tarball):
         blob = base.measure(layer.path)
         shutil.copyfile(layer.path, staged)
     else:
@@ -110,7 +128,7 @@ def _layer(blobs: str, layer: Composed | Tarball, compression: str, threads: int
     return blob
 
 
-def _describe(folder: str, blobs: str, layers: list[tuple[Composed | Tarball, Blob]], about: About, compression: str) -> str:
+def _describe(folder: str, blobs: str, layers: list[tuple[Layer, Blob]], about: About, compression: str) -> str:
     """Write config, manifest, index and layout; the manifest's digest."""
     config = _put(blobs, config_of([(each.title, blob) for each, blob in layers], about))
     kinds = {"gz": "gzip", "zst": "zstd"}
@@ -177,11 +195,28 @@ def read(target: str) -> Written:
     )  # fmt: skip
 
 
+def kept(target: str) -> list[Kept]:
+    """The layers of the image in the folder `target`, base first, to be written again with other labels.
+
+    Raises:
+        OSError, ValueError, LookupError: it is not there, not an image of ours, or a blob is not what its name says.
+    """
+    written = read(target)
+    manifest, config = documents(written.layout)
+    made = []
+    for blob, layer, history in zip(written.layers, manifest["layers"], config["history"], strict=True):
+        path = os.path.join(written.layout, "blobs", "sha256", blob.digest)
+        if digest.of_file(path) != blob.digest:
+            raise ValueError(f"{path} is damaged")
+        made.append(Kept(path=path, title=history["comment"], blob=blob, compression=layer["mediaType"].rsplit("+", 1)[1]))
+    return made
+
+
 def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md)."""
 
-    def blob(digest: str) -> dict[str, Any]:
-        with open(os.path.join(layout, "blobs", *digest.split(":")), encoding="utf-8") as file:
+    def blob(name: str) -> dict[str, Any]:
+        with open(os.path.join(layout, "blobs", *name.split(":")), encoding="utf-8") as file:
             return dict(json.load(file))
 
     with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
@@ -193,9 +228,9 @@ def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _put(blobs: str, value: dict[str, Any]) -> dict[str, Any]:
     """Write a JSON blob; its descriptor without the media type."""
     data = canonical.encode(value)
-    digest = hashlib.sha256(data).hexdigest()
-    _bytes(os.path.join(blobs, digest), data)
-    return {"digest": f"sha256:{digest}", "size": len(data)}
+    name = hashlib.sha256(data).hexdigest()
+    _bytes(os.path.join(blobs, name), data)
+    return {"digest": f"sha256:{name}", "size": len(data)}
 
 
 def _json(path: str, value: dict[str, Any]) -> None:

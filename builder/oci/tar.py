@@ -43,17 +43,17 @@ def write(entries: Iterable[Entry], sink: Sink) -> None:
     """
     for entry in entries:
         head = _head(entry)
+        sink(head)
         if entry.kind != FILE:
-            sink(head)
-        elif entry.data is not None:
-            sink(head + entry.data + _padding(entry.size))
+            continue
+        if entry.data is not None:
+            sink(entry.data)
         elif entry.size < _PIECE:
-            sink(head + _whole(entry) + _padding(entry.size))
+            sink(_whole(entry))
         else:
-            sink(head)
             for piece in _pieces(entry):
                 sink(piece)
-            sink(_padding(entry.size))
+        sink(_padding(entry.size))
     sink(_END)
 
 

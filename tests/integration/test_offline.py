@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import tomli
+from integration import world
 from integration.world import World
 
-NETWORK = re.compile(r"socket\(AF_(INET|INET6|NETLINK|PACKET)|connect\(.*AF_INET")
+# bubblewrap speaks AF_NETLINK to set up the loopback interface of the namespace that it has just made
+NETWORK = re.compile(r"socket\(AF_(?!UNIX|NETLINK)|connect\(.*AF_INET")
+STRACE = ("strace", "-f", "-qq", "-s", "400", "-e", "trace=socket,connect,execve", "-o")
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +42,16 @@ def empty(here: World) -> World:
 def archives(tools: World, tmp_path: Path) -> Iterator[Path]:
     """The archives of the tool set, by name."""
     folder = tmp_path / "archives"
-    answer = tools.ok("fetch", "--all", "--offline", "--to", str(folder))
+    fetched = World(tools.root, tmp_path / "fetched")
+    world.link(tools.store_path, fetched.store_path, archives=True)
+    answer = fetched.ok("fetch", "--all", "--offline", "--to", str(folder))
     assert answer.out.startswith("10 sources are here, verified (")
     yield folder
 
 
-def sources(world: World) -> list[dict[str, object]]:
+def sources(of: World) -> list[dict[str, object]]:
     """Every source of the lock, with the package that it is of."""
-    packages = tomli.loads(world.lock.read_text())["package"]
+    packages = tomli.loads(of.lock.read_text())["package"]
     return [{**source, "id": f"{each['name']} {each['version']}"} for each in packages for source in each.get("source", [])]
 
 
@@ -96,8 +101,9 @@ def test_one_missing_source_is_the_only_one_told(empty: World, archives: Path) -
     path.unlink()
     answer = empty.run("build", "--offline", "--distdir", str(archives))
     assert answer.code == 3
-    assert "builder: dash 0.5.12-2" in answer.err
-    assert "glibc" not in answer.err.partition("builder: ")[2]
+    said = answer.err.partition("builder: ")[2]
+    assert said.startswith("1 source missing, and --offline allows no fetching:\ndash 0.5.12-2: dash_0.5.12-2_amd64.deb\n")
+    assert f"\n  {archives}: has no file '" in said
 
 
 def test_a_damaged_archive_is_told_as_such(empty: World, archives: Path) -> None:
@@ -106,8 +112,7 @@ def test_a_damaged_archive_is_told_as_such(empty: World, archives: Path) -> None
     path.write_bytes(data[:-100])
     answer = empty.run("build", "--offline", "--distdir", str(archives))
     assert answer.code == 3
-    assert str(path) in answer.err
-    assert "truncated" in answer.err
+    assert f"\n  {archives}: it is truncated: {len(data) - 100} of {len(data)} bytes\n" in answer.err
     assert empty.damage() == []
 
 
@@ -116,9 +121,8 @@ def test_no_socket_is_opened(empty: World, archives: Path, tmp_path: Path, words
     if shutil.which("strace") is None:
         pytest.skip("there is no strace here")
     trace = tmp_path / "trace"
-    before = ("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=socket,connect,execve")
     argv = [str(archives) if word == "ARCHIVES" else word for word in words]
-    answer = empty.run(*argv, before=before)
+    answer = empty.run(*argv, before=(*STRACE, str(trace)))
     assert answer.code == (0 if "ARCHIVES" in words else 3), answer.err
     calls = trace.read_text().splitlines()
     assert any("execve(" in line for line in calls)
@@ -132,8 +136,7 @@ def test_online_with_everything_here_opens_no_socket_either(here: World, tmp_pat
     here.recipe("one", 'echo one > "$OUT/one"')
     here.image("one")
     trace = tmp_path / "trace"
-    here.ok("build", before=("strace", "-f", "-qq", "-o", str(trace), "-e", "trace=socket,connect,execve"))
+    assert here.ok("build", before=(*STRACE, str(trace))).built() == ["one 1"]
     calls = trace.read_text().splitlines()
     assert any("bwrap" in line for line in calls)
-    inside = re.compile(r"socket\(AF_NETLINK")  # bubblewrap sets up the loopback interface of its own namespace
-    assert not [line for line in calls if NETWORK.search(line) and not inside.search(line)]
+    assert not [line for line in calls if NETWORK.search(line)]

@@ -178,10 +178,10 @@ class World:
         return World(root, self.home, self.environ, self.origin)
 
 
-def link(source: Path, target: Path) -> None:
-    """A copy of a store by hard links, without its archives."""
+def link(source: Path, target: Path, *, archives: bool = False) -> None:
+    """A copy of a store by hard links: what was built and, when asked for, the archives that it was built from."""
     target.mkdir(parents=True, exist_ok=True)
-    parts = [str(source / name) for name in ("trees", "records", "roots", "logs")]
+    parts = [str(source / name) for name in ("trees", "records", *(["files"] if archives else []))]
     subprocess.run(["cp", "-al", *parts, str(target)], check=True)
 
 

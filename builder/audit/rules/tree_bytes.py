@@ -8,7 +8,7 @@ from builder.audit.rule import Finding, Rule
 from builder.errors import StoreError
 
 ID = "tree-bytes"
-_REMEDY = "run `builder store verify`, which can remove what is damaged; the next build makes it again"
+_REMEDY = "run `builder store verify --remove`; the next build makes it again"
 
 
 def check(context: Context) -> Iterator[Finding]:
