@@ -232,8 +232,9 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
             for each in damage:
                 say(str(each))
             say(f"{len(damage)} damaged" if damage else "everything is as it was written")
-        if options.remove:
+        if options.remove and damage:
             _remove_damaged(opened, damage)
+            _remove_damaged(opened, opened.store.verify())  # records of trees that are gone now
         return 1 if damage else 0
 
 

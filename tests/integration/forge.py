@@ -6,9 +6,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from integration.world import REPOSITORY, World
-
 from builder import digest, nar
+from integration.world import REPOSITORY, World
 
 LUA = "-- {}\nreturn {{ _VERSION = '{}' }}\n"
 SITE = "usr/local/openresty/site/lualib/resty"
@@ -69,7 +68,7 @@ my %told = map { /^--([^=]+)=?(.*)/s ? ($1, $2) : die "bad option $_" } @ARGV;
 die "no module\\n" unless -f "$told{'add-module'}/src/ngx_http_lua_var_module.c";
 die "no prefix\\n" unless $told{prefix} eq '/usr/local/openresty';
 open(my $out, '>', 'Makefile') or die $!;
-print $out <<"END";
+print $out <<"MAKEFILE";
 R = \\$(DESTDIR)$told{prefix}
 all: nginx
 nginx: nginx.c
@@ -80,3 +79,86 @@ install: all
 \\tln -s ../nginx/sbin/nginx \\$(R)/bin/openresty
 \\tinstall -m 644 core.lua \\$(R)/lualib/resty/core.lua
 \\techo 'events {}' > \\$(R)/nginx/conf/nginx.conf
+MAKEFILE
+"""
+BUNDLE_C = """#include <stdio.h>
+int ngx_http_lua_var_ffi_test(void *request) { return request == 0; }
+int main(void) { return puts("a bundle") < 0; }
+"""
+
+LAYOUTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "mlcache": ("lua-resty-mlcache-2.5.0.tar.gz", "lua-resty-mlcache-2.5.0", {
+        "lib/resty/mlcache.lua": LUA.format("mlcache", "2.5.0"), "lib/resty/mlcache/ipc.lua": LUA.format("ipc", "2.5.0"),
+        "README.md": "mlcache\n", "t/00-ipc.t": "test\n",
+    }),
+    "worker-events": ("lua-resty-worker-events-2.0.0.tar.gz", "lua-resty-worker-events-2.0.0", {
+        "lib/resty/worker/events.lua": LUA.format("events", "2.0.0"), "README.md": "events\n",
+    }),
+    "balancer": ("lua-resty-balancer-0.04.tar.gz", "lua-resty-balancer-0.04", {
+        "lib/resty/chash.lua": LUA.format("chash", "0.04"), "lib/resty/roundrobin.lua": LUA.format("roundrobin", "0.04"),
+        "lib/resty/balancer/utils.lua": LUA.format("utils", "0.04"), "chash.c": CHASH_C, "chash.h": CHASH_H,
+        "Makefile": BALANCER_MAKEFILE,
+    }),
+    "cookie": (
+        "lua-resty-cookie-948b77f8a5f2c9f1cdc28b4c6cd5a60d64b4fab7.tar.gz",
+        "lua-resty-cookie-948b77f8a5f2c9f1cdc28b4c6cd5a60d64b4fab7",
+        {"resty/cookie.lua": LUA.format("cookie", "0.01"), "README.md": "cookie\n"},
+    ),
+    "lua-resty-lock": ("lua-resty-lock-0.09.tar.gz", "lua-resty-lock-0.09", {"lib/resty/lock.lua": LUA.format("lock", "0.09")}),
+    "lua-var-nginx-module": ("lua-var-nginx-module-0.5.2.tar.gz", "lua-var-nginx-module-0.5.2", {
+        "config": VAR_CONFIG, "src/ngx_http_lua_var_module.c": VAR_C, "src/ngx_http_lua_var_module.h": VAR_H,
+        "lib/resty/ngxvar.lua": LUA.format("ngxvar", "0.5.2"), "lib/resty/ngxvar/http.lua": VAR_LUA,
+        "lib/resty/ngxvar/stream.lua": LUA.format("stream", "0.5.2"),
+    }),
+    "openresty": ("openresty-1.27.1.2.tar.gz", "openresty-1.27.1.2", {
+        "configure": BUNDLE_CONFIGURE, "nginx.c": BUNDLE_C, "core.lua": LUA.format("core", "0.1.31"),
+    }),
+}  # fmt: skip
+
+
+def archive(folder: Path, tree: Path, name: str, top: str) -> Path:
+    """Pack a tree under a top folder ("" for none)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    with tarfile.open(path, "w:gz") as file:
+        file.add(tree, arcname=top or ".")
+    return path
+
+
+def lay_out(tree: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(0o755 if text.startswith("#!") else 0o644)
+    return tree
+
+
+def make(folder: Path, scratch: Path, package: str, files: Mapping[str, str] | None = None) -> tuple[Path, str]:
+    """The archive of one package in `folder`, and the digest of its tree. files: other contents than usual."""
+    name, top, usual = LAYOUTS[package]
+    tree = scratch / top
+    shutil.rmtree(tree, ignore_errors=True)
+    lay_out(tree, usual if files is None else files)
+    return archive(folder, tree, name, top), nar.hash_tree(str(tree))
+
+
+def repin(project: World, package: str, path: Path, tree: str) -> None:
+    """Make a recipe's source of this archive's name have the archive's pins."""
+    recipe = project.root / "recipes" / f"{package}.toml"
+    head, *blocks = re.split(r"(?=^\[\[version\.source\]\]$)", recipe.read_text(), flags=re.MULTILINE)
+    (number,) = (i for i, block in enumerate(blocks) if path.name in block)
+    block = re.sub(r"^(size|tree|unpacked|entries) = .*\n", "", blocks[number], flags=re.MULTILINE)
+    pins = f'sha256 = "{digest.of_file(str(path))}"\nsize = {path.stat().st_size}\ntree = "{tree}"'
+    blocks[number] = re.sub(r"^sha256 = .*$", pins, block, count=1, flags=re.MULTILINE)
+    recipe.write_text(head + "".join(blocks))
+
+
+def project(root: Path, home: Path) -> World:
+    """A copy of this repository's recipes and lock."""
+    made = World(root, home)
+    root.mkdir()
+    shutil.copytree(REPOSITORY / "recipes", root / "recipes")
+    shutil.copy(REPOSITORY / "lock.toml", root / "lock.toml")
+    home.mkdir()
+    return made

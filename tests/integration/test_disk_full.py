@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from integration import world
 from integration.world import World
 
@@ -79,7 +80,7 @@ def test_a_disk_without_room_for_the_store_itself(here: World, small: Path) -> N
     answer = here.run("build")
     assert answer.code == 5
     assert answer.err.partition("builder: ")[2] == (
-        f"{small}: could not build small 1: No space left on device\n"
+        f"{small}: could not build small 1: No space left on device\nnot built because of that: big 1\n"
         "  next: free some space there or run `builder gc`, then run the command again: what was finished is kept\n"
     )
     assert here.lock.read_text() == lock

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tomli
+
 from integration import world
 from integration.world import World
 
