@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
@@ -166,11 +167,18 @@ def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dic
     from builder.oci import image as oci  # noqa: PLC0415
 
     written = oci.read(target)
-    text = oci.describe(written, request.about(""))
+    shown = replace(written, layout=_shown(written.layout), layer_file=_shown(written.layer_file))
+    text = oci.describe(shown, request.about(""))
     return {
         "image": request.recipe.name, "profile": request.locked.profile, "layer": written.layer.diff_id,
         "manifest": written.manifest, "path": written.layout, "file": written.layer_file, "realised": list(realised), "text": text,
     }
+
+
+def _shown(path: str) -> str:
+    """A path as a person types it here: relative when it lies below the current folder."""
+    near = os.path.relpath(path)
+    return path if near.startswith("..") else near
 
 
 def shell(options: argparse.Namespace, _argv: list[str]) -> int:
