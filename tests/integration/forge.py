@@ -83,6 +83,7 @@ MAKEFILE
 """
 BUNDLE_C = """#include <stdio.h>
 int ngx_http_lua_var_ffi_test(void *request) { return request == 0; }
+void *luaL_newstate(void) { return 0; }
 int main(void) { return puts("a bundle") < 0; }
 """
 

@@ -21,7 +21,8 @@ def graph(world: World) -> None:
     for i in range(10):
         needs = [f"n{j}" for j in range(10) if j // 3 == i // 3 - 1]
         reads = "".join(f" /share/{each}" for each in needs)
-        world.recipe(f"n{i}", f'mkdir "$OUT/share"\nsleep 0.00{i}\n{{ echo n{i}; cat /dev/null{reads}; }} > "$OUT/share/n{i}"', requires=needs)
+        run = f'mkdir "$OUT/share"\nsleep 0.00{i}\n{{ echo n{i}; cat /dev/null{reads}; }} > "$OUT/share/n{i}"'
+        world.recipe(f"n{i}", run, requires=needs)
     world.image("n9", "n6", "n7", "n8")
 
 

@@ -34,7 +34,7 @@ def test_locked_fills_nothing_in(here: World) -> None:
     here.ok("resolve")
     lock = here.lock.read_text()
     answer = here.run("build", "--locked")
-    names = [each for each in here.ok("list", "--json").json]
+    names = here.ok("list", "--json").json
     expected = ", ".join(sorted(f"{each['package']} {each['version']}" for each in names))
     assert answer.code == 1
     assert answer.err == (
@@ -108,7 +108,8 @@ def test_another_machine_refuses_what_is_not_reproduced(here: World) -> None:
     answer = other.run("build")
     assert answer.code == 4
     assert answer.err.partition("builder: ")[2].startswith(
-        f"one 1: not reproduced: the same inputs gave other bytes than lock.toml pins\nout: the lock has {pin(here, 'one')}, built was sha256-"
+        "one 1: not reproduced: the same inputs gave other bytes than lock.toml pins\n"
+        f"out: the lock has {pin(here, 'one')}, built was sha256-"
     )
     assert other.run("build", "--locked").code == 4
     assert pin(here, "one") in here.lock.read_text()
@@ -194,7 +195,8 @@ def test_check_of_everything_that_is_built_in_a_sandbox(here: World) -> None:
     here.ok("build")
     answer = here.run("build", "--check", "--json")
     assert answer.code == 1
-    assert {each["package"]: each["reproduced"] for each in answer.json} == {"base 1": True, "middle 1": True, "top 1": True, "leak 1": False}
+    verdicts = {each["package"]: each["reproduced"] for each in answer.json}
+    assert verdicts == {"base 1": True, "middle 1": True, "top 1": True, "leak 1": False}
     assert here.damage() == []
     assert here.half_made() == []
     assert not [each for each in here.store_path.iterdir() if each.name.startswith("other-place-")]

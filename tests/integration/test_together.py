@@ -12,7 +12,8 @@ def graph(world: World) -> None:
     for i in range(8):
         needs = [f"n{j}" for j in range(max(0, i - 2), i)]
         reads = "".join(f" /share/{each}" for each in needs)
-        world.recipe(f"n{i}", f'mkdir "$OUT/share"\nsleep 0.05\n{{ echo n{i}; cat /dev/null{reads}; }} > "$OUT/share/n{i}"', requires=needs)
+        run = f'mkdir "$OUT/share"\nsleep 0.05\n{{ echo n{i}; cat /dev/null{reads}; }} > "$OUT/share/n{i}"'
+        world.recipe(f"n{i}", run, requires=needs)
     world.image("n7", "n6")
 
 
