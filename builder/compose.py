@@ -10,9 +10,7 @@ from builder.derivation import Trees
 from builder.errors import BuildError
 from builder.image import ImageRecipe
 from builder.lock import Lock, LockedImage, LockedLayer, LockedPackage
-from builder.oci import base as tarball_base
 from builder.oci import image as oci
-from builder.oci import layer as layers
 from builder.oci.compress import Blob
 from builder.oci.config import About
 from builder.oci.entry import Entry
@@ -80,8 +78,11 @@ def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
         RefusedError: packages collide, or the image breaks its contract; with all findings.
         RecipeError: the image recipe speaks of paths that the layer does not have.
     """
-    from builder import contract  # noqa: PLC0415 - reads binaries: only a new layer pays for it
+    # Only a new layer pays for what reads trees and binaries.
+    from builder import contract  # noqa: PLC0415
     from builder.contract.image import BUILD_PATHS  # noqa: PLC0415
+    from builder.oci import base as tarball_base  # noqa: PLC0415
+    from builder.oci import layer as layers  # noqa: PLC0415
 
     made: list[oci.Composed | oci.Tarball] = []
     every: list[Sequence[Entry]] = []
@@ -139,11 +140,12 @@ def is_current(target: str, request: Request, lock_digest: str, compression: str
     try:
         manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
         label = config["config"]["Labels"]["builder.lock"]
+        layer_file = oci.read(target).layer_file
     except (OSError, ValueError, LookupError):
         return False
     if label != lock_digest or not _is_pinned(request, manifest, config, compression):
         return False
-    return all(_whole(target, each) for each in manifest["layers"])
+    return _whole(layer_file, manifest["layers"][-1]) and all(_whole(_blob(target, each), each) for each in manifest["layers"])
 
 
 def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]:
@@ -163,6 +165,9 @@ def _is_pinned(request: Request, manifest: Mapping[str, Any], config: Mapping[st
     return bool(config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}"))
 
 
-def _whole(target: str, blob: Mapping[str, Any]) -> bool:
-    path = os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
+def _blob(target: str, blob: Mapping[str, Any]) -> str:
+    return os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
+
+
+def _whole(path: str, blob: Mapping[str, Any]) -> bool:
     return os.path.exists(path) and os.path.getsize(path) == blob["size"]

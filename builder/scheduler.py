@@ -8,7 +8,6 @@ import heapq
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -64,6 +63,8 @@ class _Run:
         self.cancel = cancel
         self.sorter = TopologicalSorter(self.needs)
         self.ready: list[tuple[float, str]] = []
+        self.workers: list[threading.Thread] = []
+        self.todo: queue.SimpleQueue[tuple[str, Work] | None] = queue.SimpleQueue()
         self.finished: queue.SimpleQueue[tuple[str, BaseException | None]] = queue.SimpleQueue()
         self.bad: set[str] = set()
         self.result = Result()
@@ -71,19 +72,23 @@ class _Run:
 
     def loop(self) -> Result:
         self.sorter.prepare()
-        with ThreadPoolExecutor(max_workers=self.jobs, thread_name_prefix="build") as pool:
-            try:
-                self.take()
-                while self.ready or self.running:
-                    while self.ready and self.running < self.jobs and not self.stopping:
-                        self.start(pool, heapq.heappop(self.ready)[1])
-                    if self.running:
-                        self.finish(*self.finished.get())
-                    elif self.stopping:
-                        break
-            except BaseException:
-                self.cancel.set()
-                raise
+        try:
+            self.take()
+            while self.ready or self.running:
+                while self.ready and self.running < self.jobs and not self.stopping:
+                    self.start(heapq.heappop(self.ready)[1])
+                if self.running:
+                    self.finish(*self.finished.get())
+                elif self.stopping:
+                    break
+        except BaseException:
+            self.cancel.set()
+            raise
+        finally:
+            for _ in self.workers:
+                self.todo.put(None)
+            for worker in self.workers:
+                worker.join()
         settled = {*self.result.done, *self.result.failed}
         self.result.skipped = sorted(set(self.needs) - settled)
         return self.result
@@ -97,7 +102,7 @@ class _Run:
         for name in self.sorter.get_ready():
             heapq.heappush(self.ready, (-self.priority.get(name, 0), name))
 
-    def start(self, pool: ThreadPoolExecutor, name: str) -> None:
+    def start(self, name: str) -> None:
         if self.bad.intersection(self.needs.get(name, ())):
             self.bad.add(name)
             self.settle(name)
@@ -113,15 +118,21 @@ class _Run:
             self.settle(name)
             return
         self.running += 1
-        pool.submit(self.work, name, work)
+        self.todo.put((name, work))
+        if len(self.workers) < self.running:
+            self.workers.append(threading.Thread(target=self.work, name=f"build-{len(self.workers)}"))
+            self.workers[-1].start()
 
-    def work(self, name: str, work: Work) -> None:
-        try:
-            work()
-        except BaseException as error:  # an interrupt inside a worker must not lose the task
-            self.finished.put((name, error))
-        else:
-            self.finished.put((name, None))
+    def work(self) -> None:
+        """One thread: takes work until it is told that there is none any more."""
+        while (given := self.todo.get()) is not None:
+            name, work = given
+            try:
+                work()
+            except BaseException as error:  # an interrupt inside a worker must not lose the task
+                self.finished.put((name, error))
+            else:
+                self.finished.put((name, None))
 
     def finish(self, name: str, error: BaseException | None) -> None:
         self.running -= 1

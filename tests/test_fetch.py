@@ -425,7 +425,7 @@ class TestErrors:
 
     def test_the_others_are_in_the_store(self, world: World) -> None:
         with pytest.raises(SourceError):
-            world.fetch(world.wanted(world.serve(good(DATA))), world.wanted("http://" + dead_address() + "/", sha256="0" * 64))
+            world.fetch(world.wanted(world.serve(good(DATA))), world.wanted("http://" + dead_address() + "/", sha256="0" * 64, tree=None))
         assert world.store.has_tree(TREE)
 
     def test_a_folder_that_is_not_there(self, world: World) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -193,7 +194,7 @@ def test_a_missing_capability_is_named(tmp_path: Path) -> None:
 
 @needs_root
 def test_a_machine_whose_system_calls_we_do_not_know_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine="riscv64"))
     with pytest.raises(SandboxError) as caught:
         Chroot(str(tmp_path))
     assert str(caught.value) == (

@@ -1,5 +1,6 @@
 """The scheduler: order, parallelism, failures and interrupts, on graphs of any shape."""
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -219,7 +220,8 @@ def test_an_interrupt_while_waiting_cancels_too(monkeypatch: pytest.MonkeyPatch)
         def get(self) -> object:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(scheduler, "queue", SimpleNamespace(SimpleQueue=Interrupted))
+    queues = iter((queue.SimpleQueue[object](), Interrupted()))  # of what is to do, and of what has ended
+    monkeypatch.setattr(scheduler, "queue", SimpleNamespace(SimpleQueue=lambda: next(queues)))
     ended: list[bool] = []
     work: Callable[[], None] = lambda: ended.append(cancel.wait(10))  # noqa: E731 - the shortest way to say it
     with pytest.raises(KeyboardInterrupt):

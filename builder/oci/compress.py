@@ -17,10 +17,12 @@ import hashlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Buffer = bytes | memoryview
 Write = Callable[[Any], object]
@@ -97,7 +99,7 @@ class _Pieces:
 
 
 class _Gzip:
-    def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, file: BinaryIO, pool: "ThreadPoolExecutor", threads: int) -> None:
         self._out = _Hashed(file.write)
         self._in = _Hashed(self._submit)
         self._pieces = _Pieces(self._in.write)
@@ -159,6 +161,8 @@ def _blob(out: _Hashed, into: _Hashed) -> Blob:
 @contextmanager
 def gzip(file: BinaryIO, *, threads: int = THREADS) -> Iterator[Compressor]:
     """A compressor that writes one gzip member to `file`, which stays open."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only a layer that is made needs threads
+
     with ThreadPoolExecutor(threads, thread_name_prefix="gzip") as pool:
         yield _Gzip(file, pool, threads)
 

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical, digest, units
-from builder.oci import base, compress, tar
-from builder.oci.compress import Blob
+from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
 from builder.oci.folder import replacing
@@ -80,7 +79,7 @@ def write(
     about: About | Callable[[tuple[Blob, ...]], About],
     *,
     compression: str = "gzip",
-    threads: int = compress.THREADS,
+    threads: int = THREADS,
 ) -> Written:
     """Make the folder `target` ("out/openresty") the image, in one step: until then the old one stays.
 
@@ -113,6 +112,8 @@ def _suffix(layer: Layer, compression: str) -> str:
 
 def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     """Put a layer among the blobs under its digest."""
+    from builder.oci import base, compress, tar  # noqa: PLC0415 - an image that is only labelled anew needs none of it
+
     staged = os.path.join(blobs, "layer")
     if isinstance(layer, Kept):
         blob = layer.blob

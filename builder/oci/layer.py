@@ -5,7 +5,6 @@ Folders may be shared. Everything else has one owner: two packages with one path
 same, because one of them would change without the other one day.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -166,6 +165,8 @@ def _follow(entry: Entry) -> str:
 def _absent(place: str, path: str, entries: dict[str, Entry]) -> Problem:
     stem = path.partition("*")[0].partition("?")[0]
     same = [each for each in sorted(entries) if each.rpartition("/")[2] == path.rpartition("/")[2]]
+    import difflib  # noqa: PLC0415 - only a wrong image pays for it
+
     close = same[:_NEAR] or difflib.get_close_matches(stem.rstrip("/") or path, sorted(entries), n=1)
     what = "matches nothing in the layer" if stem != path else "is not in the layer"
     return Problem(

@@ -5,7 +5,6 @@ folders of their architecture.
 """
 
 import os
-import platform
 import shutil
 
 from builder.errors import SandboxError
@@ -32,7 +31,7 @@ def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ..
 
 
 def _pinned(tools: str) -> tuple[str, ...]:
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _ARCHITECTURES:
         hint = "install bubblewrap on this machine"
         raise SandboxError(f"no pinned bubblewrap runs on {machine}", where=tools, hint=hint)

@@ -6,7 +6,7 @@ chroot sandbox, which has no network namespace, the filter is what denies the ne
 """
 
 import errno
-import platform
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def program(families: Sequence[int], *, shared: bool = False, machine: str = "")
     families: address families that socket(2) may have. shared: other processes of the same user are in sight, so
     reaching into them and signalling all of them are denied.
     """
-    known = _MACHINES.get(machine or platform.machine())
+    known = _MACHINES.get(machine or os.uname().machine)
     if known is None:
         return b""
     calls = known.calls

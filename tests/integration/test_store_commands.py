@@ -73,18 +73,19 @@ def test_gc_frees_what_a_removed_project_needed(here: World) -> None:
     assert here.output("base").is_dir()
 
 
-def test_gc_takes_archives_only_when_told(tools: World, here: World) -> None:
+def test_gc_takes_archives_that_no_project_needs_and_only_when_told(tools: World, here: World) -> None:
     here.recipe("one", 'echo one > "$OUT/one"')
     here.image("one")
     here.ok("build")
-    for name in ("files",):
-        shutil.rmtree(here.store_path / name, ignore_errors=True)
-        shutil.copytree(tools.store_path / name, here.store_path / name)
-    count = len(os.listdir(here.store_path / "files"))
+    archives = here.store_path / "files"
+    shutil.copytree(tools.store_path / "files", archives, dirs_exist_ok=True)
+    count = len(os.listdir(archives))
     assert count == 10
-    assert here.ok("gc", "--json").json["archives"] == 0
-    assert here.ok("gc", "--archives", "--json").json["archives"] == count
-    assert here.ok("store", "verify").out == "everything is as it was written\n"
+    assert here.ok("gc", "--archives", "--json").json["archives"] == 0, "the image is built from them"
+    shutil.rmtree(here.root)
+    assert here.ok("gc", "--json", cwd=here.home).json["archives"] == 0
+    assert here.ok("gc", "--archives", "--json", cwd=here.home).json["archives"] == count
+    assert here.ok("store", "verify", cwd=here.home).out == "everything is as it was written\n"
 
 
 def test_verify_finds_a_flipped_bit_anywhere(here: World) -> None:
