@@ -1,11 +1,12 @@
 """The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from builder import nar, scheduler
+from builder import memo, nar, scheduler
 from builder.derivation import Trees
 from builder.errors import BuilderError, RefusedError
 from builder.fetch import Wanted, unpack_key
@@ -67,6 +68,7 @@ class Builder:
     """Wires plan, fetcher, scheduler and realiser. One object serves one command."""
 
     root: str
+    cache_dir: str
     recipes: Mapping[str, Recipe]
     store: Store
     fetcher: Callable[[], "Fetcher"]  # opened when a source must be fetched
@@ -83,7 +85,7 @@ class Builder:
         graph = Graph.of(lock.in_profile(profile), targets)
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
-            source_tree=self.source_tree, known=StoreView(self.store),
+            source_tree=self.source_tree, known=StoreView(self.store), remembered=memo.read(self.cache_dir, self._memo) or {},
         )
         plan.advance()
         return plan
@@ -131,10 +133,21 @@ class Builder:
         if needed:
             self._bring_sources(plan, needed)
             self._run(plan, needed, outputs, set(force))
+        self._remember(plan)
         for name in plan.graph.order:
             if name in plan.trees and name in plan.keys and name not in outputs:
                 outputs[name] = LockedOutput(key=plan.keys[name], trees=plan.trees[name], sandbox=self._sandbox_of(plan, name))
         return Built(graph=plan.graph, trees=plan.trees, outputs=outputs, realised=tuple(sorted(needed)))
+
+    @property
+    def _memo(self) -> str:
+        return "keys-" + hashlib.sha256(self.root.encode()).hexdigest()[:32]
+
+    def _remember(self, plan: Plan) -> None:
+        """Keep the keys of this plan for the next run."""
+        found = {mark: plan.keys[name] for name, mark in plan.marks.items()}
+        if any(mark not in plan.remembered for mark in found):
+            memo.write(self.cache_dir, self._memo, found)
 
     def _sandbox_of(self, plan: Plan, name: str) -> str:
         pin = plan.graph.packages[name].outputs.get(self.options.platform)
@@ -185,7 +198,7 @@ class Builder:
             )
 
             def prepare(name: str) -> Callable[[], None] | None:
-                plan.derive(name)
+                plan.key(name)
                 if plan.look_up(name) is not None and plan.present(name) and name not in force:
                     return None  # early cutoff: built before from inputs with these very bytes
                 return lambda: work(name)

@@ -9,7 +9,6 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from builder import globs
 from builder.errors import RefusedError
@@ -74,7 +73,7 @@ def _must_agree(path: str, place: str, other: str, first: Part, second: Part) ->
         same = os.readlink(place) == os.readlink(other)
     else:
         alike = stat.S_IFMT(one.st_mode) == stat.S_IFMT(two.st_mode) and not (one.st_mode ^ two.st_mode) & stat.S_IXUSR
-        same = alike and Path(place).read_bytes() == Path(other).read_bytes()
+        same = alike and _content(place) == _content(other)
     if not same:
         raise _collision(path, first, second, "they differ")
 
@@ -85,6 +84,11 @@ def _collision(path: str, first: Part, second: Part, how: str) -> RefusedError:
         where=path,
         hint="leave it out of one of them with `exclude` in its recipe",
     )
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _link(source: str, target: str) -> None:

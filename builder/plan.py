@@ -5,6 +5,7 @@ trees. When the lock or the store knows a key's outputs, everything after it can
 an unchanged project is planned to the end, and after a change only what is downstream of it is left open.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -13,6 +14,7 @@ from typing import Protocol
 from builder.derivation import Derivation, Input, Trees, derive
 from builder.lock import LockedPackage
 from builder.recipe import Recipe
+from builder.source import Source
 from builder.styles import STYLES
 
 
@@ -73,7 +75,8 @@ class Plan:
     trees: dict[str, Trees] = field(default_factory=dict)
     derivations: dict[str, Derivation] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
-    _closures: dict[str, tuple[Input, ...]] = field(default_factory=dict)
+    remembered: Mapping[str, str] = field(default_factory=dict)  # mark -> key, from runs before
+    marks: dict[str, str] = field(default_factory=dict)  # package -> mark
 
     def visible(self, name: str) -> list[str]:
         """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
@@ -95,11 +98,7 @@ class Plan:
         """The derivation of a package whose inputs are all known (computed once)."""
         if name not in self.derivations:
             package = self.graph.packages[name]
-            sources = {
-                source.name: self.source_tree(package, source.name)
-                for source in package.sources
-                if source.platform in (None, self.platform)
-            }
+            sources = {source.name: self.source_tree(package, source.name) for source in self._sources(package)}
             found = derive(
                 self.recipes[package.name], package, platform=self.platform, sources=sources, inputs=self.inputs(name),
                 provided=self._provided(package),
@@ -107,6 +106,30 @@ class Plan:
             self.derivations[name] = found
             self.keys[name] = found.key
         return self.derivations[name]
+
+    def key(self, name: str) -> str:
+        """The key of a package whose inputs are all known; the derivation is made only when the key is not remembered."""
+        if name not in self.keys:
+            mark = self.marks[name] = self._mark(name)
+            self.keys[name] = self.remembered.get(mark) or self.derive(name).key
+        return self.keys[name]
+
+    def _mark(self, name: str) -> str:
+        """Digest of all that `derive` reads: recipes (of what is required, too, for what they provide), choices, trees.
+
+        Unlike the key it also changes with what does not matter, such as a summary; what it is good for is to be cheap.
+        """
+        package = self.graph.packages[name]
+        direct = package.requires + package.build_requires
+        told = [self.platform, name, package.recipe, *package.features, "needs"]
+        told += [f"{each} {self.graph.packages[each].recipe}" for each in direct]
+        told += [f"{source.name} {self.source_tree(package, source.name)}" for source in self._sources(package)]
+        for each in self.visible(name):
+            told += self.trees[each].get("out", ""), self.trees[each].get("dev", "") if each in direct else ""
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    def _sources(self, package: LockedPackage) -> list[Source]:
+        return [source for source in package.sources if source.platform in (None, self.platform)]
 
     def _provided(self, package: LockedPackage) -> dict[str, str]:
         """What the requirements of a package carry inside: a profile may let one of them stand for another."""
@@ -132,7 +155,7 @@ class Plan:
         """Key as much of the graph as can be keyed without building anything."""
         for name in self.graph.order:
             if name not in self.trees and all(each in self.trees for each in self.visible(name)):
-                self.derive(name)
+                self.key(name)
                 self.look_up(name)
 
     def present(self, name: str) -> bool:

@@ -81,10 +81,10 @@ class Realiser:
             if record is None or not all(map(self.store.has_tree, record.trees.values())):
                 with trying(f"build {derivation.id}", self.store.root):
                     record = self._build(order)
-        if order.pinned is not None and dict(order.pinned) != dict(record.trees):
-            raise self._not_reproduced(order, record.trees)
-        if not again:
-            self.store.put_record(derivation.key, record)
+            if order.pinned is not None and dict(order.pinned) != dict(record.trees):
+                raise self._not_reproduced(order, record.trees)
+            if not again:  # before the lock is released: who waits for it looks for this record
+                self.store.put_record(derivation.key, record)
         return LockedOutput(key=derivation.key, trees=record.trees, sandbox=weakness(record.sandbox))
 
     def _build(self, order: Order) -> Record:

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 
-_TICK = 25_000_000  # nanoseconds; kernels stamp files by a clock of up to 10 ms a tick
+_TICK = 11_000_000  # nanoseconds; kernels stamp files by a clock of 10 ms a tick at the most
 _MOST = 200  # stamps that are kept
 _ENVIRONMENT = ("BUILDER_STORE", "BUILDER_SETTINGS", "BUILDER_MIRROR_DEBIAN", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME")
 

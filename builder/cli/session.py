@@ -82,7 +82,8 @@ class Session:
         told = self.options
         failed = os.path.join(self.workspace.root, "out", "failed") if getattr(told, "keep_failed", False) else ""
         made = Builder(
-            root=self.workspace.root, recipes=self.workspace.project.recipes, store=self.store, fetcher=lambda: self.fetcher,
+            root=self.workspace.root, cache_dir=self.workspace.cache_dir, recipes=self.workspace.project.recipes,
+            store=self.store, fetcher=lambda: self.fetcher,
             sandbox=self._sandbox, reporter=self.reporter, cancel=self.cancel,
             options=Options(
                 platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores, cores=self.cores,

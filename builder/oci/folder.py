@@ -2,7 +2,7 @@
 
     out/                     locked (flock) while a folder of it is replaced; other commands wait
       openresty/             what users see
-      .openresty.new-XXXX/   being written; what a killed process left is removed by the next one
+      .openresty.new/        being written; what a killed process left is removed by the next one
       .openresty.old/        only where the kernel cannot exchange folders
 
 Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where
@@ -10,15 +10,12 @@ the file system or the C library cannot, the old folder is renamed to `.old` fir
 absent, and whoever comes next puts the old folder back before anything else.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from builder.errors import MachineError
 
@@ -34,10 +31,11 @@ def replacing(target: str) -> Iterator[str]:
     Raises:
         MachineError: the folder above cannot be written to.
     """
-    place = Path(target).absolute()
+    place = os.path.abspath(target)
+    above = os.path.dirname(place)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.makedirs(above, exist_ok=True)
+        lock = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _unwritable(place, error) from error
     try:
@@ -55,10 +53,10 @@ def replacing(target: str) -> Iterator[str]:
 
 
 @contextmanager
-def _fresh(place: Path) -> Iterator[str]:
+def _fresh(place: str) -> Iterator[str]:
+    fresh = _beside(place, "new")
     try:
-        fresh = tempfile.mkdtemp(prefix=f".{place.name}.new-", dir=place.parent)
-        os.chmod(fresh, 0o755)  # noqa: S103  mkdtemp's 0700 would hide the image from others
+        os.mkdir(fresh, 0o755)
     except OSError as error:
         raise _unwritable(place, error) from error
     try:
@@ -67,39 +65,43 @@ def _fresh(place: Path) -> Iterator[str]:
         shutil.rmtree(fresh, ignore_errors=True)  # after an exchange this is the old one
 
 
-def _recover(place: Path) -> None:
+def _recover(place: str) -> None:
     """Undo what a killed process left. The lock is held, so nobody is at work on any of it."""
-    old = _old(place)
-    if old.exists() and not place.exists():
-        old.rename(place)
-    for leftover in (old, *place.parent.glob(f".{place.name}.new-*")):
+    old = _beside(place, "old")
+    if os.path.lexists(old) and not os.path.lexists(place):
+        os.rename(old, place)
+    for leftover in (old, _beside(place, "new")):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _put(fresh: str, place: Path) -> None:
-    if not place.exists():
+def _put(fresh: str, place: str) -> None:
+    if not os.path.lexists(place):
         os.rename(fresh, place)
-    elif not exchange(fresh, str(place)):
-        place.rename(_old(place))
+    elif not exchange(fresh, place):
+        old = _beside(place, "old")
+        os.rename(place, old)
         os.rename(fresh, place)
-        shutil.rmtree(_old(place), ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _old(place: Path) -> Path:
-    return place.parent / f".{place.name}.old"
+def _beside(place: str, kind: str) -> str:
+    """A hidden name in the same folder: "out/.openresty.new"."""
+    return os.path.join(os.path.dirname(place), f".{os.path.basename(place)}.{kind}")
 
 
 def exchange(one: str, two: str) -> bool:
     """Let two paths swap names in one step; whether this system can."""
+    import ctypes  # noqa: PLC0415 - takes as long to import as all that is done here
+
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is None:
         return False
     return bool(call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(two), ctypes.c_uint(_RENAME_EXCHANGE)) == 0)
 
 
-def _unwritable(place: Path, error: OSError) -> MachineError:
+def _unwritable(place: str, error: OSError) -> MachineError:
     return MachineError(
-        f"cannot write to {place.parent}: {error.strerror}",
-        where=str(place),
+        f"cannot write to {os.path.dirname(place)}: {error.strerror}",
+        where=place,
         hint="free space or permissions there, or write elsewhere with --out",
     )

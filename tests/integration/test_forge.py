@@ -21,7 +21,7 @@ from integration import forge, world
 from integration.forge import SITE
 from integration.world import BUILDER, ENVIRON, PLATFORM, REPOSITORY, Answer, World
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("forge")]
+pytestmark = pytest.mark.long
 
 NEEDED = ("toolset", "launcher", "openssl", "luajit", "pcre2", "zlib", "musl", "lua-resty-core", "lua-resty-lrucache", "lua-cjson")
 FIVE = ("mlcache", "worker-events", "cookie", "balancer", "lua-var-nginx-module")
@@ -92,21 +92,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
     world.free(folder)
 
 
-@pytest.fixture(scope="module")
-def components(made: Forge) -> dict[str, Path]:
-    """The five components and lua-resty-lock, built with all they need; trees by package."""
+def test_the_five_components(made: Forge) -> None:
+    """One test, for the one nginx that is compiled: what each installs, the image of them, and what its contract finds."""
     answer = made.build("--profile", "components", "--json", *FIVE, "lua-resty-lock")
     assert answer.code == 0, answer.err
     (row,) = answer.json
-    return {name.split(" ")[0]: made.world.tree_path(trees["out"]) for name, trees in row["packages"].items()}
+    trees = {name.split(" ")[0]: made.world.tree_path(outputs["out"]) for name, outputs in row["packages"].items()}
+    each_installs_what_is_documented(trees)
+    the_library_of_the_balancer_is_one_for_musl(trees["balancer"])
+    nginx_has_the_add_on(made)
+    the_image_stands_on_the_base_byte_for_byte(made)
+    a_symbol_that_nothing_exports_is_found(made)
 
 
 def files(tree: Path) -> list[str]:
     return sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir())
 
 
-def test_each_component_installs_what_is_documented(components: dict[str, Path]) -> None:
-    assert {name: files(tree) for name, tree in components.items()} == {
+def each_installs_what_is_documented(trees: dict[str, Path]) -> None:
+    assert {name: files(tree) for name, tree in trees.items()} == {
         "mlcache": [f"{SITE}/mlcache.lua", f"{SITE}/mlcache/ipc.lua"],
         "worker-events": [f"{SITE}/worker/events.lua"],
         "cookie": [f"{SITE}/cookie.lua"],
@@ -119,15 +123,14 @@ def test_each_component_installs_what_is_documented(components: dict[str, Path])
     }  # fmt: skip
 
 
-def test_the_balancer_s_library_is_one_for_musl(components: dict[str, Path]) -> None:
-    data = (components["balancer"] / "usr/local/openresty/site/lualib/librestychash.so").read_bytes()
+def the_library_of_the_balancer_is_one_for_musl(tree: Path) -> None:
+    data = (tree / "usr/local/openresty/site/lualib/librestychash.so").read_bytes()
     assert data.startswith(b"\x7fELF")
     assert b"chash_point_cmp" in data
     assert b"libc.so.6" not in data
 
 
-@pytest.mark.usefixtures("components")
-def test_nginx_has_the_add_on_and_exports_what_its_lua_half_uses(made: Forge) -> None:
+def nginx_has_the_add_on(made: Forge) -> None:
     assert package(made.world.lock, "nginx", "components")["features"] == ["lua-var"]
     tree = made.world.tree_path(out(made.world.lock, "nginx", "components"))
     data = (tree / "usr/local/openresty/nginx/sbin/nginx").read_bytes()
@@ -135,8 +138,7 @@ def test_nginx_has_the_add_on_and_exports_what_its_lua_half_uses(made: Forge) ->
     assert b"--add-module=../lua-var-nginx-module-0.5.2" in data
 
 
-@pytest.mark.usefixtures("components")
-def test_the_image_gateway_of_components(made: Forge) -> None:
+def the_image_stands_on_the_base_byte_for_byte(made: Forge) -> None:
     answer = made.build("--profile", "components", "gateway", "--json")
     assert answer.code == 0, answer.err
     (row,) = answer.json
@@ -169,8 +171,7 @@ def test_the_layer_is_the_same_on_either_base(made: Forge) -> None:
     assert found[0][2] == 2
 
 
-@pytest.mark.usefixtures("components")
-def test_a_symbol_that_nothing_exports_is_found(made: Forge) -> None:
+def a_symbol_that_nothing_exports_is_found(made: Forge) -> None:
     """What happened to the gateway's own image: the Lua half was shipped, and the C half was not."""
     made.give("cookie", {"resty/cookie.lua": forge.VAR_LUA.replace("ngx_http_lua_var_ffi_test", "ngx_http_lua_gone_ffi_test")})
     answer = made.build("--profile", "components", "gateway")

@@ -6,14 +6,15 @@ import random
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tomli
 
 from integration.world import World, running
 
-ROUNDS = 100  # a part; there are two
-PARTS = 2
+ROUNDS = 100  # of each part
+PARTS = 2  # side by side
 
 
 def graph(world: World) -> None:
@@ -44,28 +45,36 @@ def vary(world: World, number: int) -> None:
         path.write_text("\n".join(lines) + "\n")
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_kill_9_at_random_moments(here: World, part: int) -> None:
-    graph(here)
-    rng = random.Random(part)
+def rounds(world: World, seed: int) -> int:
+    """Build, kill, look; how many builds were killed before their end."""
+    graph(world)
+    rng = random.Random(seed)
     started = time.monotonic()
-    here.ok("build", "--jobs", "2")
+    world.ok("build", "--jobs", "2")
     whole = time.monotonic() - started
     kills = 0
     for number in range(ROUNDS):
-        vary(here, number)
-        kills += killed_after(here.start("build", "--jobs", "2"), rng.uniform(0.1, 1.0) * whole)
-        assert here.damage() == [], number
-        tomli.loads(here.lock.read_text())
-        assert {each.name for each in (here.root / "out").iterdir() if not each.name.startswith(".")} == {"all"}, number
-        assert (here.root / "out" / "all" / "layer.tar.gz").is_file()
-    assert kills > ROUNDS / 2
-    last = here.ok("build")
-    assert here.half_made() == []
-    assert here.damage() == []
-    assert os.listdir(here.root / "out") == ["all"]
-    assert sorted(os.listdir(here.root)) == ["lock.toml", "out", "recipes"]
-    assert here.ok("build").out == last.out
+        vary(world, number)
+        kills += killed_after(world.start("build", "--jobs", "2"), rng.uniform(0.1, 1.0) * whole)
+        assert world.damage() == [], number
+        tomli.loads(world.lock.read_text())
+        assert {each.name for each in (world.root / "out").iterdir() if not each.name.startswith(".")} == {"all"}, number
+        assert (world.root / "out" / "all" / "layer.tar.gz").is_file()
+    return kills
+
+
+def test_kill_9_at_random_moments(here: World) -> None:
+    worlds = [here, *(here.twin(f"twin-{i}") for i in range(1, PARTS))]
+    with ThreadPoolExecutor(PARTS) as pool:
+        kills = sum(pool.map(rounds, worlds, range(PARTS)))
+    assert kills > PARTS * ROUNDS / 2
+    for world in worlds:
+        last = world.ok("build")
+        assert world.half_made() == []
+        assert world.damage() == []
+        assert os.listdir(world.root / "out") == ["all"]
+        assert sorted(os.listdir(world.root)) == ["lock.toml", "out", "recipes"]
+        assert world.ok("build").out == last.out
 
 
 def waiting(world: World, seconds: str) -> None:

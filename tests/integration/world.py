@@ -164,6 +164,14 @@ class World:
             link(self.origin, other.store_path)
         return other
 
+    def twin(self, name: str) -> "World":
+        """A project without packages of its own, a home and a store with the tool set: another world beside this one."""
+        assert self.origin is not None
+        other = World(self.root.with_name(name), self.home.with_name(f"{name}-home"), self.environ, self.origin)
+        with_tools(other.root)
+        link(self.origin, other.store_path)
+        return other
+
     def forget(self, name: str) -> None:
         """Remove what the store has of a package, as somebody with `rm` would."""
         output = self.package(name)["output"][PLATFORM]
