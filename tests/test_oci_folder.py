@@ -72,11 +72,11 @@ class KilledError(BaseException):
 def test_killed_between_the_two_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "web"
     put(target, "one")
-    (tmp_path / ".web.new").mkdir()
+    (tmp_path / ".web.new/left").mkdir(parents=True)
     target.rename(tmp_path / ".web.old")
     with pytest.raises(KilledError), replacing(str(target)):
         assert content(target) == {"one"}
-        assert not (tmp_path / ".web.new").exists()
+        assert not (tmp_path / ".web.new/left").exists()
         raise KilledError
     assert content(target) == {"one"}
 
