@@ -126,6 +126,8 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
             where=f"image {request.recipe.name}, profile {request.locked.profile}",
             hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml to pin anew",
         )
+    if old == found:
+        return lock
     images = tuple(
         replace(each, outputs={**each.outputs, request.platform: found})
         if (each.name, each.profile) == (request.locked.name, request.locked.profile)

@@ -141,6 +141,61 @@ LOCK = Table({
 }, doc="A builder lock.")
 
 
+def remember(lock: Lock, text: str, cache_dir: str | None) -> None:
+    """Spare the next run the reading of a text that was just made from a lock."""
+    mark = hashlib.sha256(text.encode()).hexdigest()
+    memo.write(cache_dir, f"lock-{mark[0]}", (mark, table_of(lock)))
+
+
+def table_of(lock: Lock) -> dict[str, Any]:
+    """What reading the lock's text gives: tables with the keys that are there."""
+    found = {"lock-version": LOCK_VERSION, "image": [], "package": []}
+    images = sorted(lock.images, key=lambda each: (each.name, each.profile))
+    packages = sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles))
+    found |= {"image": [_image_table(each) for each in images], "package": [_package_table(each) for each in packages]}
+    return {key: value for key, value in found.items() if value}
+
+
+def _image_table(image: LockedImage) -> dict[str, Any]:
+    outputs = {
+        platform: _filled({"key": each.key, "layer": each.layer, "size": each.size}, base=each.base)
+        for platform, each in image.outputs.items()
+    }
+    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe}
+    return _filled(table, packages=image.packages, base=image.base) | ({"output": outputs} if outputs else {})
+
+
+def _package_table(package: LockedPackage) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": package.name, "version": package.version, "recipe": package.recipe}
+    lists = {"features": package.features, "requires": package.requires, "build-requires": package.build_requires}
+    table = _filled(table, profiles=package.profiles, **lists)
+    if package.sources:
+        table["source"] = [_source_table(each) for each in package.sources]
+    if package.outputs:
+        table["output"] = {
+            platform: {"key": each.key, **each.trees} | ({"sandbox": each.sandbox} if each.sandbox else {})
+            for platform, each in package.outputs.items()
+        }
+    return table
+
+
+def _source_table(source: Source) -> dict[str, Any]:
+    kept = ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform")
+    table = {key: value for key in kept if (value := getattr(source, key)) is not None}
+    if source.name != "main":
+        table["name"] = source.name
+    if source.filename != default_filename(source.locations):
+        table["filename"] = source.filename
+    if source.strip != 1:
+        table["strip"] = source.strip
+    return _filled(table, locations=source.locations)
+
+
+def _filled(table: dict[str, Any], **lists: tuple[str, ...]) -> dict[str, Any]:
+    """`table` with the lists that are not empty."""
+    return table | {key: list(values) for key, values in lists.items() if values}
+
+
 @paused()
 def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -> Lock:
     """Read a lock. `path` is for messages. `cache_dir`: folder to remember in what this very text says, or None.

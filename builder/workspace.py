@@ -86,6 +86,7 @@ class Workspace:
             return False
         self._write(text)
         self.lock_text = text
+        lock_text.remember(lock, text, self.cache_dir)
         return True
 
     def _write(self, text: str) -> None:

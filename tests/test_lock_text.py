@@ -358,3 +358,14 @@ def test_any_sound_lock_comes_back_as_it_was_written(lock: Lock) -> None:
     again = lock_text.parse(text)
     assert again == lock
     assert lock_text.format(again) == text
+
+
+@given(locks())
+def test_what_is_remembered_of_a_written_lock_is_what_reading_its_text_gives(lock: Lock) -> None:
+    assert lock_text.table_of(lock) == lock_text._read(lock_text.format(lock), "lock.toml")
+
+
+def test_a_remembered_lock_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock_text.remember(LOCK, TEXT, str(tmp_path))
+    monkeypatch.setattr(tomli, "loads", lambda _: pytest.fail("read"))
+    assert lock_text.parse(TEXT, cache_dir=str(tmp_path)) == LOCK
