@@ -81,6 +81,9 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
     _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
+    opened.store.set_root(
+        _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
+    )
     rows = {name: dict(built.trees[name]) for name in targets}
     lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
@@ -107,7 +110,7 @@ def _build_image(opened: Session, name: str) -> dict[str, Any]:
     _save(opened, lock)
     archives = {source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256}
     opened.store.set_root(
-        _root_name(opened, image), trees=_kept(built.trees), keys=sorted(plan.keys.values()), files=sorted(archives),
+        _root_name(opened, image.name, image.profile), trees=_kept(built.trees), keys=sorted(plan.keys.values()), files=sorted(archives),
         owner=opened.workspace.root,
     )
 
@@ -157,9 +160,9 @@ def _kept(trees: "Mapping[str, Trees]") -> list[str]:
     return sorted({tree for outputs in trees.values() for tree in outputs.values()})
 
 
-def _root_name(opened: Session, image: LockedImage) -> str:
+def _root_name(opened: Session, what: str, profile: str) -> str:
     place = digest.to_hex(digest.of_bytes(opened.workspace.root.encode()))[:16]
-    return f"{image.name}-{image.profile}-{opened.options.platform}-{place}"
+    return f"{what}-{profile}-{opened.options.platform}-{place}"
 
 
 def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dict[str, Any]:
