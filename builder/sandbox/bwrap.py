@@ -30,6 +30,7 @@ from builder.errors import BuildError, SandboxError
 from builder.sandbox import environment, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
+from builder.sandbox.program import from_within
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.spec import SandboxSpec, by_target, parents
 from builder.sandbox.watch import watch
@@ -172,8 +173,9 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
         theirs = _Descriptors(options_in, status_out, files, filters)
-        argv = [*program, "--args", str(options_in), "--", *spec.argv]
-        process = _spawn(argv, (*theirs.all(), *spec.pass_fds), None if spec.interactive else log_fd)
+        folder, words = from_within(program)
+        argv = [*words, "--args", str(options_in), "--", *spec.argv]
+        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), None if spec.interactive else log_fd)
         try:
             _let_go(process.pid, spec, theirs, options_out)
         except BaseException:
@@ -182,11 +184,11 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         return process, os.fdopen(os.dup(status_in), "rb")
 
 
-def _spawn(argv: list[str], fds: tuple[int, ...], log_fd: int | None) -> "subprocess.Popen[bytes]":
+def _spawn(argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None) -> "subprocess.Popen[bytes]":
     """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
         return subprocess.Popen(
-            argv, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
+            argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
             stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
         )  # fmt: skip
     except OSError as error:

@@ -46,6 +46,21 @@ def _pinned(tools: str) -> tuple[str, ...]:
     return (found[0], "--library-path", libraries, found[1])
 
 
+def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A pinned program's folder, and its words as they read from there; the system's own stays as it is, from "/".
+
+    The first process of a sandbox is bubblewrap itself: what it was started with can be read in /proc, and where the
+    store lies on the host is nothing for a build to know.
+    """
+    if len(program) == 1:
+        return "/", program
+    loader, option, libraries, launcher = program
+    folders = libraries.split(":")
+    tree = os.path.commonpath([loader, *folders, launcher])
+    inside = [os.path.relpath(each, tree) for each in (loader, *folders, launcher)]
+    return tree, (inside[0], option, ":".join(inside[1:-1]), inside[-1])
+
+
 def resolve_inside(tree: str, path: str) -> str:
     """The host's path of what `path` means with `tree` as the root: links, absolute ones too, never lead out of it.
 
