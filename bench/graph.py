@@ -61,7 +61,8 @@ class Bench:
     def tools(self, from_store: Path | None) -> None:
         """Have the tool set in the store: from another bench's store, or built."""
         if from_store is not None:
-            subprocess.run(["cp", "-al", from_store, self.store], check=True)
+            same = from_store.stat().st_dev == self.store.parent.stat().st_dev
+            subprocess.run(["cp", "-al" if same else "-a", from_store, self.store], check=True)
         self.run("resolve")
         self.run("build", "toolset", *JOBS)
 
