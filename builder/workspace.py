@@ -1,6 +1,7 @@
 """A workspace: the folder with recipes and lock, as a command finds it, and how the lock is read and replaced."""
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from builder.lock import Lock
 from builder.project import Project
 
 LOCK = "lock.toml"
+_LEFT = re.compile(r"lock\.toml\.(\d+)\.tmp")
 PLATFORM = "x86_64-linux-musl"
 DEFAULT_IMAGE = "openresty"
 
@@ -35,6 +37,7 @@ class Workspace:
             RecipeError, LockError: with all their problems.
         """
         root = find_root(root)
+        _sweep(root)
         loaded = project.load(root, cache_dir=cache_dir)
         text = _read(os.path.join(root, LOCK))
         lock = lock_text.parse(text, LOCK, cache_dir=cache_dir) if text else None
@@ -104,6 +107,15 @@ class Workspace:
                 hint = "make room and let the folder be writable; the old lock is whole"
                 raise MachineError(f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint) from error
             raise
+
+
+def _sweep(root: str) -> None:
+    """Remove what builders that were killed while they wrote the lock left beside it."""
+    for name in os.listdir(root):
+        found = _LEFT.fullmatch(name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            with suppress(OSError):
+                os.unlink(os.path.join(root, name))
 
 
 def find_root(start: str) -> str:

@@ -166,3 +166,11 @@ def test_a_lock_that_cannot_be_read(project: Small, data: bytes | None, text: st
     with pytest.raises(LockError) as error:
         opened(project)
     assert str(error.value) == f"lock.toml: {text}\n  next: take it from version control, or remove it and run `builder resolve`"
+
+
+def test_what_killed_builders_left_beside_the_lock_goes(project: Small) -> None:
+    left, own = project.root / "lock.toml.999999999.tmp", project.root / f"lock.toml.{os.getpid()}.tmp"
+    for each in (left, own):
+        each.write_text("half a lo")
+    opened(project)
+    assert (left.exists(), own.exists()) == (False, True)

@@ -1,6 +1,7 @@
 """Fixtures of the worlds. All of these tests need the tool set from a mirror, so all are marked `network`."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from filelock import FileLock
 
 from integration import world
 from integration.world import ENVIRON, World
+
+# What `nohup` or a shell's `&` hands down to all that is started: signals that are ignored from the start on.
+for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -43,12 +42,6 @@ exclude = ["usr/bin/bwrap"]
 [[version]]
 version = "1"
 """
-
-
-def _listen() -> None:
-    """Undo what `nohup` or a shell's `&` hands down: signals that are ignored from the start on."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +113,6 @@ class World:
         return subprocess.Popen(
             [*before, BUILDER, *argv], cwd=cwd or self.root, env=self.environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            preexec_fn=_listen,  # noqa: PLW1509 - nothing here has threads
         )  # fmt: skip
 
     def run(self, *argv: str, before: Iterable[str] = (), cwd: Path | None = None) -> Answer:
