@@ -190,7 +190,8 @@ def link(source: Path, target: Path, *, archives: bool = False) -> None:
     """A copy of a store by hard links: what was built and, when asked for, the archives that it was built from."""
     target.mkdir(parents=True, exist_ok=True)
     parts = [str(source / name) for name in ("trees", "records", *(["files"] if archives else []))]
-    subprocess.run(["cp", "-al", *parts, str(target)], check=True)
+    same = source.stat().st_dev == target.stat().st_dev
+    subprocess.run(["cp", "-al" if same else "-a", *parts, str(target)], check=True)
 
 
 def free(folder: Path) -> None:
