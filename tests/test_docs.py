@@ -18,7 +18,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 # No page may show the paths of a writer, and registries are the machine's business: pages name example hosts and upstreams alone.
-FORBIDDEN = re.compile(r"/work\b|/dev/shm/\w|/tmp/venv|/root\b")
+FORBIDDEN = re.compile(r"/home/\w|/root\b|/dev/shm/\w")
 HOST = re.compile(r"https?://([a-z0-9.-]+)")
 UPSTREAMS = {"github.com", "lz4.org", "host"}
 
