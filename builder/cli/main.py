@@ -1,7 +1,6 @@
 """From arguments to an exit code. stdout is data, stderr is people."""
 
 import argparse
-import gc
 import json
 import os
 import sys
@@ -17,7 +16,6 @@ def run(argv: list[str]) -> int:
     something, 130 interrupted.
     """
     os.umask(0o022)
-    gc.disable()  # a command is short and makes few cycles; looking for them takes a tenth of the time
     parser = arguments.parser()
     options = parser.parse_args(argv)
     try:
