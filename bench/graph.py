@@ -69,7 +69,9 @@ class Bench:
         self.run("build", "toolset", *JOBS)
 
     def cold(self) -> Run:
-        """A build of everything but the tools, in a store that has just these."""
+        """A build of everything but the tools, in a store that has just these, with a lock that pins nothing."""
+        (self.project / "lock.toml").unlink()
+        self.run("resolve")
         kept = self.store.with_suffix(".kept")
         self.store.rename(kept)
         subprocess.run(["cp", "-al", kept, self.store], check=True)

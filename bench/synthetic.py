@@ -44,13 +44,13 @@ def graph(n: int) -> Graph:
         count = min(rng.choice([0, 1, 1, 2, 2, 2, 3, 3, 3, 3]), i - low)
         requires.append(tuple(sorted(rng.sample(range(low, i), count))))
     needed = {each for row in requires for each in row}
-    above: list[set[int]] = [set() for _ in range(n)]
+    above = [0] * n  # who needs a node, as bits: sets would take gigabytes, which count as memory of what is started from here
     for i in range(n - 1, -1, -1):
         for j in requires[i]:
-            above[j] |= above[i] | {i}
+            above[j] |= above[i] | 1 << i
     return Graph(
         requires=tuple(requires),
-        root=max((i for i in range(n) if not requires[i]), key=lambda i: len(above[i])),
+        root=max((i for i in range(n) if not requires[i]), key=lambda i: above[i].bit_count()),
         leaf=max(i for i in range(n) if i not in needed and (requires[i] or n == 1)),
         sinks=tuple(i for i in range(n) if i not in needed),
     )
