@@ -13,7 +13,6 @@ from builder.audit import Rule
 from builder.audit.context import Context
 from builder.audit.rules.single_location import RULE as SINGLE
 from builder.audit.rules.weak_pin import RULE as WEAK
-from builder.fetch.places import LAST_RESORT
 from builder.lock import Lock, LockedPackage
 from builder.source import Source
 from builder.store import Store
@@ -174,7 +173,6 @@ def test_weak_pins(tmp_path: Path, source: Source, reasons: list[str]) -> None:
 @pytest.mark.parametrize(("locations", "reasons"), [
     (("mirror://debian/pool/a",), []),
     (("pypi://a/1/a.whl",), []),
-    ((f"{LAST_RESORT}/a",), []),
     ((SITE, FORGE), []),
     ((SITE,), ["it can be had from site.example only"]),
     ((SITE, "https://site.example/other/a-1.tar.gz"), ["it can be had from site.example only"]),

@@ -400,9 +400,9 @@ class TestErrors:
         dead = f"http://{dead_address()}"
         other = Wanted("openssl", "3.5.7", Source(name="patches", locations=(f"{dead}/b", "mirror://debian/pool/b%2B1.tar.xz"),
                                                   filename="b+1.tar.xz"))
-        world.mirrors = {"debian": ()}
+        world.mirrors = {"debian": (), LAST_RESORT: ("https://kept.invalid/debian",)}
         text = world.refused(world.wanted(f"{dead}/a", world.serve(status(404))), other).replace(dead, "http://dead")
-        text, _, snapshot = text.partition(f"\n  {LAST_RESORT}/20261123T000000Z/pool/b%2B1.tar.xz: ")
+        text, _, snapshot = text.partition("\n  https://kept.invalid/debian/20261123T000000Z/pool/b%2B1.tar.xz: ")
         assert snapshot
         first, second = sorted(line for line in text.splitlines() if "http://dead" in line)
         assert {first.partition("/a: ")[2], second.partition("/b: ")[2]} <= {

@@ -110,7 +110,7 @@ class TestPlaces:
     @staticmethod
     def of(*locations: str, snapshot: bool = True, bases: tuple[str, ...] = ("https://a.example/debian",)) -> list[Place]:
         wanted = Wanted("zlib", "1", Source(locations=locations, filename="z.tar"), snapshot)
-        return places(wanted, {"debian": bases}, ["/usb"], "20200101T000000Z")
+        return places(wanted, {"debian": bases, LAST_RESORT: ("https://kept.example/debian",)}, ["/usb"], "20200101T000000Z")
 
     def test_locations_then_folders_then_the_last_resort(self) -> None:
         assert self.of("https://up.example/z.tar", "mirror://debian/pool/z.tar", "pypi://z/1/z.whl") == [
@@ -118,7 +118,7 @@ class TestPlaces:
             Place("http", "https://a.example/debian/pool/z.tar"),
             Place("pypi", "pypi://z/1/z.whl"),
             Place("folder", "/usb"),
-            Place("http", f"{LAST_RESORT}/20200101T000000Z/pool/z.tar"),
+            Place("http", "https://kept.example/debian/20200101T000000Z/pool/z.tar"),
         ]
 
     def test_every_base_of_a_mirror_and_each_place_once(self) -> None:

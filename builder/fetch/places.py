@@ -8,7 +8,7 @@ from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Wanted
 
 SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
-LAST_RESORT = "https://snapshot.debian.org/archive/debian"  # keeps every file for good
+LAST_RESORT = "debian-archive"  # the mirror that keeps every file for good, below one folder a state; named by the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def places(
     found += local(folders)
     if wanted.snapshot:
         paths = [each.removeprefix("mirror://debian/") for each in source.locations if each.startswith("mirror://debian/")]
-        found += [Place("http", f"{LAST_RESORT}/{snapshot}/{path}") for path in paths]
+        found += [Place("http", f"{base}/{snapshot}/{path}") for path in paths for base in mirrors.get(LAST_RESORT, ())]
     return list(dict.fromkeys(found))
 
 

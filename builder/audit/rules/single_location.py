@@ -11,18 +11,16 @@ from urllib.parse import urlsplit
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.fetch.places import LAST_RESORT
 
 ID = "single-location"
 _DURABLE = ("mirror", "pypi")
-_ARCHIVES = (urlsplit(LAST_RESORT).hostname,)
 
 
 def check(context: Context) -> Iterator[Finding]:
     for package, source in context.sources:
         parts = [urlsplit(each) for each in source.locations]
         hosts = {each.hostname or "" for each in parts}
-        if len(hosts) < 2 and not any(each.scheme in _DURABLE or each.hostname in _ARCHIVES for each in parts):
+        if len(hosts) < 2 and not any(each.scheme in _DURABLE for each in parts):
             reason = f"it can be had from {''.join(hosts) or 'nowhere'} only"
             remedy = "add a second location (another host, a distribution mirror), or keep a copy that --distdir can name"
             yield Finding(ID, context.place(package, source), reason, remedy)
