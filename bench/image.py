@@ -56,7 +56,7 @@ def main() -> None:
     lock = lock_text.parse((ROOT / "lock.toml").read_text())
     image = lock.image(DEFAULT_IMAGE, PROFILE)
     assert image is not None
-    graph = Graph.of(lock.in_profile(PROFILE), (*image.packages, *image.base))
+    graph = Graph.of(lock.in_profile(PROFILE), lock.targets(image))
     with Store(args.store) as store:
         records = {name: store.record(each.outputs[PLATFORM].key) for name, each in graph.packages.items()}
     seconds = {name: record.seconds for name, record in records.items() if record is not None}

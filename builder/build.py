@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from builder import memo, nar, scheduler
+from builder import folder, memo, scheduler
 from builder.derivation import Trees
 from builder.errors import BuilderError, RefusedError
 from builder.fetch import Wanted, unpack_key
@@ -76,7 +76,7 @@ class Builder:
     reporter: Reporter
     options: Options
     cancel: threading.Event = field(default_factory=threading.Event)
-    _folders: dict[str, str] = field(default_factory=dict)
+    _folders: dict[Source, str] = field(default_factory=dict)
     _opened: Sandbox | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -94,7 +94,7 @@ class Builder:
         """The digest of one source's tree: pinned, measured before, or of a folder of this repository."""
         source = next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
         if source.folder is not None:
-            return self._folder_tree(source.folder)
+            return self._folder_tree(source)
         return source.tree or self._measured(source) or self._fetch([package])[name]
 
     def _measured(self, source: Source) -> str | None:
@@ -102,10 +102,10 @@ class Builder:
         record = self.store.record(unpack_key(source)) if source.sha256 else None
         return record.trees["out"] if record is not None else None
 
-    def _folder_tree(self, folder: str) -> str:
-        if folder not in self._folders:
-            self._folders[folder] = nar.hash_tree(f"{self.root}/{folder}")
-        return self._folders[folder]
+    def _folder_tree(self, source: Source) -> str:
+        if source not in self._folders:
+            self._folders[source] = folder.tree(f"{self.root}/{source.folder}", source.include)
+        return self._folders[source]
 
     def wanted(self, packages: Iterable[LockedPackage]) -> list[Wanted]:
         """The fetched sources of packages on this platform."""
@@ -179,14 +179,14 @@ class Builder:
         for package in packages:
             for source in package.sources:
                 if source.folder is not None:
-                    self._bring_folder(source.folder)
+                    self._bring_folder(source)
 
-    def _bring_folder(self, folder: str) -> None:
-        tree = self._folder_tree(folder)
+    def _bring_folder(self, source: Source) -> None:
+        tree = self._folder_tree(source)
         if self.store.has_tree(tree):
             return
         with self.store.stage() as stage:
-            copy_folder(f"{self.root}/{folder}", f"{stage}/tree")
+            folder.copy(f"{self.root}/{source.folder}", f"{stage}/tree", source.include)
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
     def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:
@@ -292,13 +292,6 @@ def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, 
         for each in lock.packages
     )
     return replace(lock, packages=packages) if packages != lock.packages else lock
-
-
-def copy_folder(source: str, target: str) -> None:
-    """Copy a folder of the repository: files with their executable bit, symbolic links as they are."""
-    import shutil  # noqa: PLC0415 - only folder sources need it
-
-    shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True)
 
 
 def _raise_failures(result: scheduler.Result) -> None:

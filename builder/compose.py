@@ -19,6 +19,7 @@ from builder.recipe import Recipe
 from builder.store import Store
 
 FORMAT = 1
+Layer = oci.Composed | oci.Tarball
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,33 +32,66 @@ class Request:
     trees: Mapping[str, Trees]
     recipes: Mapping[str, Recipe]
     platform: str
+    below: "Request | None" = None  # the image that this one stands on
 
     @property
     def own(self) -> list[str]:
-        """Packages whose files are the layer, sorted: the run-time closure, without what the base brings."""
-        return [name for name in self.graph.closure(self.locked.packages) if name not in self.base]
+        """Packages whose files are the layer, sorted: the run-time closure, without what the layers below bring."""
+        lower = {*self.base, *(self.below.packages if self.below else ())}
+        return [name for name in self.graph.closure(self.locked.packages) if name not in lower]
 
     @property
     def base(self) -> list[str]:
         return self.graph.closure(self.locked.base)
 
+    @property
+    def packages(self) -> list[str]:
+        """All packages of the image, those of its own layer first, the base's last."""
+        return [*self.own, *(self.below.packages if self.below else self.base)]
+
+    @property
+    def layers_below(self) -> tuple[str, ...]:
+        """The digests that the lock pins for the layers of the image below; none when it does not."""
+        pinned = self.below.locked.outputs.get(self.platform) if self.below else None
+        return (*pinned.base, pinned.layer) if pinned is not None else ()
+
+    @property
+    def version(self) -> str:
+        """What the image is called by: the version of its first package, at the bottom of the stack."""
+        return self.below.version if self.below else self.graph.packages[self.locked.packages[0]].version
+
     def key(self) -> str:
-        """Digest of all that the layers are composed from."""
-        return canonical.key({
+        """Digest of all that the layers are composed from: outputs, or for the layers of an image below, their digests."""
+        told: dict[str, Any] = {
             "format": FORMAT,
             "image": self.locked.recipe,
             "layer": [[name, self.trees[name]["out"]] for name in self.own],
-            "base": [[name, self.trees[name]["out"]] for name in self.base],
             "platform": self.platform,
-        })
+        }
+        if self.below:
+            return canonical.key(told | {"from": list(self.layers_below)})
+        return canonical.key(told | {"base": [[name, self.trees[name]["out"]] for name in self.base]})
 
     def about(self, lock_digest: str) -> About:
-        packages = [self.graph.packages[name] for name in (*self.own, *self.base)]
-        version = self.graph.packages[self.locked.packages[0]].version
+        packages = [self.graph.packages[name] for name in self.packages]
         return About(
-            name=self.recipe.name, version=version, platform=self.platform, config=self.recipe.config,
+            name=self.recipe.name, version=self.version, platform=self.platform, config=self.recipe.config,
             packages={each.name: each.version for each in packages}, lock=lock_digest,
         )
+
+
+def request(
+    locked: LockedImage, *, lock: Lock, images: Mapping[str, ImageRecipe], graph: Graph, trees: Mapping[str, Trees],
+    recipes: Mapping[str, Recipe], platform: str,
+) -> Request:
+    """The request for a locked image and those that it stands on; `graph` and `trees` are of all their packages."""
+    found: Request | None = None
+    for each in lock.stack(locked):
+        found = Request(
+            recipe=images[each.name], locked=each, graph=graph, trees=trees, recipes=recipes, platform=platform, below=found
+        )
+    assert found is not None, "an image is in its own stack"
+    return found
 
 
 def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform: str) -> str:
@@ -71,38 +105,52 @@ def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform:
     return path if os.path.exists(path) else ""
 
 
-def compose(request: Request, store: Store) -> list[oci.Composed | oci.Tarball]:
+def compose(request: Request, store: Store) -> list[Layer]:
     """The layers, base first, the image's own last, checked against the contract.
 
     Raises:
         RefusedError: packages collide, or the image breaks its contract; with all findings.
         RecipeError: the image recipe speaks of paths that the layer does not have.
     """
-    # Only a new layer pays for what reads trees and binaries.
-    from builder import contract  # noqa: PLC0415
+    from builder import contract  # noqa: PLC0415 - only a new layer pays for what reads binaries
     from builder.contract.image import BUILD_PATHS  # noqa: PLC0415
-    from builder.oci import base as tarball_base  # noqa: PLC0415
-    from builder.oci import layer as layers  # noqa: PLC0415
 
-    made: list[oci.Composed | oci.Tarball] = []
-    every: list[Sequence[Entry]] = []
+    made = layers(request, store)
+    machine = request.platform.partition("-")[0]
+    found = contract.survey([entries for _, entries in made], machine=machine, build_paths=(*BUILD_PATHS, store.root))
+    contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers)
+    return [layer for layer, _ in made]
+
+
+def layers(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]:
+    """The layers with what they hold, base first, those of an image below before its own. The contract is not looked at.
+
+    Raises: as `compose`.
+    """
+    from builder.oci import layer  # noqa: PLC0415 - only a new layer pays for what reads trees
+
+    made = layers(request.below, store) if request.below else _base(request, store)
+    below = {each.path: each for _, entries in made for each in entries} if request.below else {}
+    entries = layer.compose(layer.scan(_trees(request, request.own, store)), request.recipe, below)
+    title = f"image {request.recipe.name}: " + ", ".join(request.own)
+    return [*made, (oci.Composed(entries=entries, title=title), entries)]
+
+
+def _base(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]:
+    from builder.oci import base as tarball_base  # noqa: PLC0415
+    from builder.oci import layer  # noqa: PLC0415
+
+    made: list[tuple[Layer, Sequence[Entry]]] = []
     composed = []
     for name in request.base:
         package = request.graph.packages[name]
         if path := base_tarball(package, request.recipes[package.name], store, request.platform):
-            made.append(oci.Tarball(path=path, title=f"base: {name}"))
-            every.append(tarball_base.entries(path, origin=name))
+            made.append((oci.Tarball(path=path, title=f"base: {name}"), tarball_base.entries(path, origin=name)))
         else:
             composed.append(name)
     if composed:
-        entries = layers.compose(layers.scan(_trees(request, composed, store)))
-        made.append(oci.Composed(entries=entries, title="base: " + ", ".join(composed)))
-        every.append(entries)
-    entries = layers.compose(layers.scan(_trees(request, request.own, store)), request.recipe)
-    made.append(oci.Composed(entries=entries, title=f"image {request.recipe.name}: " + ", ".join(request.own)))
-    machine = request.platform.partition("-")[0]
-    found = contract.survey([*every, entries], machine=machine, build_paths=(*BUILD_PATHS, store.root))
-    contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}")
+        entries = layer.compose(layer.scan(_trees(request, composed, store)))
+        made.append((oci.Composed(entries=entries, title="base: " + ", ".join(composed)), entries))
     return made
 
 

@@ -69,6 +69,27 @@ def _name(text: str) -> str:
     return requirement.parse(text).name
 
 
+def stacking(below: Mapping[str, str], places: Mapping[str, str], problems: Problems) -> list[str]:
+    """Images in an order in which each comes after the one that it stands on; those that have no place in it are left out.
+
+    below: image -> the one that it names, for those that name any. places: image -> its file, of all that are known.
+    """
+    known = sorted(places)
+    sound = dict(below)
+    for name, other in sorted(below.items()):
+        if other not in known:
+            hint = near(other, [each for each in known if each != name])
+            problems.append(Problem(f"{places[name]}: from", f"there is no image '{other}'", hint))
+            del sound[name]
+    while True:
+        try:
+            return topological({name: (other,) for name, other in sound.items()})
+        except CycleFoundError as error:
+            text = "these images stand on each other: " + " -> ".join(error.cycle)
+            problems.append(Problem(f"{places[error.cycle[0]]}: from", text, "let one of them stand on none"))
+            sound = {name: other for name, other in sound.items() if name not in error.cycle}
+
+
 class Crosscheck:
     """One check over a whole project; `problems` is where it adds.
 

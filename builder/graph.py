@@ -2,7 +2,8 @@
 
 A node is a package's id ("openssl 3.5.7") or an image ("image:openresty"). An edge A -> B says that A needs B, and its
 `kind` says how: "runtime" (B goes into the image, and A's build sees it), "build" (only A's build sees it) or "base" (B
-is below the image's layer). Everything is added in sorted order, so equal locks give equal answers.
+is below the image's layer: a package, or the image that it stands on). Everything is added in sorted order, so equal locks
+give equal answers.
 """
 
 import re
@@ -45,9 +46,10 @@ def of(lock: Lock, profile: str, image: str | None = None, *, build: bool = True
     packages = lock.in_profile(profile)
     images = [each for each in lock.images if each.profile == profile and image in (None, each.name)]
     _check_names(lock, profile, image, packages, images)
+    images = sorted({each.name: each for top in images for each in lock.stack(top)}.values(), key=lambda each: each.name)
     graph: Needs = nx.DiGraph()
     for each in images:
-        _add(graph, IMAGE + each.name, [(RUNTIME, each.packages), (BASE, each.base)])
+        _add(graph, IMAGE + each.name, [(RUNTIME, each.packages), (BASE, [IMAGE + each.below] if each.below else each.base)])
     for package in sorted(packages.values(), key=lambda each: each.id):
         needs = [(RUNTIME, package.requires), (BUILD, package.build_requires if build else ())]
         _add(graph, package.id, needs)

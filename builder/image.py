@@ -1,28 +1,22 @@
 """Image recipes: what goes into a layer besides the files of its packages.
 
 One TOML file an image, `recipes/images/NAME.toml`. Paths are relative to the image's root, without a leading slash.
+
+An image can stand on another one (`from`). It has that one's layers, and one of its own on top; users, groups, profiles, waivers
+and what a container engine starts come from there, unless it says something else itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from builder import canonical, decode, requirement
-from builder.decode import Field, JsonSchema, ListOf, MapOf, Number, Problems, Table, Text, near
+from builder import canonical, decode, globs, requirement
+from builder.decode import JsonSchema, Problems, near
 from builder.errors import Problem
-from builder.recipe import path_problem
+from builder.image_shapes import IMAGE
+from builder.recipe_shapes import path_problem
 from builder.requirement import Requirement
 
-# Linux capabilities by bit, from linux/capability.h (41 of them since Linux 5.9); the names are what setcap(8) takes.
-CAPABILITIES = (
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
-    "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
-    "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-)
 ROOT = "root"
 _LAST_ID = 65534  # "nobody"; 65535 is (uid_t)-1 on systems with 16-bit ids
 
@@ -73,7 +67,8 @@ class Directory:
 class Healthcheck:
     """How a container engine asks whether the service is well (OCI has none; Docker's image config, "Healthcheck").
 
-    test: the command's words. interval, timeout, start_period: seconds. retries: failures in a row until it is unwell.
+    test: the command's words; "NONE" alone asks nothing. interval, timeout, start_period: seconds. retries: failures in a row
+    until it is unwell.
     """
 
     test: tuple[str, ...]
@@ -99,9 +94,24 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageRecipe:
-    """A parsed image recipe. `digest` is the SHA-256 of its canonical content.
+class Waiver:
+    """A breach of the contract that is allowed: of `rule`, on paths that `glob` matches, and why."""
 
+    rule: str
+    glob: str
+    why: str
+
+    def covers(self, rule: str, path: str) -> bool:
+        """Whether it is about what `rule` found at `path` (for Lua with ":LINE")."""
+        return rule == self.rule and globs.matches(path.partition(":")[0], (self.glob,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRecipe:
+    """A parsed image recipe. `digest` is the SHA-256 of its canonical content, with that of the image below.
+
+    below: name of the image that it stands on, or "". users, groups, waivers, profiles and config are with what comes
+    from there; everything else is of its own layer.
     profiles: those it resolves in, its default first; empty means every profile of the project.
     capabilities: path -> names. links: path -> target. files: path -> text.
     """
@@ -110,6 +120,7 @@ class ImageRecipe:
     path: str
     digest: str
     summary: str = ""
+    below: str = ""
     packages: tuple[Requirement, ...] = ()
     profiles: tuple[str, ...] = ()
     users: tuple[User, ...] = ()
@@ -119,96 +130,37 @@ class ImageRecipe:
     capabilities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
     config: Config = field(default_factory=Config)
 
 
-def _absolute(text: str) -> str:
-    plain = text.startswith("/") and not path_problem(text[1:] or "x") and ":" not in text and "\n" not in text
-    return "" if plain else f"'{text}' is not an absolute path"
+def read(data: Any, *, path: str, stem: str, problems: Problems, below: ImageRecipe | None = None) -> ImageRecipe | None:
+    """The image that parsed TOML `data` of the file `path` describes; problems are added, and then it is None.
 
-
-def _capability(text: str) -> str:
-    return "" if text in CAPABILITIES else f"'{text}' is not a Linux capability"
-
-
-_NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
-_PATH = Text(check=path_problem, hint="relative to the image's root, like 'usr/local/bin'")
-_USER = "[a-z_][a-z0-9_-]{0,31}"
-_USER_NAME = Text(_USER, "lower-case letters, digits, '-' and '_', 32 of them at most")
-_MODE = Text("0?[0-7]{3,4}", "octal digits as text, like '0755'")
-_OWNER = Text(f"{_USER}:{_USER}", "USER:GROUP by name, like 'root:root'")
-_ID = Number(0)
-_FILE_KEYS = r"[^/\s]\S*"
-
-_CONFIG = Table({
-    "entrypoint": Field(ListOf(Text(), 1), "words that always start the container's process"),
-    "command": Field(ListOf(Text(), 1), "words after the entrypoint, replaced by what a user gives"),
-    "env": Field(MapOf(Text(), "[A-Za-z_][A-Za-z0-9_]*"), "environment of the process"),
-    "user": Field(Text(rf"(?:{_USER}|[0-9]+)(?::(?:{_USER}|[0-9]+))?"), "who runs it: USER or USER:GROUP"),
-    "working-dir": Field(Text(check=_absolute), "where it starts"),
-    "stop-signal": Field(Text("SIG[A-Z0-9+-]+"), "what asks it to end, like SIGQUIT"),
-    "ports": Field(ListOf(Text("[0-9]{1,5}(?:/(?:tcp|udp))?")), "ports it listens on, like '80/tcp'"),
-    "labels": Field(MapOf(Text()), "OCI annotations of the image"),
-    "healthcheck": Field(Table({
-        "test": Field(ListOf(Text(), 1), "the command's words", required=True),
-        "interval": Field(Number(1), "seconds (default: 30)"),
-        "timeout": Field(Number(1), "seconds (default: 30)"),
-        "start-period": Field(Number(0), "seconds (default: 0)"),
-        "retries": Field(Number(1), "failures in a row until it is unwell (default: 3)"),
-    }), "how an engine asks whether the service is well"),
-})
-
-IMAGE = Table({
-    "name": Field(_NAME, "the file's name without .toml", required=True),
-    "summary": Field(Text(), "one line"),
-    "packages": Field(ListOf(Text(check=requirement.problem, hint=requirement.HINT), 1), "whose files it holds", required=True),
-    "profiles": Field(ListOf(_NAME, 1), "profiles that it resolves in, its default first (default: all)"),
-    "user": Field(ListOf(Table({
-        "name": Field(_USER_NAME, required=True),
-        "uid": Field(_ID, required=True),
-        "gid": Field(_ID, "number of the primary group (default: the group's, else the uid)"),
-        "group": Field(_USER_NAME, "primary group (default: the user's name)"),
-        "home": Field(Text(check=_absolute), "home folder (default: /)"),
-        "shell": Field(Text(check=_absolute), "login shell (default: /sbin/nologin)"),
-    })), "users added to the base's"),
-    "group": Field(ListOf(Table({
-        "name": Field(_USER_NAME, required=True),
-        "gid": Field(_ID, required=True),
-        "members": Field(ListOf(_USER_NAME), "users that are in it besides their primary group"),
-    })), "groups added to the base's"),
-    "mode": Field(ListOf(Table({
-        "path": Field(_PATH, "a path or a glob", required=True),
-        "mode": Field(_MODE),
-        "owner": Field(_OWNER),
-    })), "permissions and owners; a later one wins"),
-    "directory": Field(ListOf(Table({
-        "path": Field(_PATH, required=True),
-        "mode": Field(_MODE, "default: 0755"),
-        "owner": Field(_OWNER, "default: root:root"),
-    })), "empty folders"),
-    "capabilities": Field(
-        MapOf(ListOf(Text(check=_capability, hint="like 'CAP_NET_BIND_SERVICE'"), 1), _FILE_KEYS), "path -> Linux capabilities"
-    ),
-    "links": Field(MapOf(Text(r"\S+"), _FILE_KEYS), "path -> what the symbolic link says"),
-    "files": Field(MapOf(Text(), _FILE_KEYS), "path -> text of a small file"),
-    "config": Field(_CONFIG, "what a container engine starts"),
-}, doc="A builder image: packages, and what the layer holds besides their files.")
-
-
-def read(data: Any, *, path: str, stem: str, problems: Problems) -> ImageRecipe | None:
-    """The image that parsed TOML `data` of the file `path` describes; problems are added, and then it is None."""
+    below: the image that it stands on. An image that names one that cannot be had is None, too: only its shape is checked.
+    """
     mine: Problems = []
     place = f"{path}: "
     table = decode.read(IMAGE, data, place, mine)
     if table is not None and not mine:
         if table["name"] != stem:
             mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
-        image = _image(table, canonical.key(data), path)
-        _check(image, place, mine)
+        if "from" in table and below is None:
+            problems.extend(mine)
+            return None
+        ground = below or NOTHING
+        image = _image(table, canonical.key([data, below.digest] if below else data), path, ground)
+        _check(image, place, mine, ground)
         if not mine:
-            return image
+            return _stacked(image, ground)
     problems.extend(mine)
     return None
+
+
+def stands_on(data: Any) -> str:
+    """The name of the image that parsed TOML `data` says it stands on, or ""."""
+    found = data.get("from", "") if isinstance(data, dict) else ""
+    return found if isinstance(found, str) else ""
 
 
 def schema() -> JsonSchema:
@@ -216,19 +168,39 @@ def schema() -> JsonSchema:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "builder image", **IMAGE.schema()}
 
 
-def _image(table: Mapping[str, Any], digest: str, path: str) -> ImageRecipe:
+NOTHING = ImageRecipe(name="", path="", digest="")  # what an image stands on that names no other
+
+
+def _stacked(image: ImageRecipe, below: ImageRecipe) -> ImageRecipe:
+    """An image with what comes from the one below."""
+    return replace(
+        image, users=below.users + image.users, groups=below.groups + image.groups, waivers=below.waivers + image.waivers,
+        profiles=image.profiles or below.profiles, config=_inherited(image.config, below.config),
+    )
+
+
+def _inherited(config: Config, below: Config) -> Config:
+    """What `config` leaves open is as below; single variables and labels are."""
+    found = {each.name: getattr(config, each.name) or getattr(below, each.name) for each in fields(Config)}
+    return Config(**found | {"env": {**below.env, **config.env}, "labels": {**below.labels, **config.labels}})
+
+
+def _image(table: Mapping[str, Any], digest: str, path: str, below: ImageRecipe) -> ImageRecipe:
     groups = tuple(
         Group(name=each["name"], gid=each["gid"], members=tuple(each.get("members", ()))) for each in table.get("group", ())
     )
-    users, primary = _users(table.get("user", ()), groups)
+    users, primary = _users(table.get("user", ()), below.groups + groups)
     return ImageRecipe(
-        name=table["name"], path=path, digest=digest, summary=table.get("summary", ""),
+        name=table["name"], path=path, digest=digest, summary=table.get("summary", ""), below=table.get("from", ""),
         packages=tuple(map(requirement.parse, table["packages"])), profiles=tuple(table.get("profiles", ())),
         users=users, groups=groups + primary,
         modes=tuple(Mode(path=each["path"], mode=_bits(each), owner=each.get("owner", "")) for each in table.get("mode", ())),
         directories=tuple(map(_directory, table.get("directory", ()))),
         capabilities={key: tuple(names) for key, names in table.get("capabilities", {}).items()},
         links=table.get("links", {}), files=table.get("files", {}), config=_config(table.get("config", {})),
+        waivers=tuple(
+            Waiver(rule=each["rule"], glob=glob, why=each["why"]) for each in table.get("waiver", ()) for glob in each["paths"]
+        ),
     )
 
 
@@ -268,12 +240,15 @@ def _config(table: Mapping[str, Any]) -> Config:
     )
 
 
-def _check(image: ImageRecipe, place: str, problems: Problems) -> None:
+def _check(image: ImageRecipe, place: str, problems: Problems, below: ImageRecipe) -> None:
     """What only the whole image can tell: names and numbers given twice, owners and members that nobody declares."""
-    _check_twice([(each.name, each.uid) for each in image.users], f"{place}user", "user", "uid", problems)
-    _check_twice([(each.name, each.gid) for each in image.groups], f"{place}group", "group", "gid", problems)
-    users = {ROOT: 0} | {each.name: each.uid for each in image.users}
-    groups = {ROOT: 0} | {each.name: each.gid for each in image.groups}
+    users = {ROOT: 0} | {each.name: each.uid for each in below.users}
+    groups = {ROOT: 0} | {each.name: each.gid for each in below.groups}
+    _check_twice([(each.name, each.uid) for each in image.users], users, place, "user", problems)
+    _check_twice([(each.name, each.gid) for each in image.groups], groups, place, "group", problems)
+    users |= {each.name: each.uid for each in image.users}
+    groups |= {each.name: each.gid for each in image.groups}
+    _check_profiles(image, place, problems, below)
     for number, user in enumerate(image.users):
         if groups[user.group] != user.gid:
             text = f"is {user.gid}, but group '{user.group}' has {groups[user.group]}"
@@ -292,15 +267,26 @@ def _check(image: ImageRecipe, place: str, problems: Problems) -> None:
     _check_paths(image, place, problems)
 
 
-def _check_twice(rows: list[tuple[str, int]], at: str, noun: str, number: str, problems: Problems) -> None:
-    names, numbers = {ROOT}, {0}
+def _check_profiles(image: ImageRecipe, place: str, problems: Problems, below: ImageRecipe) -> None:
+    """An image is made in a profile of the one that it stands on."""
+    for number, name in enumerate(image.profiles):
+        if below.profiles and name not in below.profiles:
+            text = f"image '{below.name}', on which it stands, does not resolve in profile '{name}'"
+            problems.append(Problem(f"{place}profiles[{number}]", text, "its profiles: " + ", ".join(below.profiles)))
+
+
+def _check_twice(rows: list[tuple[str, int]], known: Mapping[str, int], place: str, noun: str, problems: Problems) -> None:
+    """known: names and numbers that are there before the first of `rows`: root's, and those of the image below."""
+    names, numbers = {*known}, {*known.values()}
     for row, (name, value) in enumerate(rows):
+        at, number = f"{place}{noun}[{row}]", f"{noun[0]}id"
         if name in names:
-            problems.append(Problem(f"{at}[{row}].name", f"{noun} '{name}' is there twice", "remove one of them; every base has root"))
+            there = "the image below has it" if name in known and name != ROOT else "every base has root"
+            problems.append(Problem(f"{at}.name", f"{noun} '{name}' is there twice", f"remove one of them; {there}"))
         elif value in numbers:
-            problems.append(Problem(f"{at}[{row}].{number}", f"{value} is taken by another {noun}", "give each its own number"))
+            problems.append(Problem(f"{at}.{number}", f"{value} is taken by another {noun}", "give each its own number"))
         elif value > _LAST_ID:
-            problems.append(Problem(f"{at}[{row}].{number}", f"{value} is too large", f"at most {_LAST_ID}"))
+            problems.append(Problem(f"{at}.{number}", f"{value} is too large", f"at most {_LAST_ID}"))
         names.add(name)
         numbers.add(value)
 

@@ -13,8 +13,11 @@ from builder.store import Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """role: "image" when its files go into the layer, "base", or "build" when only builds need it. state: "built" when its
-    pinned outputs are in the store, "pinned" when only the lock knows them, "open" else. size: bytes of "out", if built."""
+    """role: "image" when its files go into the layer, "base" when they are in a layer below, or "build" when only builds need it.
+
+    state: "built" when its pinned outputs are in the store, "pinned" when only the lock knows them, "open" else.
+    size: bytes of "out", if built.
+    """
 
     package: str
     version: str
@@ -28,8 +31,9 @@ class Row:
 
 def rows(lock: Lock, image: LockedImage, store: Store, platform: str) -> list[Row]:
     """One row a package of the image's graph, by role and name."""
-    graph = Graph.of(lock.in_profile(image.profile), (*image.packages, *image.base))
-    base, own = set(graph.closure(image.base)), set(graph.closure(image.packages))
+    graph = Graph.of(lock.in_profile(image.profile), lock.targets(image))
+    lower = [name for each in lock.stack(image)[:-1] for name in each.packages]
+    base, own = set(graph.closure((*lower, *image.base))), set(graph.closure(image.packages))
 
     def role(name: str) -> str:
         return "base" if name in base else "image" if name in own else "build"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from builder import globs
 from builder.errors import RefusedError
 
+NOWHERE: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -23,8 +25,13 @@ class Part:
     into: str = ""
 
 
-def join(parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+def join(
+    parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), move: Mapping[str, str] = NOWHERE
+) -> None:
     """Make `target` (an empty folder) the union of `parts`, but for what the globs leave out.
+
+    move: path -> path that it has in the result, with what is below it; of several that fit, the longest counts. The globs
+    speak of the places before that.
 
     Raises:
         RefusedError: two parts have different things at one path.
@@ -35,6 +42,7 @@ def join(parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exc
         for path, entry in _walk(part.path, part.into):
             if (include and not globs.matches(path, include)) or globs.matches(path, exclude):
                 continue
+            path = _moved(path, move)  # noqa: PLW2901 - from here on only the result counts
             place = os.path.join(target, path)
             if path in owners:
                 _must_agree(path, place, entry.path, owners[path], part)
@@ -44,6 +52,13 @@ def join(parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exc
             _make_folders(target, os.path.dirname(path), part, owners, folders)
             owners[path] = part
             _link(entry.path, place)
+
+
+def _moved(path: str, move: Mapping[str, str]) -> str:
+    for old in sorted(move, key=len, reverse=True):
+        if path == old or path.startswith(old + "/"):
+            return move[old] + path[len(old):]
+    return path
 
 
 def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:

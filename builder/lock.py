@@ -58,11 +58,15 @@ class LockedLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedImage:
-    """An image in one profile: packages and base packages as "name version"."""
+    """An image in one profile: packages and base packages as "name version".
+
+    below: the image of the same profile that it stands on, or "". packages: those that it adds; the base is the lowest one's.
+    """
 
     name: str
     profile: str
     recipe: str  # digest of the image recipe and the profile together
+    below: str = ""
     packages: tuple[str, ...] = ()
     base: tuple[str, ...] = ()
     outputs: Mapping[str, LockedLayer] = field(default_factory=dict)  # platform -> layer
@@ -77,6 +81,20 @@ class Lock:
 
     def image(self, name: str, profile: str) -> LockedImage | None:
         return next((each for each in self.images if each.name == name and each.profile == profile), None)
+
+    def stack(self, image: LockedImage) -> tuple[LockedImage, ...]:
+        """An image after all those that it stands on, the lowest first."""
+        found = [image]
+        while found[-1].below:
+            below = self.image(found[-1].below, image.profile)
+            assert below is not None, "the lock is whole"
+            found.append(below)
+        return tuple(reversed(found))
+
+    def targets(self, image: LockedImage) -> tuple[str, ...]:
+        """All packages that an image names: its own, those of the images below, and the base's."""
+        stack = self.stack(image)
+        return (*(name for each in reversed(stack) for name in each.packages), *image.base)
 
     def in_profile(self, profile: str) -> dict[str, LockedPackage]:
         """Packages of a profile by their id "name version"."""

@@ -94,7 +94,7 @@ def _source(old: Source, new: Source, label: str) -> Iterator[Change]:
     for key, a, b in pins:
         if a is not None and a != b:
             yield Change("pin", f"{label}: {key} {a} -> {'not known' if b is None else b}")
-    for key in ("locations", "filename", "strip", "folder"):
+    for key in ("locations", "filename", "strip", "folder", "include"):
         if getattr(old, key) != getattr(new, key):
             yield Change("source", f"{label}: {key} changed")
 
@@ -109,7 +109,7 @@ def _images(old: Lock, new: Lock) -> Iterator[Change]:
             yield Change("image", f"{label} added")
         elif before.recipe != image.recipe:
             yield Change("image", f"{label}: the image or the profile changed")
-        elif (before.packages, before.base) != (image.packages, image.base):
+        elif (before.below, before.packages, before.base) != (image.below, image.packages, image.base):
             yield Change("image", f"{label}: its packages changed")
     for name, profile in sorted(set(olds) - set(news)):
         yield Change("image", f"image {name} in {profile} removed")

@@ -39,7 +39,8 @@ def format(lock: Lock) -> str:
 def _image_block(image: LockedImage) -> str:
     lines = [
         "\n[[image]]\n", f"name = {_text(image.name)}\n", f"profile = {_text(image.profile)}\n",
-        f"recipe = {_text(image.recipe)}\n", *_list("packages", image.packages), *_list("base", image.base),
+        f"recipe = {_text(image.recipe)}\n", *([f"from = {_text(image.below)}\n"] if image.below else []),
+        *_list("packages", image.packages), *_list("base", image.base),
     ]
     for platform, layer in sorted(image.outputs.items()):
         lines.append(f'\n[image.output.{platform}]\nkey = "{layer.key}"\nlayer = "{layer.layer}"\nsize = {layer.size}\n')
@@ -76,6 +77,7 @@ def _source_lines(source: Source) -> Iterator[str]:
         value = getattr(source, key)
         if value is not None:
             yield f"{key} = {value if isinstance(value, int) else _text(value)}\n"
+    yield from _list("include", source.include)
 
 
 def default_filename(locations: tuple[str, ...]) -> str:
@@ -126,7 +128,7 @@ _LAYER = Table({
 _PLATFORM = "|".join(PLATFORMS)
 _IMAGE = Table({
     "name": Field(_WORD, required=True), "profile": Field(_WORD, required=True), "recipe": Field(_SRI, required=True),
-    "packages": Field(_IDS), "base": Field(_IDS), "output": Field(MapOf(_LAYER, _PLATFORM)),
+    "from": Field(_WORD), "packages": Field(_IDS), "base": Field(_IDS), "output": Field(MapOf(_LAYER, _PLATFORM)),
 })
 _PACKAGE = Table({
     "name": Field(_WORD, required=True), "version": Field(Text(requirement.VERSION), required=True),
@@ -161,7 +163,7 @@ def _image_table(image: LockedImage) -> dict[str, Any]:
         platform: _filled({"key": each.key, "layer": each.layer, "size": each.size}, base=each.base)
         for platform, each in image.outputs.items()
     }
-    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe}
+    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe} | ({"from": image.below} if image.below else {})
     return _filled(table, packages=image.packages, base=image.base) | ({"output": outputs} if outputs else {})
 
 
@@ -188,7 +190,7 @@ def _source_table(source: Source) -> dict[str, Any]:
         table["filename"] = source.filename
     if source.strip != 1:
         table["strip"] = source.strip
-    return _filled(table, locations=source.locations)
+    return _filled(table, locations=source.locations, include=source.include)
 
 
 def _filled(table: dict[str, Any], **lists: tuple[str, ...]) -> dict[str, Any]:
@@ -274,8 +276,8 @@ def _lock(table: Mapping[str, Any]) -> Lock:
 
 def _image(table: Mapping[str, Any]) -> LockedImage:
     return LockedImage(
-        name=table["name"], profile=table["profile"], recipe=table["recipe"], packages=tuple(table.get("packages", ())),
-        base=tuple(table.get("base", ())),
+        name=table["name"], profile=table["profile"], recipe=table["recipe"], below=table.get("from", ""),
+        packages=tuple(table.get("packages", ())), base=tuple(table.get("base", ())),
         outputs={
             platform: LockedLayer(key=each["key"], layer=each["layer"], size=each["size"], base=tuple(each.get("base", ())))
             for platform, each in table.get("output", {}).items()
@@ -318,6 +320,24 @@ def _check(lock: Lock, place: str, problems: Problems) -> None:
             problems.append(Problem(at, "is there twice", "remove one of them"))
         seen.add((image.name, image.profile))
         _check_wants(held, (image.profile,), {"packages": image.packages, "base": image.base}, at, problems)
+        _check_below(lock, image, at, problems)
+
+
+def _check_below(lock: Lock, image: LockedImage, at: str, problems: Problems) -> None:
+    """The images below are there, and none of them stands on this one."""
+    seen = [image.name]
+    below = image.below
+    while below and below not in seen:
+        seen.append(below)
+        found = lock.image(below, image.profile)
+        if found is None:
+            known = sorted(each.name for each in lock.images if each.profile == image.profile)
+            if len(seen) == 2:  # what is missing further down is said there
+                problems.append(Problem(f"{at}.from", f"there is no image '{below}' in profile '{image.profile}'", near(below, known)))
+            return
+        below = found.below
+    if below == image.name:
+        problems.append(Problem(f"{at}.from", "the image stands on itself: " + " -> ".join([*seen, below])))
 
 
 def _held(lock: Lock, place: str, problems: Problems) -> set[tuple[str, str]]:

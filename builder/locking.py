@@ -176,7 +176,7 @@ def _images(project: Project, resolutions: Mapping[str, Resolution], old: Lock) 
         packages = resolutions[profile_name].packages
         before = known.get((name, profile_name))
         images.append(LockedImage(
-            name=name, profile=profile_name, recipe=image_digest(project, name, profile_name),
+            name=name, profile=profile_name, recipe=image_digest(project, name, profile_name), below=project.images[name].below,
             packages=_ids(project.images[name].packages, profile, packages), base=_ids(profile.base, profile, packages),
             outputs=before.outputs if before else {},
         ))

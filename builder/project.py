@@ -20,7 +20,7 @@ import tomli
 
 from builder import image, memo, profile, recipe
 from builder.collector import paused
-from builder.crosscheck import Crosscheck, Facts, facts
+from builder.crosscheck import Crosscheck, Facts, facts, stacking
 from builder.decode import Problems
 from builder.errors import Problem, RecipeError
 from builder.image import ImageRecipe
@@ -106,6 +106,7 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
     loader = _Loader(root=root, kept=kept, problems=problems)
     for path, signature in files.items():
         loader.read(path, signature)
+    loader.stack()
     loader.crosscheck()
     if problems:
         raise RecipeError(problems)
@@ -173,6 +174,7 @@ class _Loader:
     places: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, Recipe] = field(default_factory=dict)
     images: dict[str, ImageRecipe | None] = field(default_factory=dict)
+    stacked: dict[str, tuple[str, Signature, Any]] = field(default_factory=dict)  # images on others -> path, signature, table
     profiles: dict[str, Profile | None] = field(default_factory=dict)
 
     def read(self, path: str, signature: Signature) -> None:
@@ -191,9 +193,27 @@ class _Loader:
                 self.fresh[path] = kept
                 return
         table = kept[1][1] if kept is not None and same else self._parse(path)
+        if folder == IMAGES and image.stands_on(table):
+            self.images[stem] = None
+            self.stacked[stem] = path, signature, table
+            return
         raw = self._decode(folder, path, stem, table)
         if raw is not None:
             self.fresh[path] = (tuple(signature), raw)
+
+    def stack(self) -> None:
+        """Read the images that stand on others, each after the one below it."""
+        below = {name: image.stands_on(table) for name, (_, _, table) in self.stacked.items()}
+        if not below:
+            return
+        order = stacking(below, {name: f"{IMAGES}/{name}.toml" for name in self.images}, self.problems)
+        for name in (*order, *sorted(below.keys() - set(order))):
+            path, signature, table = self.stacked[name]
+            ground = self.images.get(below[name])
+            made = image.read(table, path=path, stem=name, problems=self.problems, below=ground)
+            self.images[name] = made
+            if made is not None:
+                self.fresh[path] = (tuple(signature), (made.digest, table, None))
 
     def crosscheck(self) -> None:
         """Check files against each other, unless what they see of each other is as it was when it was found sound."""

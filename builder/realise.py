@@ -120,7 +120,8 @@ class Realiser:
             ]
         else:
             parts = [join.Part(each.package, self.store.tree_path(each.tree)) for each in derivation.inputs if each.output == "out"]
-        join.join(parts, output, include=options.get("include", ()), exclude=options.get("exclude", ()))
+        chosen = {name: options[name] for name in ("include", "exclude", "move") if name in options}
+        join.join(parts, output, **chosen)
         added = {name: options.get(name, {}) for name in ("files", "programs", "links")}
         join.add_files(output, **added)
 

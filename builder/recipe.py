@@ -156,7 +156,10 @@ def read_source(table: Mapping[str, Any]) -> Source:
     locations = tuple(table.get("locations", ()))
     known = {key: table[key] for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform") if key in table}
     filename = table.get("filename") or (locations[0].rsplit("/", 1)[1] if locations else "")
-    return Source(name=table.get("name", "main"), locations=locations, filename=filename, strip=table.get("strip", 1), **known)
+    return Source(
+        name=table.get("name", "main"), locations=locations, filename=filename, strip=table.get("strip", 1),
+        include=tuple(table.get("include", ())), **known,
+    )
 
 
 def _patch_set(table: Mapping[str, Any]) -> PatchSet:
@@ -225,6 +228,8 @@ def _check_sources(version: Version, at: str, problems: Problems) -> None:
             if source.name == other.name and (source.platform == other.platform or None in (source.platform, other.platform)):
                 problems.append(Problem(f"{at}.source[{number}].name", f"two sources are called '{source.name}'", "give each a name"))
                 break
+        if source.include and source.folder is None:
+            problems.append(Problem(f"{at}.source[{number}].include", "is for a folder only", "say 'include' of the build, or take it out"))
         if source.folder is None and not re.match("[A-Za-z0-9_]", source.filename):
             text = f"no file name can be told from '{source.locations[0]}'"
             problems.append(Problem(f"{at}.source[{number}].locations[0]", text, "say 'filename'"))

@@ -47,6 +47,7 @@ SOURCE = Table({
     "unpacked": Field(Number(0), "bytes that the tree's files may hold at most"),
     "entries": Field(Number(1), "entries that the tree may hold at most"),
     "folder": Field(_PATH, "a folder of this repository, instead of locations"),
+    "include": Field(ListOf(_PATH, 1), "globs of the files that are taken of the folder (default: all)"),
     "platform": Field(Choice(PLATFORMS), "only wanted there"),
 }, check=one_of(("locations", "folder"), doc="a source is fetched or lies in this repository"))
 

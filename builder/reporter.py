@@ -25,7 +25,7 @@ HEARTBEAT = 15.0  # seconds of silence after which a running task says that it s
 _LONGEST = 2000  # characters of a log line that are looked at, from its end
 _VERBS = {
     "fetch": "fetching", "unpack": "unpacking", "build": "building", "check": "checking", "resolve": "resolving",
-    "compose": "composing", "verify": "verifying",
+    "compose": "composing", "verify": "verifying", "test": "testing",
 }
 # ECMA-48 (section 5.4 and 5.6): CSI sequences; then OSC, DCS, SOS, PM and APC strings up to their terminator, or to
 # the end where it is missing; then two-character escapes. Each has a 7-bit and an 8-bit introducer.

@@ -18,6 +18,7 @@ class Source:
     of the unpacked tree in NAR form, after `strip` leading folders. unpacked, entries: what the tree may hold at
     most (bytes of regular files, number of entries); None takes the defaults of `builder.unpack`.
     folder: a folder of this repository instead of locations (its tree is hashed when planning, git pins it).
+    include: globs of the files that are taken of a folder; none takes all.
     platform: only wanted there (like "aarch64-linux-musl"); None is everywhere.
     """
 
@@ -31,6 +32,7 @@ class Source:
     unpacked: int | None = None
     entries: int | None = None
     folder: str | None = None
+    include: tuple[str, ...] = ()
     platform: str | None = None
 
 

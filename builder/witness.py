@@ -91,7 +91,7 @@ def _sections(data: mmap.mmap | bytes, order: str, wide: bool) -> Iterator[tuple
         for number in range(count):
             header = struct.unpack_from(order + ("4xI16xQQI" if wide else "4xI8xIII"), data, start + number * step)
             yield header[0], header[1], header[2], header[3]
-    except struct.error:
+    except (struct.error, OverflowError):  # an offset that is none
         return
 
 

@@ -13,7 +13,7 @@ from builder.project import Project
 LOCK = "lock.toml"
 _LEFT = re.compile(r"lock\.toml\.(\d+)\.tmp")
 PLATFORM = "x86_64-linux-musl"
-DEFAULT_IMAGE = "openresty"
+DEFAULT_IMAGE = "gateway"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,8 @@ from builder.cli.arguments import parser
 from builder.errors import BuilderError, BuildError, MachineError, RefusedError, SourceError, UsageError
 
 PLATFORM = "x86_64-linux-musl"
-COMMANDS = ("resolve", "fetch", "build", "audit", "shell", "graph", "why", "log", "list", "gc", "store", "schema", "completion")
+COMMANDS = ("resolve", "fetch", "build", "test", "run", "audit", "shell", "graph", "why", "log", "list", "gc", "store", "schema",
+            "completion")  # fmt: skip
 
 
 @pytest.fixture

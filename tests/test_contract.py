@@ -8,9 +8,10 @@ import pytest
 from elf_maker import make
 
 from builder import contract
-from builder.contract import Finding, Image, Waiver
+from builder.contract import Finding, Image
 from builder.contract.rules import build_path, glibc, interpreter, needed, run_path, shadow, writable
 from builder.errors import RefusedError
+from builder.image import Waiver
 from builder.oci import capability
 from builder.oci.entry import DIR, FILE, LINK, Entry, order, parents
 

@@ -138,7 +138,9 @@ def test_the_digest_is_of_the_content() -> None:
         "config.ports[1]: '70000/tcp' is not a port (a number from 1 to 65535)",
     ]),
     (SMALL + '[config]\nworking-dir = "tmp"', ["config.working-dir: 'tmp' is not an absolute path"]),
-    (SMALL + '[config]\nhealthcheck = { interval = 1 }', ["config.healthcheck.test: is missing (the command's words)"]),
+    (SMALL + '[config]\nhealthcheck = { interval = 1 }', [
+        'config.healthcheck.test: is missing (the command\'s words; ["NONE"] for no check)',
+    ]),
     (SMALL + '[config]\nenv = { "A-B" = "1" }', [
         "config.env.A-B: the key is not of the right form (it must match [A-Za-z_][A-Za-z0-9_]*)",
     ]),

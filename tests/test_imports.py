@@ -23,22 +23,23 @@ ROOT = Path(builder.__file__).parent
 
 LEVELS = {
     "foundations": "errors units digest canonical collector memo order globs decode reporter reporters stamp",
-    "data": "source requirement styles recipe_shapes recipe image profile lock lock_text lock_changes settings settings_file "
+    "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
-    "adapters": "nar store unpack fetch sandbox oci contract join witness difference jobserver tail",
-    "verbs": "locking workspace realise build compose recheck inventory audit",
+    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail",
+    "verbs": "locking workspace realise build compose recheck inventory audit rootfs testing serving",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.
 ADAPTERS = {
     "nar": "", "join": "", "witness": "", "jobserver": "", "tail": "", "unpack": "", "sandbox": "",
-    "difference": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
+    "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
 }
 CORE = (
-    "canonical", "decode", "requirement", "source", "recipe_shapes", "recipe", "image", "profile", "lock", "lock_changes", "crosscheck",
+    "canonical", "decode", "requirement", "source", "recipe_shapes", "recipe", "image_shapes", "image", "profile", "lock", "lock_changes",
+    "crosscheck",
     "choices", "conflict", "search", "resolver", "pins", "derivation", "plan", "scheduler", "graph", "layout", "draw", "order",
-    "globs", "units",
+    "globs", "units", "testing.tap", "testing.blocks", "testing.results", "testing.summary", "testing.junit", "serving.listening",
 )
 WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "glob", "requests", "urllib", "http", "fcntl"}
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.

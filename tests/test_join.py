@@ -58,7 +58,8 @@ def read(folder: Path) -> dict[str, str | tuple[str, str]]:
 
 
 def joined(
-    tmp_path: Path, *trees: Tree, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), into: str = ""
+    tmp_path: Path, *trees: Tree, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), into: str = "",
+    move: Mapping[str, str] = join.NOWHERE,
 ) -> dict[str, str | tuple[str, str]]:
     """What joining the trees "p0", "p1", ... gives."""
     target = tmp_path / "target"
@@ -68,7 +69,7 @@ def joined(
         folder = tmp_path / f"p{number}"
         folder.mkdir()
         parts.append(Part(f"p{number}", str(write(folder, tree)), into))
-    join.join(parts, str(target), include=include, exclude=exclude)
+    join.join(parts, str(target), include=include, exclude=exclude, move=move)
     return read(target)
 
 
@@ -103,6 +104,19 @@ def test_include_and_exclude(tmp_path: Path) -> None:
 
 def test_globs_see_paths_of_the_result(tmp_path: Path) -> None:
     assert joined(tmp_path, {"a": "one", "b": "one"}, exclude=("opt/a",), into="opt") == {"opt/b": "one"}
+
+
+def test_what_is_moved_lies_elsewhere(tmp_path: Path) -> None:
+    tree: Tree = {"bin/a": "one", "bin/b": ("link", "a"), "lib/c": "one", "library": "one", "bin/deep/d": "one"}
+    move = {"bin": "usr/bin", "bin/a": "opt/a", "lib": "usr/lib", "gone": "x"}
+    found = joined(tmp_path, tree, exclude=("bin/deep/**", "usr/**"), move=move)
+    assert found == {"opt/a": "one", "usr/bin/b": ("link", "a"), "usr/lib/c": "one", "library": "one"}
+
+
+def test_what_is_moved_collides_where_it_lies_then(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError) as error:
+        joined(tmp_path, {"bin/a": "one"}, {"usr/bin/a": "two"}, move={"bin": "usr/bin"})
+    assert error.value.message == "p0 and p1 both have usr/bin/a, and they differ"
 
 
 def test_what_is_left_out_does_not_collide(tmp_path: Path) -> None:

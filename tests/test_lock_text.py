@@ -313,7 +313,8 @@ _any_names = st.from_regex(r"[A-Za-z0-9_][!-.0-~é]{0,8}", fullmatch=True)
 @st.composite
 def sources(draw: st.DrawFn, name: str) -> Source:
     if draw(st.booleans()):
-        return Source(name=name, folder=draw(st.from_regex("[a-z]/[a-z]", fullmatch=True)), strip=draw(st.integers(0, 2)))
+        include = draw(st.lists(st.from_regex("[a-z]+(/[*]+)?", fullmatch=True), max_size=2).map(tuple))
+        return Source(name=name, folder=draw(st.from_regex("[a-z]/[a-z]", fullmatch=True)), strip=draw(st.integers(0, 2)), include=include)
     files = draw(st.lists(_file_names, min_size=1, max_size=3))
     locations = tuple(f"https://example.org/{each}" for each in files)
     return Source(

@@ -362,3 +362,12 @@ def test_umoci_unpacks_it(tmp_path: Path) -> None:
     process = load(tmp_path / "bundle" / "config.json")["process"]
     assert process["args"] == ["/nginx", "-g", "daemon off;"]
     assert process["user"]["uid"] == 101
+
+
+def test_no_check_of_health_is_not_the_same_as_none_given() -> None:
+    def of(check: Healthcheck | None) -> dict[str, Any]:
+        about = About(name="a", version="1", platform="x86_64-linux-musl", config=Config(healthcheck=check))
+        return dict(config_of([], about)["config"])
+
+    assert of(Healthcheck(test=("NONE",)))["Healthcheck"] == {"Test": ["NONE"]}
+    assert "Healthcheck" not in of(None)

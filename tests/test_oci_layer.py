@@ -9,7 +9,8 @@ import pytest
 
 from builder import nar
 from builder.errors import RecipeError, RefusedError
-from builder.image import CAPABILITIES, Directory, Group, ImageRecipe, Mode, User
+from builder.image import Directory, Group, ImageRecipe, Mode, User
+from builder.image_shapes import CAPABILITIES
 from builder.oci import accounts, capability, layer
 from builder.oci.entry import DIR, FILE, LINK, Entry, order, parents
 from builder.oci.layer import Package

@@ -229,6 +229,10 @@ AT = "version[0].source[0]"
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("", [f"{AT}: must have exactly one of locations, folder; it has none of them (a source is fetched or lies in this repository)"]),
+    ('locations = ["https://h/a.tgz"]\ninclude = ["*.lua"]', [
+        f"{AT}.include: is for a folder only (say 'include' of the build, or take it out)",
+    ]),
+    ('folder = "x"\ninclude = []', [f"{AT}.include: must have at least 1 of them"]),
     ('folder = "x"\nlocations = ["https://h/a.tgz"]', [
         f"{AT}: must have exactly one of locations, folder; it has locations and folder (a source is fetched or lies in this repository)",
     ]),

@@ -1,5 +1,6 @@
 """The parts of the sandbox that need no privileges: the value, its texts, the filter, refusals, watching."""
 
+import dataclasses
 import errno
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from builder.errors import SandboxError
 from builder.recipe import Limits
-from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, describe, find, limit_error, processes, seccomp
+from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, limit_error, processes, seccomp
 from builder.sandbox.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside
@@ -42,12 +43,23 @@ def test_a_sandbox_describes_itself() -> None:
         "writable  /tmp and /dev/shm, empty, in memory",
         "network   none",
         "user      1000:1000 on host builder, umask 0022",
-        "limits    64 MiB of memory, 8 processes, 30 seconds",
+        "limits    64 MiB of memory, 8 processes, 30 seconds, 1024 open files",
         "variable  CORES=2",
         "variable  TZ=UTC",
         "runs in   /build",
         "runs      /bin/sh -c 'make -j2'",
     ]
+
+
+def test_a_server_has_the_machines_network_and_no_limit_of_time() -> None:
+    server = dataclasses.replace(SPEC, network=True, open_files=65536)
+    assert (SPEC.timed, server.timed) == (True, False)
+    lines = describe(server)
+    assert "network   the machine's" in lines
+    assert "limits    64 MiB of memory, 8 processes, no limit of time, 65536 open files" in lines
+    theirs = bwrap._Descriptors(options=3, status=4, files={}, filter=())
+    assert "--unshare-net" in bwrap.options(SPEC, theirs)
+    assert [each for each in bwrap.options(SPEC, theirs) if each not in bwrap.options(server, theirs)] == ["--unshare-net"]
 
 
 @pytest.mark.parametrize("path", ["build", "/", "/a/../b", "/a//b", "/a/.", "/a\0b"])
@@ -114,6 +126,7 @@ def test_resource_limits_lie_above_the_recipes_and_within_ours() -> None:
     found = dict(rlimits(Limits(processes=5)))
     assert found[resource.RLIMIT_CORE] == (0, 0)
     assert found[resource.RLIMIT_NPROC][0] > 5
+    assert dict(rlimits(Limits(), 2000))[resource.RLIMIT_NOFILE][0] in (2000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     for which, (soft, hard) in found.items():
         ours = resource.getrlimit(which)[1]
         assert soft <= hard

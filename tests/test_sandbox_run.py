@@ -2,6 +2,7 @@
 """Real runs: what a command sees, and what is denied to it, in each kind of sandbox."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,23 @@ def test_only_the_loopback_interface_is_there_and_works(bubblewrap: Runner) -> N
     assert [line.split(":")[0].strip() for line in bubblewrap.lines("cat /proc/net/dev")[2:]] == ["lo"]
     bind = r"bind(S, sockaddr_in(0, INADDR_LOOPBACK)) or die; listen(S, 1) or die; socket(C, PF_INET, SOCK_STREAM, 0); "
     assert bubblewrap(CONNECT % (bind + "connect(C, getsockname(S)) or die $!")).code == 0, bubblewrap.log
+
+
+def test_a_server_shares_the_machines_network_and_nothing_else(bubblewrap: Runner) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = CONNECT % f"connect(S, sockaddr_in({server.getsockname()[1]}, INADDR_LOOPBACK)) or die qq(connect: $!)"
+        assert bubblewrap(connect, network=True).code == 0, bubblewrap.log
+        assert bubblewrap(connect).code != 0
+    assert len([each for each in bubblewrap.lines("exec ls /proc", network=True) if each.isdigit()]) == 2
+    assert bubblewrap.lines("id -u", network=True) == ["1000"]
+
+
+def test_standard_error_can_go_elsewhere(bubblewrap: Runner) -> None:
+    read, write = os.pipe()
+    assert bubblewrap.lines("echo one; echo two >&2; echo three >/dev/stderr", errors_fd=write) == ["one"]
+    assert os.read(read, 100) == b"two\nthree\n"
+    os.close(read)
+    os.close(write)
 
 
 def test_sockets_of_other_kinds_are_denied(run: Runner) -> None:

@@ -81,7 +81,7 @@ def test_a_fresh_lock_is_written_only_by_saving(project: Small) -> None:
     assert workspace.save(workspace.fresh_lock(locked=False))  # who then writes all the same, writes it
 
 
-@pytest.mark.parametrize(("images", "expected"), [(["openresty"], "openresty"), (["web"], "web"), (["web", "openresty"], "openresty")])
+@pytest.mark.parametrize(("images", "expected"), [(["openresty"], "openresty"), (["web"], "web"), (["web", "gateway"], "gateway")])
 def test_the_default_image(project: Small, images: list[str], expected: str) -> None:
     (project.root / "recipes/images/openresty.toml").unlink()
     for name in images:

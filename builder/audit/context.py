@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from builder import nar
+from builder import folder
 from builder.audit.revision import Revision
 from builder.errors import Problem
 from builder.fetch.wanted import unpack_key
@@ -56,7 +56,7 @@ class Context:
         """All that an image and the builds of its packages need."""
         assert self.lock is not None, "the image came from it"
         held = self.lock.in_profile(image.profile)
-        return list(Graph.of(held, (*image.packages, *image.base)).packages.values())
+        return list(Graph.of(held, self.lock.targets(image)).packages.values())
 
     @cached_property
     def sources(self) -> tuple[tuple[LockedPackage, Source], ...]:
@@ -97,7 +97,7 @@ class Context:
                     yield tree, place
 
     @cached_property
-    def _folders(self) -> dict[str, str]:
+    def _folders(self) -> dict[Source, str]:
         return {}
 
     def source_tree(self, source: Source) -> str | None:
@@ -106,6 +106,6 @@ class Context:
         if source.folder is None or self.project is None:
             record = self.store.record(unpack_key(source)) if source.tree is None and source.sha256 else None
             return record.trees.get("out") if record else source.tree
-        if source.folder not in self._folders:
-            self._folders[source.folder] = nar.hash_tree(f"{self.project.root}/{source.folder}")
-        return self._folders[source.folder]
+        if source not in self._folders:
+            self._folders[source] = folder.tree(f"{self.project.root}/{source.folder}", source.include)
+        return self._folders[source]

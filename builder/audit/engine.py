@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.image import Waiver
 from builder.reporter import clean_lines
 from builder.units import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """findings: in the order of the rules, each once. looked_at: what was audited, for people."""
+    """findings: in the order of the rules, each once. looked_at: what was audited, for people.
+
+    waivers: (image, what its recipe lets pass of its contract), for people: no finding, but nothing to overlook either.
+    """
 
     rules: tuple[Rule, ...]
     findings: tuple[Finding, ...]
     looked_at: str
+    waivers: tuple[tuple[str, Waiver], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -27,7 +32,7 @@ class Report:
         return [finding.as_dict() for finding in self.findings]
 
     def text(self) -> str:
-        """For people: findings grouped by rule, then a line that sums up."""
+        """For people: findings grouped by rule, what is allowed, then a line that sums up."""
         lines: list[str] = []
         for rule in self.rules:
             mine = [finding for finding in self.findings if finding.rule == rule.id]
@@ -36,6 +41,7 @@ class Report:
                 for finding in mine:
                     lines += _finding_lines(finding)
                 lines.append("")
+        lines += _waiver_lines(self.waivers)
         ids = {finding.rule for finding in self.findings}
         found = f"{counted(len(self.findings), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
         lines += [f"{found}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""]
@@ -55,12 +61,32 @@ def run(context: Context, rules: Iterable[Rule]) -> Report:
             task.line(rule.id)
             findings.update(dict.fromkeys(rule.check(context)))
             task.advance(1)
-    return Report(rules=every, findings=tuple(findings), looked_at=_looked_at(context))
+    return Report(rules=every, findings=tuple(findings), looked_at=_looked_at(context), waivers=_waivers(context))
 
 
 def _finding_lines(finding: Finding) -> list[str]:
     reason = [f"    {line}" for line in finding.reason.splitlines()]
     return [f"  {finding.place}", *reason, f"    next: {finding.remedy}"]
+
+
+def _waivers(context: Context) -> tuple[tuple[str, Waiver], ...]:
+    """Waivers of the images that are looked at, each once, though an image is in several profiles."""
+    known = context.project.images if context.project else {}
+    names = dict.fromkeys(each.name for each in context.images)
+    return tuple((name, waiver) for name in names if name in known for waiver in known[name].waivers)
+
+
+def _waiver_lines(waivers: Iterable[tuple[str, Waiver]]) -> list[str]:
+    """One block for each reason of an image and rule, with the paths that it is given for."""
+    blocks: dict[tuple[str, str, str], list[str]] = {}
+    for image, waiver in waivers:
+        blocks.setdefault((image, waiver.rule, waiver.why), []).append(waiver.glob)
+    if not blocks:
+        return []
+    lines = ["allowed: an image breaks its contract in a way that its recipe gives a reason for"]
+    for (image, rule, why), paths in blocks.items():
+        lines += [f"  image {image}, rule {rule}, {', '.join(paths)}", f"    {why}"]
+    return [*lines, ""]
 
 
 def _looked_at(context: Context) -> str:

@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"builder {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_resolve, _fetch, _build, _audit, _shell, _graph, _why, _log, _list, _gc, _store, _schema, _completion):
+    for add in (_resolve, _fetch, _build, _test, _run, _audit, _shell, _graph, _why, _log, _list, _gc, _store, _schema, _completion):
         add(commands)
     return top
 
@@ -35,7 +35,7 @@ def _target(made: argparse.ArgumentParser) -> None:
 
 
 def _image(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--image", metavar="NAME", help="image (default: openresty)")
+    made.add_argument("--image", metavar="NAME", help="image (default: gateway)")
     _target(made)
 
 
@@ -61,6 +61,22 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 1 to 65535")
+    return int(text)
+
+
+def _ports(rules: int) -> Callable[[str], tuple[int, int]]:
+    """Of "8080:80": where it listens, and the port of the policy whose rules it takes; that one may be left out."""
+
+    def parse(text: str) -> tuple[int, int]:
+        own, found, policy = text.partition(":")
+        return _port(own), _port(policy) if found else rules
+
+    return parse
+
+
 def _resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "resolve", "choose versions and write lock.toml")
     made.add_argument("--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
@@ -81,7 +97,7 @@ def _fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _build(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "build", "build an image, or packages, from the lock")
-    made.add_argument("names", nargs="*", metavar="NAME", help="an image or packages (default: image openresty)")
+    made.add_argument("names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
     _target(made)
     _sources(made)
     _sandboxed(made)
@@ -94,6 +110,39 @@ def _build(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     made.add_argument("--compression", choices=("gzip", "zstd"), default="gzip", help="of the layers")
     made.add_argument("--out", metavar="DIR", help="where images go (default: out/ of the project)")
     _json(made)
+
+
+def _test(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    made = _command(commands, "test", "run Test::Nginx files against the nginx of an image")
+    made.add_argument("paths", nargs="*", metavar="PATH", help="files and folders of the suite (default: all of it)")
+    made.add_argument("--suite", metavar="DIR", help="another folder of test files than t/; the folder above it is shown to them, too")
+    made.add_argument("--filter", metavar="REGEX", help="only blocks whose title fits, and files whose name does")
+    made.add_argument("--junit", metavar="FILE", help="also write a report as JUnit's XML")
+    made.add_argument("--limit", type=_positive, default=120, metavar="SECONDS", help="of a file (default: 120)")
+    made.add_argument("--jobs", type=_positive, metavar="N", help="files at a time (default: one a core)")
+    made.add_argument("--image", metavar="NAME", help="image (default: gateway-test)")
+    _target(made)
+    _sources(made)
+    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
+    _json(made)
+    made.set_defaults(sandbox="auto", cores=None, compression="gzip", out=None)
+
+
+def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    made = _command(commands, "run", "run the gateway of an image on this machine, with the checkout's Lua in it")
+    made.add_argument("--policy", metavar="FILE", help="the policy file; replace it, and the gateway follows")
+    made.add_argument("--reload", action="store_true", help="have the one that runs take what was edited under lua/")
+    text = "where it listens for {}, and the port of the policy whose rules that takes (repeatable; default: {})"
+    made.add_argument("--port", type=_ports(80), action="append", metavar="PORT[:80]", help=text.format("http", "8080:80"))
+    made.add_argument("--tls-port", type=_ports(443), action="append", metavar="PORT[:443]", help=text.format("https", "8443:443"))
+    made.add_argument("--status-port", type=_port, default=1936, metavar="PORT", help="of /status and /metrics (default: 1936)")
+    made.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="on which address (default: 127.0.0.1)")
+    made.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    made.add_argument("--image", metavar="NAME", help="image (default: gateway)")
+    _target(made)
+    _sources(made)
+    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
+    made.set_defaults(sandbox="auto", cores=None, jobs=None, compression="gzip", out=None)
 
 
 def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

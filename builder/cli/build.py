@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
@@ -33,13 +34,23 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
         if not options.names:
             named = [opened.image().name]
         texts = [_build_packages(opened, packages)] if packages else []
-        texts += [_build_image(opened, name) for name in named]
+        texts += _build_images(opened, [opened.image(name) for name in named])
         text = _joined(texts, as_json=options.json)
         sys.stdout.write(text)
         sys.stdout.flush()
         if not packages:
             stamp.write(argv, _stamped(opened, named), text)
     return 0
+
+
+def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, Any]]:
+    """Build images in their order. Those that were written before the last one was pinned get the final lock's label, too."""
+    before = opened.workspace.lock_text
+    made = [_build_image(opened, image) for image in images]
+    count = len({each.name for image in images for each in opened.lock.stack(image)})
+    if count == 1 or opened.workspace.lock_text == before:
+        return made
+    return [_build_image(opened, image) | {"realised": row["realised"]} for image, row in zip(images, made, strict=True)]
 
 
 def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
@@ -59,7 +70,7 @@ def _stamped(opened: Session, images: list[str]) -> list[str]:
         workspace.lock_path,
         opened.settings.path,
         *(os.path.join(workspace.root, folder) for folder in sorted(folders) if not folder.startswith("recipes/")),
-        *(_target(opened, opened.image(name)) for name in images),
+        *(_target(opened, each) for name in images for each in opened.lock.stack(opened.image(name))),
     ]
 
 
@@ -68,6 +79,12 @@ def _target(opened: Session, image: LockedImage) -> str:
     default = opened.workspace.project.profiles_of(image.name)[0]
     name = image.name if image.profile == default else f"{image.name}-{image.profile}"
     return os.path.join(opened.options.out or os.path.join(opened.workspace.root, "out"), name)
+
+
+def image_folder(opened: Session, image: LockedImage) -> str:
+    """The folder of an image, which is built first where it is not as the lock says."""
+    _build_image(opened, image)
+    return _target(opened, image)
 
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
@@ -95,13 +112,15 @@ def _save(opened: Session, lock: Lock) -> None:
         opened.reporter.say("lock.toml: outputs pinned")
 
 
-def _build_image(opened: Session, name: str) -> dict[str, Any]:
+def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
+    """Realise and compose an image, after the one that it stands on."""
+    from builder import compose  # noqa: PLC0415
     from builder.build import with_outputs  # noqa: PLC0415
-    from builder.compose import Request, is_current  # noqa: PLC0415
 
     options = opened.options
-    image, lock = opened.image(name), opened.lock
-    targets = (*image.packages, *image.base)
+    below = [_build_image(opened, lower)["realised"] for lower in opened.lock.stack(image)[-2:-1]]
+    lock = opened.lock
+    targets = lock.targets(image)
     builder = opened.builder
     plan = builder.plan(lock, image.profile, targets)
     wanted = plan.graph.closure(targets)
@@ -114,18 +133,19 @@ def _build_image(opened: Session, name: str) -> dict[str, Any]:
         owner=opened.workspace.root,
     )
 
-    def request() -> Request:
+    def request() -> "Request":
         locked = opened.lock.image(image.name, image.profile)
         assert locked is not None
-        return Request(
-            recipe=opened.workspace.project.images[image.name], locked=locked, graph=built.graph,
-            trees=built.trees, recipes=opened.workspace.project.recipes, platform=options.platform,
+        project = opened.workspace.project
+        return compose.request(
+            locked, lock=opened.lock, images=project.images, graph=built.graph, trees=built.trees, recipes=project.recipes,
+            platform=options.platform,
         )
 
     target = _target(opened, image)
-    if not is_current(target, request(), _lock_digest(opened), options.compression):
+    if not compose.is_current(target, request(), _lock_digest(opened), options.compression):
         _compose(opened, request, target)
-    return _describe(target, request(), built.realised)
+    return _describe(target, request(), tuple(sorted({*built.realised, *chain(*below)})))
 
 
 def _lock_digest(opened: Session) -> str:
@@ -152,7 +172,11 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
             return wanted.about(_lock_digest(opened))
 
         compression = opened.options.compression
-        layers = compose.layers_of(target, wanted, compression) or compose.compose(wanted, opened.store)
+        layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
+        if not layers:
+            layers = compose.compose(wanted, opened.store)
+        if wanted.below:  # the very bytes of the image below, compressed as they are there
+            layers = [*oci.kept(_target(opened, wanted.below.locked)), layers[-1]]
         oci.write(target, layers, about, compression=compression)
 
 
@@ -170,7 +194,7 @@ def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dic
     from builder.oci import image as oci  # noqa: PLC0415
 
     written = oci.read(target)
-    shown = replace(written, layout=_shown(written.layout), layer_file=_shown(written.layer_file))
+    shown = replace(written, layout=shown_path(written.layout), layer_file=shown_path(written.layer_file))
     text = oci.describe(shown, request.about(""))
     return {
         "image": request.recipe.name, "profile": request.locked.profile, "layer": written.layer.diff_id,
@@ -178,7 +202,7 @@ def _describe(target: str, request: "Request", realised: tuple[str, ...]) -> dic
     }
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     """A path as a person types it here: relative when it lies below the current folder."""
     near = os.path.relpath(path)
     return path if near.startswith("..") else near

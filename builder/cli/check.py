@@ -13,7 +13,7 @@ def run(opened: Session) -> int:
     options = opened.options
     image = opened.image()
     names = [package_id(opened, image.profile, name) for name in options.names]
-    targets = names or [*image.packages, *image.base]
+    targets = names or [*opened.lock.targets(image)]
     builder = opened.builder
     plan = builder.plan(opened.lock, image.profile, targets)
     wanted = names or [name for name in plan.graph.order if not builder.is_builtin(plan, name)]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli.arguments import Command, parser
 from builder.cli.build import build, shell
+from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
+from builder.cli.test import test
 from builder.errors import UsageError
 from builder.workspace import find_root
 
@@ -80,7 +82,7 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
             packages = list(lock.packages)
         else:
             image = opened.image()
-            graph = Graph.of(lock.in_profile(image.profile), (*image.packages, *image.base))
+            graph = Graph.of(lock.in_profile(image.profile), lock.targets(image))
             packages = list(graph.packages.values())
         wanted = opened.builder.wanted(packages)
         # Archives and trees: what is fetched here must do for a build without network, wherever the store is taken.
@@ -267,6 +269,6 @@ def completion(options: argparse.Namespace, _argv: list[str]) -> int:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "resolve": resolve, "fetch": fetch, "build": build, "audit": audit, "shell": shell, "graph": graph, "why": why,
-    "log": log, "list": list_packages, "gc": gc, "store": store, "schema": schema, "completion": completion,
+    "resolve": resolve, "fetch": fetch, "build": build, "test": test, "run": run, "audit": audit, "shell": shell, "graph": graph,
+    "why": why, "log": log, "list": list_packages, "gc": gc, "store": store, "schema": schema, "completion": completion,
 }

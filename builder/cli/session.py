@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -101,6 +102,15 @@ class Session:
             self.reporter.warn("--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode")
         scratch = self.stack.enter_context(self.store.stage()) if self.options.sandbox == "chroot" else ""
         return sandbox.find(self.options.sandbox, tree_of("launcher") or "", scratch=scratch, self_exe=_COMPILER)
+
+    def launcher(self, image: LockedImage) -> str:
+        """The tool root with the launcher for what is run from an image, to be given to `sandbox.find`; "" for the system's."""
+        if shutil.which("bwrap"):
+            return ""
+        name = package_id(self, image.profile, "launcher")
+        plan = self.builder.plan(self.lock, image.profile, [name])
+        self.builder.build(plan, [name])
+        return self.store.tree_path(plan.trees[name]["out"])
 
     @property
     def lock(self) -> Lock:

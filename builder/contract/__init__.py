@@ -7,13 +7,14 @@ require(image)              the same, as an error
 
 from collections.abc import Sequence
 
-from builder.contract.finding import Finding, Waiver
+from builder.contract.finding import Finding
 from builder.contract.image import Image, survey
 from builder.contract.rules import RULES
 from builder.errors import RefusedError
+from builder.image import Waiver
 from builder.units import counted
 
-__all__ = ["Finding", "Image", "Waiver", "check", "require", "survey"]
+__all__ = ["Finding", "Image", "check", "require", "survey"]
 
 
 def check(image: Image, *, waivers: Sequence[Waiver] = ()) -> list[Finding]:
@@ -22,7 +23,7 @@ def check(image: Image, *, waivers: Sequence[Waiver] = ()) -> list[Finding]:
     used: set[Waiver] = set()
     for rule in RULES:
         for finding in sorted(rule(image), key=lambda each: (each.path, each.message)):
-            covering = [each for each in waivers if each.covers(finding)]
+            covering = [each for each in waivers if each.covers(finding.rule, finding.path)]
             used.update(covering)
             if not covering:
                 kept.append(finding)

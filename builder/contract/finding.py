@@ -1,8 +1,6 @@
-"""What the contract check finds, and what an image may be allowed."""
+"""What the contract check finds."""
 
 from dataclasses import dataclass
-
-from builder import globs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,15 +14,3 @@ class Finding:
 
     def __str__(self) -> str:
         return f"[{self.rule}] {self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiver:
-    """A breach that is allowed: of `rule`, on paths that `glob` matches, and why."""
-
-    rule: str
-    glob: str
-    why: str
-
-    def covers(self, finding: Finding) -> bool:
-        return finding.rule == self.rule and globs.matches(finding.path.partition(":")[0], (self.glob,))

@@ -8,7 +8,7 @@ first. (Revision 3 adds the root user of a user namespace, which an image cannot
 import struct
 from collections.abc import Iterable
 
-from builder.image import CAPABILITIES
+from builder.image_shapes import CAPABILITIES
 
 XATTR = "security.capability"
 _REVISION_2 = 0x02000000

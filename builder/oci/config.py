@@ -69,9 +69,11 @@ def _execution(about: About, sizes: list[int]) -> dict[str, Any]:
 
 
 def _healthcheck(check: Healthcheck | None) -> dict[str, Any]:
-    """Docker's form: words run without a shell, times in nanoseconds."""
+    """Docker's form: words run without a shell, times in nanoseconds; "NONE" says that there is no check."""
     if check is None:
         return {}
+    if check.test == ("NONE",):
+        return {"Test": ["NONE"]}
     return {
         "Test": ["CMD", *check.test],
         "Interval": check.interval * _NANOSECONDS,

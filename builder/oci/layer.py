@@ -2,10 +2,11 @@
 
 Files are canonical before the image speaks: 0644, or 0755 when their owner may run them; folders 0755; all of root.
 Folders may be shared. Everything else has one owner: two packages with one path are refused even when the bytes are the
-same, because one of them would change without the other one day.
+same, because one of them would change without the other one day. That holds for the layers of an image below, too; only
+what the image itself says (folders, links, files, users) may replace what lies there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from builder import globs, nar
@@ -33,8 +34,14 @@ def scan(trees: Iterable[tuple[str, str]]) -> tuple[Package, ...]:
     return tuple(Package(id=name, path=path, entries=nar.scan(path)) for name, path in trees)
 
 
-def compose(packages: Iterable[Package], image: ImageRecipe | None = None) -> tuple[Entry, ...]:
+NOTHING: Mapping[str, Entry] = {}
+
+
+def compose(packages: Iterable[Package], image: ImageRecipe | None = None, below: Mapping[str, Entry] = NOTHING) -> tuple[Entry, ...]:
     """The layer's entries, sorted, each folder before what it holds and every parent folder present.
+
+    below: path -> entry of an image that this one stands on. The layer has only what is not there: its folders keep the
+    modes and owners that they have.
 
     Modes of the image apply in order to everything in the layer. A mode for one path is taken as it is; one for a glob
     lets nobody run a file that nobody could run before (as chmod's `X`), so that "0750" fits a folder with its programs
@@ -44,7 +51,7 @@ def compose(packages: Iterable[Package], image: ImageRecipe | None = None) -> tu
         RefusedError: packages or the image collide on a path, or a name cannot stand in a layer; all of them.
         RecipeError: the image speaks of paths that the layer does not have; all of them.
     """
-    union = _Union()
+    union = _Union(below)
     for package in packages:
         for found in package.entries:
             if found.path:
@@ -52,6 +59,7 @@ def compose(packages: Iterable[Package], image: ImageRecipe | None = None) -> tu
     if image is not None:
         _add_own(union, image)
     union.check()
+    union.drop_what_is_below()
     if image is not None:
         _adjust(union.entries, image)
     return tuple(sorted(union.entries.values(), key=order))
@@ -68,19 +76,31 @@ def _from_package(package: Package, found: nar.Entry) -> Entry:
 
 
 class _Union:
-    """Entries by path, and what is wrong with them."""
+    """Entries by path, with the folders of the image below that they lie in, and what is wrong with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, below: Mapping[str, Entry]) -> None:
         self.entries: dict[str, Entry] = {}
+        self._below = below
         self._wrong: list[str] = []
 
     def add(self, entry: Entry) -> None:
+        lower = self._below.get(entry.path)
+        if lower is not None and entry.path not in self.entries and not self._replaces(entry, lower):
+            self.entries[entry.path] = lower
         known = self.entries.setdefault(entry.path, entry)
         if known is entry:
             self._check_name(entry)
         elif known.kind != DIR or entry.kind != DIR:
             kinds = "" if known.kind == entry.kind else f" ({KIND_WORDS[known.kind]} and {KIND_WORDS[entry.kind]})"
             self._wrong.append(f"{known.origin} and {entry.origin} both have {entry.path}{kinds}")
+
+    def _replaces(self, entry: Entry, lower: Entry) -> bool:
+        """Whether the image itself puts something in the place of what is below."""
+        return entry.origin == _IMAGE and DIR not in {entry.kind, lower.kind}
+
+    def drop_what_is_below(self) -> None:
+        """Leave out what the image below has just so."""
+        self.entries = {path: each for path, each in self.entries.items() if not _same(each, self._below.get(path))}
 
     def add_own(self, entry: Entry) -> None:
         """Add what the image makes, with the folders above it; its folder replaces the one that is there."""
@@ -102,6 +122,13 @@ class _Union:
                 "the layer cannot be composed:\n  " + "\n  ".join(self._wrong),
                 hint="leave each path out of all packages but one (`split` or `exclude` in a recipe), or rename it",
             )
+
+
+def _same(entry: Entry, lower: Entry | None) -> bool:
+    """Whether a container sees no difference. Files of packages are never the same: each has one owner."""
+    if lower is None or entry is lower:
+        return lower is not None
+    return not entry.source and replace(entry, origin=lower.origin) == lower
 
 
 def _is_utf8(text: str) -> bool:

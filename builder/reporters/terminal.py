@@ -25,8 +25,8 @@ from builder import units
 from builder.reporter import Lenient, Reporter, Task, finish
 
 _LONG = 2.0  # seconds after which the end of a task is worth a line of its own
-_QUIET = ("done", "cached")
-_PAST = {"fetch": "fetched", "build": "built", "unpack": "unpacked", "check": "checked", "verify": "verified"}
+_QUIET = ("done", "cached", "passed")
+_PAST = {"fetch": "fetched", "build": "built", "unpack": "unpacked", "check": "checked", "verify": "verified", "test": "tested"}
 _BAR = 20
 
 

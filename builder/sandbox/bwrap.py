@@ -1,4 +1,5 @@
-"""The sandbox by bubblewrap: all namespaces new, a root of read-only mounts, no network, no privileges.
+"""The sandbox by bubblewrap: all namespaces new, a root of read-only mounts, no network (but for a server that is to have
+the machine's), no privileges.
 
     builder ── bwrap (watches) ── init (process 1 of its namespace, reaps) ── the command and what it starts
 
@@ -42,7 +43,7 @@ _FAILED = 1  # exit code of bubblewrap when it fails, but also of many a command
 _NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is done when it is looked for
 _FILTER = seccomp.program(seccomp.NETWORK)
 _ISOLATION = (
-    "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
+    "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
     "--die-with-parent", "--cap-drop", "ALL",
 )  # fmt: skip
 
@@ -57,7 +58,7 @@ class Bubblewrap(Sandbox):
 
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
         with _Run(self._program, spec, log_fd) as run:
-            watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=not spec.interactive)
+            watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
             code = run.end()
         if code == _FAILED and not run.started and not watched.killed:
             raise self._not_started(spec)
@@ -70,7 +71,7 @@ class Bubblewrap(Sandbox):
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
-        text = self._set_up(dataclasses.replace(spec, argv=(_NOTHING,), interactive=False))
+        text = self._set_up(dataclasses.replace(spec, argv=(_NOTHING,), interactive=False, errors_fd=None))
         if text:
             return refusal.refusal(text)
         return BuildError(
@@ -175,7 +176,8 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         theirs = _Descriptors(options_in, status_out, files, filters)
         folder, words = from_within(program)
         argv = [*words, "--args", str(options_in), "--", *spec.argv]
-        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), None if spec.interactive else log_fd)
+        outputs = (None, None) if spec.interactive else (log_fd, log_fd if spec.errors_fd is None else spec.errors_fd)
+        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), *outputs)
         try:
             _let_go(process.pid, spec, theirs, options_out)
         except BaseException:
@@ -184,12 +186,14 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         return process, os.fdopen(os.dup(status_in), "rb")
 
 
-def _spawn(argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None) -> "subprocess.Popen[bytes]":
+def _spawn(
+    argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None, errors_fd: int | None
+) -> "subprocess.Popen[bytes]":
     """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
         return subprocess.Popen(
             argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
-            stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
+            stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=errors_fd,
         )  # fmt: skip
     except OSError as error:
         raise SandboxError(
@@ -200,7 +204,7 @@ def _spawn(argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | Non
 
 def _let_go(pid: int, spec: SandboxSpec, theirs: _Descriptors, options_out: int) -> None:
     """Limits the waiting bubblewrap and hands it its options."""
-    for which, limit in rlimits(spec.limits):
+    for which, limit in rlimits(spec.limits, spec.open_files):
         with contextlib.suppress(PermissionError):  # a setuid bubblewrap cannot be limited by a plain user
             resource.prlimit(pid, which, limit)
     with contextlib.suppress(BrokenPipeError), open(options_out, "wb", closefd=False) as stream:
@@ -220,7 +224,7 @@ def _abandon(process: "subprocess.Popen[bytes]") -> None:
 
 def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     """Bubblewrap's options, in the order in which it obeys them."""
-    found = [*_ISOLATION, "--json-status-fd", str(theirs.status)]
+    found = [*_ISOLATION, *(() if spec.network else ("--unshare-net",)), "--json-status-fd", str(theirs.status)]
     found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
     found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
     found += _own_folders()

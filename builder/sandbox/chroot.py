@@ -51,6 +51,7 @@ class Chroot(Sandbox):
             )
 
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
+        assert not spec.network and spec.errors_fd is None, "servers run in bubblewrap only: here the filter denies the network"
         with self._roots.lease(self._linked(spec)) as root:
             job = self._job(spec, root)
             with _supervisor(job, None if spec.interactive else log_fd, spec.pass_fds) as (process, problem):
@@ -75,7 +76,7 @@ class Chroot(Sandbox):
         found = {
             "parent": os.getpid(), "root": root, "workdir": spec.workdir, "argv": spec.argv, "interactive": spec.interactive,
             "env": {**spec.env, "PWD": spec.workdir}, "hostname": spec.hostname, "uid": spec.uid, "gid": spec.gid,
-            "umask": environment.UMASK, "limits": rlimits(spec.limits), "filter": self._filter.hex(),
+            "umask": environment.UMASK, "limits": rlimits(spec.limits, spec.open_files), "filter": self._filter.hex(),
         }  # fmt: skip
         return json.dumps(found).encode()
 
@@ -86,7 +87,7 @@ def _watch(process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: thread
 
     pidfd = os.pidfd_open(process.pid)
     try:
-        return watch(pidfd, process.terminate, usage, spec.limits, cancel, timed=not spec.interactive)
+        return watch(pidfd, process.terminate, usage, spec.limits, cancel, timed=spec.timed)
     finally:
         os.close(pidfd)
 

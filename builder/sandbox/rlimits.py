@@ -3,11 +3,12 @@
 import resource
 
 from builder.recipe import Limits
+from builder.sandbox.spec import OPEN_FILES
 
 _MIB = 1 << 20
 
 
-def rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
+def rlimits(limits: Limits, open_files: int = OPEN_FILES) -> list[tuple[int, tuple[int, int]]]:
     """Resource limits (getrlimit(2)) of every process of a build: which -> (soft, hard).
 
     The limit of processes lies above the recipe's, so that sampling sees and names what goes beyond; kernels count
@@ -17,7 +18,7 @@ def rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_FSIZE, 64 << 30, 64 << 30),
-        (resource.RLIMIT_NOFILE, 1024, 4096),
+        (resource.RLIMIT_NOFILE, open_files, max(4096, open_files)),
         (resource.RLIMIT_NPROC, *[_tasks_now() + 4 * limits.processes + 1024] * 2),
         (resource.RLIMIT_STACK, 8 * _MIB, 64 * _MIB),
     ]

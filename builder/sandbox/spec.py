@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from builder.recipe import Limits
 from builder.sandbox import environment
 
+OPEN_FILES = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -26,6 +28,8 @@ class SandboxSpec:
     env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
     pass_fds: open descriptors that the command inherits under the same numbers (a jobserver's pipe).
     interactive: terminal, standard input and output are the caller's, and no limit of time holds.
+    network: the machine's own network is in sight, and no limit of time holds: for a server that people talk to. A build
+    never has it. errors_fd: standard error goes here and not to the log. open_files: at a time and a process.
 
     Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
     """
@@ -43,6 +47,14 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     interactive: bool = False
     pass_fds: tuple[int, ...] = ()
+    network: bool = False
+    errors_fd: int | None = None
+    open_files: int = OPEN_FILES
+
+    @property
+    def timed(self) -> bool:
+        """Whether the limit of time holds."""
+        return not self.interactive and not self.network
 
     def __post_init__(self) -> None:
         paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]
@@ -76,9 +88,9 @@ def describe(spec: SandboxSpec) -> list[str]:
         *(f"file      {path}, {len(text.encode())} bytes" for path, text in sorted(spec.files.items())),
         *(f"folder    {path}, empty" for path in sorted(spec.folders)),
         "writable  /tmp and /dev/shm, empty, in memory",
-        "network   none",
+        "network   " + ("the machine's" if spec.network else "none"),
         f"user      {spec.uid}:{spec.gid} on host {spec.hostname}, umask {environment.UMASK:04o}",
-        f"limits    {spec.limits.memory} MiB of memory, {spec.limits.processes} processes, {_time(spec)}",
+        f"limits    {spec.limits.memory} MiB of memory, {spec.limits.processes} processes, {_time(spec)}, {spec.open_files} open files",
         *(f"variable  {name}={shlex.quote(value)}" for name, value in sorted(spec.env.items())),
         f"runs in   {spec.workdir}",
         f"runs      {shlex.join(spec.argv)}",
@@ -90,4 +102,4 @@ def _access(mount: Mount) -> str:
 
 
 def _time(spec: SandboxSpec) -> str:
-    return "no limit of time" if spec.interactive else f"{spec.limits.seconds} seconds"
+    return f"{spec.limits.seconds} seconds" if spec.timed else "no limit of time"

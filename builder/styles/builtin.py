@@ -23,6 +23,7 @@ _COMMON = {
     "links": Field(MapOf(Text(), _PATHS), "path -> what the symbolic link says"),
     "include": Field(ListOf(Text()), "globs of what is taken (default: all)"),
     "exclude": Field(ListOf(Text()), "globs of what is left out"),
+    "move": Field(MapOf(Text(_PATHS), _PATHS), "path -> path that it has in the result, with what is below it"),
 }
 
 PREBUILT = Style(

@@ -84,6 +84,9 @@ MAKEFILE
 BUNDLE_C = """#include <stdio.h>
 int ngx_http_lua_var_ffi_test(void *request) { return request == 0; }
 void *luaL_newstate(void) { return 0; }
+void ERR_clear_error(void) {} /* what the gateway's Lua calls of OpenSSL, which a real bundle is linked with */
+void *OPENSSL_sk_value(const void *stack, int at) { return at ? 0 : (void *)stack; }
+int X509_check_private_key(const void *certificate, const void *key) { return certificate == key; }
 int main(void) { return puts("a bundle") < 0; }
 """
 
@@ -156,10 +159,11 @@ def repin(project: World, package: str, path: Path, tree: str) -> None:
 
 
 def project(root: Path, home: Path) -> World:
-    """A copy of this repository's recipes and lock."""
+    """A copy of this repository's recipes, the Lua that they take in, and lock."""
     made = World(root, home)
     root.mkdir()
-    shutil.copytree(REPOSITORY / "recipes", root / "recipes")
+    for folder in ("recipes", "lua"):
+        shutil.copytree(REPOSITORY / folder, root / folder)
     shutil.copy(REPOSITORY / "lock.toml", root / "lock.toml")
     home.mkdir()
     return made

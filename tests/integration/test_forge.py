@@ -40,12 +40,15 @@ class Forge:
         forge.repin(self.world, package, path, tree)
 
     def base(self, loader: Path) -> None:
-        """A root file system as Alpine's is: a loader and some files."""
+        """A root file system as Alpine's is since 3.23: a loader and some files, and the links that a layer must not replace."""
         tree = self.scratch / "minirootfs"
         users = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:root\n"}
         forge.lay_out(tree, {"etc/alpine-release": "3.23.6\n", **users})
-        for name in ("bin", "tmp", "var", "lib"):
-            (tree / name).mkdir()
+        for name in ("run", "tmp", "usr/bin", "usr/lib", "usr/sbin", "var"):
+            (tree / name).mkdir(parents=True)
+        for name in ("bin", "lib", "sbin"):
+            (tree / name).symlink_to(f"usr/{name}")
+        (tree / "var/run").symlink_to("../run")
         (tree / "lib" / loader.name).write_bytes(loader.read_bytes())
         (tree / "lib" / loader.name).chmod(0o755)
         path = forge.archive(self.distdir, tree, "alpine-minirootfs-3.23.6-x86_64.tar.gz", "")
@@ -145,6 +148,8 @@ def the_image_stands_on_the_base_byte_for_byte(made: Forge) -> None:
     with tarfile.open(row["file"]) as layer:
         names = set(layer.getnames())
     assert {f"{SITE}/mlcache.lua", f"{SITE}/cookie.lua", f"{SITE}/chash.lua", "usr/local/openresty/nginx/sbin/nginx"} <= names
+    assert {"etc/gateway/nginx.conf", "usr/local/openresty/site/lualib/gateway/init.lua"} <= names
+    assert "etc/gateway/stream.d/stream.conf" not in names, "nginx from parts has no stream Lua module"
     assert "lib/ld-musl-x86_64.so.1" not in names, "the base brings it"
     base, _ = layers(Path(row["path"]))
     assert base == digest.of_file(str(made.distdir / "alpine-minirootfs-3.23.6-x86_64.tar.gz")), "the base is used byte for byte"
@@ -194,6 +199,7 @@ def test_the_official_bundle(made: Forge) -> None:
         names = set(layer.getnames())
         nginx = layer.getmember("usr/local/openresty/nginx/sbin/nginx")
     assert {"usr/local/openresty/lualib/resty/core.lua", f"{SITE}/mlcache.lua", "usr/local/openresty/bin/openresty"} <= names
+    assert {"etc/gateway/nginx.conf", "etc/gateway/stream.d/stream.conf"} <= names, "layer 4, with the bundle's stream Lua module"
     assert "SCHILY.xattr.security.capability" in nginx.pax_headers
 
 

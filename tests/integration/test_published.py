@@ -1,4 +1,4 @@
-"""The image that `builder build` made: BUILDER_TEST_IMAGE names its folder (out/openresty)."""
+"""The image that `builder build` made: BUILDER_TEST_IMAGE names its folder (out/gateway)."""
 
 import gzip
 import hashlib
@@ -83,6 +83,9 @@ def test_the_config_says_how_to_run_it(layout: Path) -> None:
     assert config["User"] in ("nginx", "101", "101:101")
     assert config["StopSignal"] == "SIGQUIT"
     assert config["Labels"]["builder.lock"].startswith("sha256:")
+    assert set(config["ExposedPorts"]) == {"80/tcp", "443/tcp", "1936/tcp"}
+    assert config["Healthcheck"]["Test"] == ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:1936/status"]
+    assert "NEW_POLICY_PATH=/etc/gateway/policy/policy.json" in config["Env"]
 
 
 def test_nginx_may_bind_low_ports(members: dict[str, tarfile.TarInfo]) -> None:
@@ -99,8 +102,9 @@ def test_users_folders_and_links_are_as_the_image_says(members: dict[str, tarfil
     assert members[f"{logs}/access.log"].linkname == "/dev/stdout"
     assert members[f"{logs}/error.log"].linkname == "/dev/stderr"
     assert members["tmp"].mode == 0o1777
+    assert (members["run/openresty"].uid, members["etc/gateway/policy"].isdir()) == (101, True)
     users = dict(contents(Path(IMAGE) / "layer.tar.gz"))["etc/passwd"].decode()
-    assert [line for line in users.splitlines() if line.startswith("nginx:")] == ["nginx:x:101:101:nginx:/var/run/openresty:/sbin/nologin"]
+    assert [line for line in users.splitlines() if line.startswith("nginx:")] == ["nginx:x:101:101:nginx:/run/openresty:/sbin/nologin"]
 
 
 def test_the_tar_tells_nothing_of_when_and_where(members: dict[str, tarfile.TarInfo]) -> None:
@@ -155,7 +159,7 @@ def test_made_twice_it_is_the_same(tmp_path: Path, compression: str) -> None:
         found.append({str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()})
     assert found[0] == found[1]
     if compression == "gzip":
-        assert found[0]["openresty/layer.tar.gz"] == (Path(IMAGE) / "layer.tar.gz").read_bytes()
+        assert found[0]["gateway/layer.tar.gz"] == (Path(IMAGE) / "layer.tar.gz").read_bytes()
     else:
-        layer = zstandard.ZstdDecompressor().decompressobj().decompress(found[0]["openresty/layer.tar.zst"])
+        layer = zstandard.ZstdDecompressor().decompressobj().decompress(found[0]["gateway/layer.tar.zst"])
         assert layer == gzip.decompress((Path(IMAGE) / "layer.tar.gz").read_bytes())

@@ -13,8 +13,9 @@ from builder.audit.rules.stale_output import request_of
 from builder.compose import Request
 from builder.errors import BuilderError
 from builder.lock import LockedLayer
-from builder.oci import base, layer, tar
+from builder.oci import base, tar
 from builder.oci.entry import Entry
+from builder.oci.image import Composed
 from builder.units import counted
 
 ID = "image-bytes"
@@ -37,28 +38,21 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _here(context: Context, request: Request) -> bool:
-    return all(context.store.has_tree(request.trees[name]["out"]) for name in (*request.own, *request.base))
+    return all(context.store.has_tree(request.trees[name]["out"]) for name in request.packages)
 
 
 def composed(context: Context, request: Request) -> LockedLayer:
     """The layer as the lock would pin it now."""
-    below = []
-    loose = []
-    for name in request.base:
-        package = request.graph.packages[name]
-        archive = compose.base_tarball(package, request.recipes[package.name], context.store, request.platform)
-        if archive:
-            below.append(base.measure(archive).diff_id)
-        else:
-            loose.append(name)
-    if loose:
-        below.append(_digest(layer.compose(_scan(context, request, loose)))[0])
-    own, size = _digest(layer.compose(_scan(context, request, request.own), request.recipe))
-    return LockedLayer(key=request.key(), layer=own, size=size, base=tuple(below))
+    *below, own = [_measured(each) for each, _ in compose.layers(request, context.store)]
+    return LockedLayer(key=request.key(), layer=own[0], size=own[1], base=tuple(digest for digest, _ in below))
 
 
-def _scan(context: Context, request: Request, names: list[str]) -> tuple[layer.Package, ...]:
-    return layer.scan((name, context.store.tree_path(request.trees[name]["out"])) for name in names)
+def _measured(layer: compose.Layer) -> tuple[str, int]:
+    """SHA-256 (hex) and size of a layer's uncompressed tar."""
+    if isinstance(layer, Composed):
+        return _digest(layer.entries)
+    blob = base.measure(layer.path)
+    return blob.diff_id, blob.diff_size
 
 
 def _digest(entries: Iterable[Entry]) -> tuple[str, int]:

@@ -6,6 +6,7 @@ it tells of any digit that was changed in one of these, and it is computed here 
 
 from collections.abc import Iterator
 
+from builder import compose
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.compose import Request
@@ -90,14 +91,17 @@ def _can_be_keyed(context: Context, plan: Plan, package: LockedPackage) -> bool:
 
 def request_of(context: Context, image: LockedImage) -> Request | None:
     """What an image is composed from by the lock alone; None when the lock or the recipes do not say all of it."""
-    if context.project is None or image.name not in context.project.images:
+    if context.project is None or context.lock is None:
+        return None
+    images = context.project.images
+    if any(each.name not in images for each in context.lock.stack(image)):
         return None
     plan = plan_of(context, image.profile)
-    request = Request(
-        recipe=context.project.images[image.name], locked=image, graph=plan.graph, trees=plan.trees,
-        recipes=context.project.recipes, platform=context.platform,
+    request = compose.request(
+        image, lock=context.lock, images=images, graph=plan.graph, trees=plan.trees, recipes=context.project.recipes,
+        platform=context.platform,
     )
-    known = all(name in plan.trees for name in (*request.own, *request.base))
+    known = all(name in plan.trees for name in request.packages) and (request.below is None or request.layers_below)
     return request if known and all(plan.graph.packages[each].name in request.recipes for each in request.base) else None
 
 

@@ -1,0 +1,112 @@
+"""The command that runs the gateway for development: `builder run`."""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from builder.cli.build import image_folder
+from builder.cli.session import Session, session
+from builder.errors import UsageError
+from builder.workspace import find_root
+
+if TYPE_CHECKING:
+    from builder.rootfs import Rootfs
+    from builder.serving import Place, Service
+    from builder.serving.tree import Process
+
+IMAGE = "gateway"
+_FOLDER = os.path.join("out", "run")
+_READY = 10.0  # seconds in which all ports are to answer
+_OPTIONS = ("GATEWAY_POLICY_LIMIT", "GATEWAY_POLICY_INTERVAL", "GATEWAY_WATCH_INTERVAL")
+
+
+def run(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Run the gateway until Ctrl-C; with --reload have the one that runs take what was edited."""
+    if options.reload:
+        return _reload(options)
+    if options.policy is None:
+        raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
+    if not os.path.isfile(options.policy):
+        raise UsageError("there is no such policy file", where=options.policy)
+    options.image = options.image or IMAGE
+    with session(options) as opened:
+        return _serve(opened)
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from builder import sandbox, serving  # noqa: PLC0415
+
+    instance = serving.running(os.path.join(find_root(options.root), _FOLDER))
+    workers = serving.reload(instance, sandbox.find("auto", instance.tools))
+    sys.stderr.write(f"reloaded: {workers} new workers\n")
+    return 0
+
+
+def _serve(opened: Session) -> int:
+    from builder import sandbox, serving  # noqa: PLC0415
+    from builder.rootfs import unpacked  # noqa: PLC0415
+    from builder.serving.service import require_free  # noqa: PLC0415
+
+    folder = os.path.join(opened.workspace.root, _FOLDER)
+    with ExitStack() as stack:
+        stack.enter_context(serving.claim(folder))
+        target = image_folder(opened, opened.image())
+        rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
+        place = _place(opened, folder, rootfs)
+        require_free(place.listening)
+        place.write()
+        tools = opened.launcher(opened.image())
+        service = serving.Service(sandbox.find("auto", tools), place.spec(), opened.reporter.say)
+        outcome = service.run(1, 2, lambda nginx: _started(opened, service, place, tools, nginx))
+    if service.asked:
+        return 0
+    if outcome.killed:
+        raise KeyboardInterrupt
+    opened.reporter.say(f"nginx ended by itself, with exit code {outcome.code}")
+    return 1
+
+
+def _place(opened: Session, folder: str, rootfs: "Rootfs") -> "Place":
+    from builder import serving  # noqa: PLC0415
+    from builder.serving.place import check, stand_ins  # noqa: PLC0415
+
+    options = opened.options
+    check(rootfs, options.image)
+    listening = serving.Listening(
+        address=options.listen, http=tuple(serving.Listener(*each) for each in options.port or [(8080, 80)]),
+        https=tuple(serving.Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port,
+    )
+    return serving.Place(
+        checkout=opened.workspace.root, folder=folder, rootfs=rootfs, policy=os.path.abspath(options.policy), listening=listening,
+        workers=options.workers or 0, inherited=_inherited(os.environ), stand_ins=stand_ins(opened.workspace.root, rootfs),
+    )
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in _OPTIONS if name in environ}
+
+
+def _started(opened: Session, service: "Service", place: "Place", tools: str, nginx: "Process") -> None:
+    """nginx runs: say so to other commands, and to people when it answers."""
+    from builder.serving import Instance  # noqa: PLC0415
+    from builder.serving.service import wait_until_ready  # noqa: PLC0415
+    from builder.serving.tree import process  # noqa: PLC0415
+
+    own = process(os.getpid())
+    assert own is not None, "we run"
+    Instance(builder=own, nginx=nginx, tools=tools, place=place).write()
+
+    def tell() -> None:
+        silent = wait_until_ready(place.listening, lambda: not nginx.alive(), _READY)
+        if not nginx.alive():
+            return
+        for port in silent:
+            opened.reporter.warn(f"nothing answers on port {port}")
+        shown = ", ".join(["lua/conf", *place.stand_ins])
+        opened.reporter.say("\n".join([*place.listening.urls(), f"from the checkout: {shown}", "Ctrl-C ends it"]))
+
+    threading.Thread(target=tell, name="ready", daemon=True).start()

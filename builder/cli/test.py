@@ -1,0 +1,134 @@
+"""The command that tests: `builder test`."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from builder.cli.build import image_folder, shown_path
+from builder.cli.session import Session, session
+from builder.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from builder.rootfs import Rootfs
+    from builder.testing import FileResult, Room, Suite
+
+IMAGE = "gateway-test"
+_OWN = "t"  # the project's own test files
+_KEPT = "tests"  # below out/: what the last run wrote
+_SET = ("TEST_NGINX_BINARY", "TEST_NGINX_SERVROOT")  # what no caller decides
+_UNIT = ("UNIT_SEED",)
+
+
+def test(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Run Test::Nginx files against the nginx of an image; exit 1 when one fails."""
+    options.image = options.image or IMAGE
+    with session(options) as opened:
+        suite = _suite(opened)
+        target = image_folder(opened, opened.image())
+        started = time.monotonic()
+        results = _run(opened, suite, target)
+        seconds = time.monotonic() - started
+        _keep(opened, results)
+        if options.junit:
+            _junit(options.junit, results)
+        _say(opened, results, seconds)
+        return 0 if all(each.passed for each in results) else 1
+
+
+def _suite(opened: Session) -> "Suite":
+    from builder import testing  # noqa: PLC0415
+
+    options = opened.options
+    folder = options.suite or os.path.join(opened.workspace.root, _OWN)
+    suite = testing.find(folder, options.paths, whole=options.suite is not None)
+    return testing.filtered(suite, options.filter) if options.filter else suite
+
+
+def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
+    from builder import sandbox, testing  # noqa: PLC0415
+    from builder.rootfs import unpacked  # noqa: PLC0415
+    from builder.testing import files  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
+        scratch = stack.enter_context(opened.store.stage())
+        copy = os.path.join(scratch, "copy")
+        os.mkdir(copy)
+        runner = testing.Runner(
+            room=_room(opened, suite, rootfs, files.copy(suite, copy)), sandbox=sandbox.find("auto", opened.launcher(opened.image())),
+            scratch=scratch, reporter=opened.reporter, jobs=_jobs(opened), cancel=opened.cancel,
+        )
+        return runner.run(suite.files)
+
+
+def _jobs(opened: Session) -> int:
+    return int(opened.options.jobs or opened.cores)
+
+
+def _room(opened: Session, suite: "Suite", rootfs: "Rootfs", shown: str) -> "Room":
+    from builder.recipe import Limits  # noqa: PLC0415
+    from builder.testing import Room  # noqa: PLC0415
+
+    return Room(
+        rootfs=rootfs, suite=suite, shown=shown, nginx=_program(opened, rootfs, "nginx"), perl=_program(opened, rootfs, "perl"),
+        limits=Limits(seconds=opened.options.limit), inherited=_inherited(os.environ),
+    )
+
+
+def _program(opened: Session, rootfs: "Rootfs", name: str) -> str:
+    found = rootfs.program(name)
+    if not found:
+        hint = f"take an image that has what Test::Nginx needs, such as {IMAGE}"
+        raise UsageError(f"the image has no {name} on its PATH", where=f"image {opened.options.image}", hint=hint)
+    return found
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environ.items() if (name.startswith("TEST_NGINX_") and name not in _SET) or name in _UNIT}
+
+
+def _keep(opened: Session, results: "list[FileResult]") -> None:
+    """Put what the files wrote, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
+    from builder.oci.folder import replacing  # noqa: PLC0415
+    from builder.testing.summary import log_name  # noqa: PLC0415
+
+    with replacing(os.path.join(opened.workspace.root, "out", _KEPT)) as folder:
+        for each in results:
+            texts = {f"{each.name}/output.tap": each.output}
+            texts |= {log_name(each.name, block): block.log for block in each.blocks if block.log}
+            for name, text in texts.items():
+                path = os.path.join(folder, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+
+
+def _junit(path: str, results: "list[FileResult]") -> None:
+    from builder.testing import junit  # noqa: PLC0415
+
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(junit.document(results))
+        shutil.move(temporary, path)
+    except OSError as error:
+        hint = "name a file in a folder that is there"
+        raise MachineError(f"the report cannot be written: {error.strerror}", where=path, hint=hint) from error
+
+
+def _say(opened: Session, results: "list[FileResult]", seconds: float) -> None:
+    from builder.testing import summary  # noqa: PLC0415
+
+    if opened.options.json:
+        data: Any = summary.data(results, seconds=seconds)
+        sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        return
+    kept = os.path.join(opened.workspace.root, "out", _KEPT)
+    text = summary.text(results, seconds=seconds, jobs=_jobs(opened), shown=lambda name: shown_path(os.path.join(kept, name)))
+    sys.stdout.write(text + "\n")

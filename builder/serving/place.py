@@ -1,0 +1,158 @@
+"""Where the gateway runs: the image's root file system with the checkout's Lua in place of the image's own. Data first.
+
+    /                                      the image, read-only
+    /usr/local/openresty/site/lualib/
+      gateway/                             the checkout's lua/gateway, read-only, as it is at any time
+      resty/                               out/run/resty: the image's, with the checkout's lua/embedded/resty over it
+    /etc/gateway                           out/run/conf: the checkout's lua/conf, with listen/ and main.d/workers.conf as the
+                                           command line says
+    /policy                                the folder of the policy file, read-only: a file that is replaced is seen
+    the user's home                        out/run/home: nginx's process id and temporary files
+    /tmp, /dev/shm                         writable, in memory
+
+What lies in out/run/ is copied at the start and at a reload. The network is the machine's: it listens where anybody could
+ask it, and reaches what this machine reaches.
+"""
+
+import filecmp
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from builder.errors import UsageError
+from builder.recipe import Limits
+from builder.rootfs import Rootfs
+from builder.sandbox import Mount, SandboxSpec, plan_mounts, tree_listing
+from builder.sandbox.environment import BASE_FILES
+from builder.serving.listening import Listening
+from builder.store.remove import remove_tree
+
+CONF = "/etc/gateway"
+POLICY = "/policy"
+OPEN_FILES = 65536
+_GATEWAY, _EMBEDDED = "lua/gateway", "lua/embedded/resty"
+# Folder of the checkout -> folder of the image.
+LUA = {_GATEWAY: "/usr/local/openresty/site/lualib/gateway", _EMBEDDED: "/usr/local/openresty/site/lualib/resty"}
+_SOURCE = "lua/conf"
+_LISTEN = "listen"
+_MAIN = "main.d"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """checkout: the project's folder. folder: out/run. policy: the policy file. workers: how many, 0 for what the
+    configuration says. stand_ins: folders of the checkout that are shown in place of the image's, see `LUA`."""
+
+    checkout: str
+    folder: str
+    rootfs: Rootfs
+    policy: str
+    listening: Listening
+    workers: int = 0
+    inherited: Mapping[str, str]
+    stand_ins: tuple[str, ...]
+
+    @property
+    def home(self) -> str:
+        """The folder of the host that is the home of the image's user."""
+        return os.path.join(self.folder, "home")
+
+    @property
+    def conf(self) -> str:
+        return os.path.join(self.folder, "conf")
+
+    @property
+    def _resty(self) -> str:
+        return os.path.join(self.folder, "resty")
+
+    def spec(self, *words: str, home: str = "", network: bool = True) -> SandboxSpec:
+        """The sandbox of the image's command with more words after it. home: another folder of the host for it."""
+        account = self.rootfs.account()
+        files = {"/etc/hosts": BASE_FILES["/etc/hosts"]}
+        mounts = [
+            Mount(home or self.home, account.home, writable=True), Mount(self.conf, CONF),
+            Mount(os.path.dirname(self.policy), POLICY),
+            *(Mount(self._resty if each == _EMBEDDED else os.path.join(self.checkout, each), LUA[each]) for each in self.stand_ins),
+        ]
+        plan = plan_mounts([tree_listing(self.rootfs.root, "the image")], taken=(*files, *(each.target for each in mounts)))
+        return SandboxSpec(
+            mounts=(*plan.mounts, *mounts), links=plan.links, folders=plan.folders, files=files,
+            argv=(*self.rootfs.command, *words), env=self._env(account.home), workdir="/", uid=account.uid, gid=account.gid,
+            limits=Limits(memory=1 << 20, processes=4096), network=network, open_files=OPEN_FILES,
+        )
+
+    def _env(self, home: str) -> dict[str, str]:
+        return {
+            **self.rootfs.env, "HOME": home, "LANG": "C", "TZ": "UTC", **self.inherited,
+            "NEW_POLICY_PATH": f"{POLICY}/{os.path.basename(self.policy)}", "GATEWAY_PORTS": self.listening.rules(),
+        }
+
+    def write(self) -> None:
+        """Bring out/run up to date with the checkout and the command line.
+
+        The folders in it stay, since a running sandbox shows them. A feature's folder of the configuration (stream.d) is
+        taken where the image has it, since only such an nginx understands it.
+        """
+        os.makedirs(self.home, exist_ok=True)
+        _emptied(self.conf)
+        self._write_conf()
+        if _EMBEDDED in self.stand_ins:
+            _emptied(self._resty)
+            shutil.copytree(self.rootfs.root + LUA[_EMBEDDED], self._resty, dirs_exist_ok=True)
+            shutil.copytree(os.path.join(self.checkout, _EMBEDDED), self._resty, dirs_exist_ok=True)
+
+    def _write_conf(self) -> None:
+        for entry in os.scandir(os.path.join(self.checkout, _SOURCE)):
+            target = os.path.join(self.conf, entry.name)
+            if entry.is_file():
+                shutil.copyfile(entry.path, target)
+            elif self.rootfs.has(f"{CONF}/{entry.name}"):
+                shutil.copytree(entry.path, target)
+        self._write(_LISTEN, self.listening.files())
+        if self.workers:
+            self._write(_MAIN, {"workers.conf": f"worker_processes {self.workers};\n"})
+
+    def _write(self, folder: str, texts: Mapping[str, str]) -> None:
+        os.makedirs(os.path.join(self.conf, folder), exist_ok=True)
+        for name, text in texts.items():
+            with open(os.path.join(self.conf, folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+
+    def lua_files(self) -> Iterator[str]:
+        """The paths, in the sandbox, of all Lua files of the checkout that are shown there."""
+        for each in self.stand_ins:
+            top = os.path.join(self.checkout, each)
+            for folder, _, files in os.walk(top):
+                for name in sorted(files):
+                    if name.endswith(".lua"):
+                        yield os.path.join(LUA[each], os.path.relpath(os.path.join(folder, name), top))
+
+
+def _emptied(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    for each in os.listdir(folder):
+        remove_tree(os.path.join(folder, each))
+
+
+def stand_ins(checkout: str, rootfs: Rootfs) -> tuple[str, ...]:
+    """The folders of the checkout that the image was made with: it has every Lua file of them, with the same bytes.
+
+    A profile with other libraries has other files, and keeps them.
+    """
+    return tuple(each for each, target in LUA.items() if _is_in(os.path.join(checkout, each), rootfs.root + target))
+
+
+def _is_in(own: str, theirs: str) -> bool:
+    found = [os.path.join(folder, name) for folder, _, files in os.walk(own) for name in files if name.endswith(".lua")]
+    return bool(found) and all(_is_same(each, os.path.join(theirs, os.path.relpath(each, own))) for each in found)
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.isfile(other) and filecmp.cmp(one, other, shallow=False)
+
+
+def check(rootfs: Rootfs, image: str) -> None:
+    """Raises UsageError when the image is none of a gateway."""
+    if not rootfs.command or not rootfs.has(f"{CONF}/nginx.conf"):
+        raise UsageError(f"the image has no {CONF}/nginx.conf: it is no gateway", where=f"image {image}", hint="leave out --image")

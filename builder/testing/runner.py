@@ -1,0 +1,119 @@
+"""Runs the files of a suite side by side, each in a sandbox of its own, and gathers what came of them."""
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import resources
+
+from builder.reporter import Reporter
+from builder.sandbox import Outcome, Sandbox
+from builder.store.remove import remove_tree
+from builder.tail import Tail
+from builder.testing.files import TestFile
+from builder.testing.results import Ended, FileResult, result
+from builder.testing.room import LOGS, SERVROOT, Room, furnish
+
+_MOST = 4 << 20  # bytes of an error log that are kept, from its end
+_OUTPUT = 64 << 20  # bytes of an output
+_KILLED = {"time", "memory", "processes"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runner:
+    """scratch: a folder of its own on disk. cancel: set to end all that runs."""
+
+    room: Room
+    sandbox: Sandbox
+    scratch: str
+    reporter: Reporter
+    jobs: int
+    cancel: threading.Event
+
+    def run(self, files: Sequence[TestFile]) -> list[FileResult]:
+        """Run all files; what came of them, in the order in which they were given.
+
+        Raises:
+            SandboxError, BuildError: the machine refuses a sandbox, or the image lacks a program.
+        """
+        marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
+        longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
+        found: dict[int, FileResult] = {}
+        with Tail() as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
+            try:
+                running: dict[Future[FileResult], int] = {}
+                for number in longest:
+                    running[pool.submit(self._one, number, files[number], marks, tail)] = number
+                for done in as_completed(running):
+                    found[running[done]] = done.result()
+            except BaseException:
+                self.cancel.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return [found[number] for number in range(len(files))]
+
+    def _one(self, number: int, file: TestFile, marks: str, tail: Tail) -> FileResult:
+        work = os.path.join(self.scratch, str(number))
+        os.mkdir(work)
+        furnish(work, file, marks)
+        log = os.path.join(self.scratch, f"{number}.tap")
+        with self.reporter.task("test", file.name) as task, open(log, "wb") as output:
+            tail.follow(log, task)
+            try:
+                outcome = self.sandbox.run(self.room.spec(file, work), output.fileno(), self.cancel)
+            finally:
+                tail.drop(log)
+            made = self._gather(file, outcome, log, work)
+            task.done("interrupted" if outcome.killed == "cancelled" else _status(made))
+        remove_tree(work)
+        return made
+
+    def _gather(self, file: TestFile, outcome: Outcome, log: str, work: str) -> FileResult:
+        text = _end_of(log, _OUTPUT)
+        ended = Ended(
+            code=outcome.code, seconds=outcome.seconds, killed=outcome.killed if outcome.killed in _KILLED else "",
+            limit=self._limit(outcome.killed),
+        )
+        logs = _logs(os.path.join(work, LOGS))
+        made = result(file.name, text, ended, logs=logs, left_out=file.left_out)
+        if made.trouble and made.blocks and made.blocks[-1].number not in logs:
+            # Its server may have been at work when the file ended.
+            logs[made.blocks[-1].number] = _end_of(os.path.join(work, SERVROOT, "logs", "error.log"))
+            made = result(file.name, text, ended, logs=logs, left_out=file.left_out)
+        return made
+
+    def _limit(self, killed: str) -> str:
+        limits = self.room.limits
+        known = {"time": f"{limits.seconds} s", "memory": f"{limits.memory} MiB of memory", "processes": f"{limits.processes} processes"}
+        return known.get(killed, "")
+
+
+def _status(made: FileResult) -> str:
+    failed = sum(not each.passed for each in made.blocks)
+    if made.trouble:
+        return "failed"
+    if made.skipped:
+        return "skipped"
+    return f"{failed} of {len(made.blocks)} failed" if failed else "passed"
+
+
+def _logs(folder: str) -> dict[int, str]:
+    """The error logs that were kept, by number of the block. Whatever else a test wrote there is passed over."""
+    found = {}
+    for name in os.listdir(folder):
+        number = name.removesuffix(".log")
+        if number.isdecimal() and name.endswith(".log"):
+            found[int(number)] = _end_of(os.path.join(folder, name))
+    return found
+
+
+def _end_of(path: str, most: int = _MOST) -> str:
+    """The end of a file that a test wrote; "" when it is not there. No link is followed: tests write what they like."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - most))
+            return file.read(most).decode("utf-8", "replace")
+    except OSError:
+        return ""

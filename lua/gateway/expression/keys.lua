@@ -1,0 +1,124 @@
+--- What a request must have so that an expression can hold: necessary conditions that the index looks rules up by.
+--
+-- Keys are nil (nothing is known: any request may match) or a list of alternatives, each with some of
+--   host = "a.b"          the host is this
+--   wildcard = "foo.bar"  the host has exactly one label before this
+--   path = "/x"           the path is this
+--   prefix = "/y"         the path begins with this
+-- of which all must hold. A request that fulfils no alternative cannot match; no alternatives at all: nothing can.
+-- An alternative never has both of host and wildcard, or both of path and prefix: the narrower says it all.
+
+local find = string.find
+local sub = string.sub
+
+-- Above this a rule costs more in the index than it saves.
+local MOST_ALTERNATIVES = 128
+
+local function label_before(host, parent)
+    local dot = find(host, ".", 1, true)
+    return dot ~= nil and dot > 1 and sub(host, dot + 1) == parent
+end
+
+-- Both hosts' conditions as one: host, wildcard. Or nothing and true when they exclude each other.
+local function join_hosts(a, b)
+    local host, wildcard = a.host or b.host, a.wildcard or b.wildcard
+    if (a.host and b.host and a.host ~= b.host) or (a.wildcard and b.wildcard and a.wildcard ~= b.wildcard) then
+        return nil, nil, true
+    end
+    if host and wildcard then
+        if not label_before(host, wildcard) then
+            return nil, nil, true
+        end
+        wildcard = nil
+    end
+    return host, wildcard, false
+end
+
+-- The longer of two prefixes, when it begins with the shorter.
+local function join_prefixes(a, b)
+    if not (a and b) then
+        return a or b, false
+    end
+    if #a < #b then
+        a, b = b, a
+    end
+    return a, sub(a, 1, #b) ~= b
+end
+
+-- Both paths' conditions as one: path, prefix. Or nothing and true when they exclude each other.
+local function join_paths(a, b)
+    local path = a.path or b.path
+    local prefix, apart = join_prefixes(a.prefix, b.prefix)
+    if apart or (a.path and b.path and a.path ~= b.path) then
+        return nil, nil, true
+    end
+    if path and prefix then
+        if sub(path, 1, #prefix) ~= prefix then
+            return nil, nil, true
+        end
+        prefix = nil
+    end
+    return path, prefix, false
+end
+
+local function join(a, b)
+    local host, wildcard, hosts_apart = join_hosts(a, b)
+    local path, prefix, paths_apart = join_paths(a, b)
+    if hosts_apart or paths_apart then
+        return nil
+    end
+    return { host = host, wildcard = wildcard, path = path, prefix = prefix }
+end
+
+
+local _M = {}
+
+
+--- One alternative for each of values: `of("host", {"a", "b"})`.
+function _M.of(condition, values)
+    if #values > MOST_ALTERNATIVES then
+        return nil
+    end
+    local keys = {}
+    for i = 1, #values do
+        keys[i] = { [condition] = values[i] }
+    end
+    return keys
+end
+
+
+--- Keys of "a and b".
+function _M.both(a, b)
+    if not (a and b) then
+        return a or b
+    end
+    if #a * #b > MOST_ALTERNATIVES then
+        return #a <= #b and a or b
+    end
+    local keys = {}
+    for i = 1, #a do
+        for j = 1, #b do
+            keys[#keys + 1] = join(a[i], b[j])
+        end
+    end
+    return keys
+end
+
+
+--- Keys of "a or b".
+function _M.either(a, b)
+    if not (a and b) or #a + #b > MOST_ALTERNATIVES then
+        return nil
+    end
+    local keys = {}
+    for i = 1, #a do
+        keys[i] = a[i]
+    end
+    for i = 1, #b do
+        keys[#keys + 1] = b[i]
+    end
+    return keys
+end
+
+
+return _M

@@ -1,0 +1,50 @@
+--- The header filter: what a rule changes in the answer, and the cookie that keeps a client with its peer.
+
+local cors = require "gateway.cors"
+local headers = require "gateway.headers"
+local resp = require "ngx.resp"
+
+local add_header = resp.add_header
+local concat = table.concat
+local header = ngx.header
+local ngx = ngx
+
+local _M = {}
+
+
+local function set_response_header(name, value)
+    header[name] = value
+end
+
+
+local function remove_response_header(name)
+    header[name] = nil
+end
+
+
+-- Besides the backend's own cookies.
+local function send_cookie(cookie)
+    local secure = ngx.var.scheme == "https" and "; Secure" or ""
+    add_header("Set-Cookie", concat({ cookie.name, "=", cookie.value, "; Path=/; HttpOnly", secure }))
+end
+
+
+function _M.run()
+    local context = ngx.ctx
+    local rule = context.rule
+    if not rule then
+        return
+    end
+    if rule.cors then
+        cors.apply(rule.cors, header, context.request:header("origin"), context.preflight)
+    end
+    if rule.response_headers then
+        headers.apply(rule.response_headers, remove_response_header, set_response_header, add_header)
+    end
+    if context.set_cookie then
+        send_cookie(context.set_cookie)
+    end
+end
+
+
+return _M

@@ -1,0 +1,162 @@
+--- The rewrite phase: finds the rule, answers itself where the rule says so, else prepares the request for a backend.
+--
+-- What the later phases need lies in `ngx.ctx`:
+--
+--     request, listener, rule | nil         always
+--     balancer, peer, point, set_cookie     when the request goes to a backend, see `gateway.balancers`
+
+local ngxvar = require "resty.ngxvar"
+
+local balancers = require "gateway.balancers"
+local caches = require "gateway.caches"
+local cors = require "gateway.cors"
+local headers = require "gateway.headers"
+local listener = require "gateway.http.listener"
+local metrics = require "gateway.metrics"
+local printable = require "gateway.printable"
+local reason = require "gateway.http.reason"
+local redirect = require "gateway.redirect"
+local request = require "gateway.http.request"
+local uri = require "gateway.uri"
+
+local cache_hit = metrics.cache_hit
+local exit = ngx.exit
+local fetch = ngxvar.fetch
+local header = ngx.header
+local listener_of = listener.of
+local new_request = request.new
+local ngx = ngx
+local refuse = reason.refuse
+local rules_of = caches.rules
+local update = caches.update
+local var = ngx.var
+
+local ERR, WARN = ngx.ERR, ngx.WARN
+local NOT_FOUND, UNAVAILABLE = ngx.HTTP_NOT_FOUND, ngx.HTTP_SERVICE_UNAVAILABLE
+local NO_CONTENT = 204
+local GRPC_LOCATION = "@grpc"
+
+local PROTOCOL_OF_MODE = { https = "https", grpc = "grpc" }
+local IS_GRPC = { grpc = true, grpcs = true }
+
+
+local function send_redirect(rule, context)
+    local target = rule.redirect
+    local location = redirect.fixed(target)
+    if not location then
+        local raw = context.request.raw
+        location = redirect.location(target, {
+            scheme = fetch("scheme", raw),
+            host = context.request.host,
+            host_header = fetch("http_host", raw),
+            uri = fetch("request_uri", raw),
+        })
+    end
+    header["Location"] = location
+    return exit(target.code)
+end
+
+
+local function add_request_header(name, value)
+    local present = ngx.req.get_headers()[name]
+    if type(present) == "table" then
+        present[#present + 1] = value
+        value = present
+    elseif present then
+        value = { present, value }
+    end
+    ngx.req.set_header(name, value)
+end
+
+
+local function rewrite_uri(rule, context)
+    local path = context.request.path
+    local target, query = uri.rewrite(rule.rewrite, path)
+    if not target then
+        return refuse(ngx.HTTP_INTERNAL_SERVER_ERROR, ERR, context, query)
+    end
+    if target ~= path then
+        -- nginx escapes the path again when it asks the backend, so that any byte may stand in it.
+        ngx.req.set_uri(target, false, true)
+    end
+    if query then
+        ngx.req.set_uri_args(query)
+    end
+end
+
+
+-- What changes in the request on its way to the backend.
+local function prepare(rule, context, protocol)
+    -- HTTP/1.0 may name no host, but to the backend HTTP/1.1 is spoken, which must.
+    local vhost = rule.vhost or (not context.request.host and context.peer.id)
+    if vhost then
+        var.gateway_vhost = vhost
+    end
+    if protocol ~= "http" then
+        var.gateway_scheme = protocol
+    end
+    if rule.rewrite then
+        rewrite_uri(rule, context)
+    end
+    if rule.request_headers then
+        headers.apply(rule.request_headers, ngx.req.clear_header, ngx.req.set_header, add_request_header)
+    end
+end
+
+
+local function pass_on(rule, context, in_grpc)
+    local balancer, err, level = balancers.find(rule.upstream)
+    cache_hit("backend", level)
+    if not balancer then
+        return refuse(UNAVAILABLE, ERR, context, err or "there is no backend group '" .. printable(rule.upstream) .. "'")
+    end
+    local protocol = rule.backend_protocol or PROTOCOL_OF_MODE[balancer.mode] or "http"
+    if IS_GRPC[protocol] and not in_grpc then
+        return ngx.exec(GRPC_LOCATION)
+    end
+    context.balancer = balancer
+    -- Before the headers change: clients are told apart by what they sent.
+    if not balancer:pick(context) then
+        return refuse(UNAVAILABLE, WARN, context, "backend group '" .. printable(rule.upstream) .. "' has no backend")
+    end
+    prepare(rule, context, protocol)
+end
+
+
+local function serve(rule, context, in_grpc)
+    if rule.redirect then
+        return send_redirect(rule, context)
+    end
+    if rule.cors and cors.is_preflight(context.request) then
+        context.preflight = true
+        return exit(NO_CONTENT)
+    end
+    return pass_on(rule, context, in_grpc)
+end
+
+
+local _M = {}
+
+
+--- @param in_grpc true in the location whose backends speak gRPC
+function _M.run(in_grpc)
+    update()
+    local asked = new_request()
+    local port = listener_of(fetch("server_port", asked.raw))
+    local index, err, level = rules_of(port.rules)
+    cache_hit("rule", level)
+    local rule = index and index:find(asked)
+    local context = { request = asked, listener = port, rule = rule }
+    ngx.ctx = context
+    if rule then
+        var.gateway_rule = rule.id
+        return serve(rule, context, in_grpc)
+    end
+    if err then
+        return refuse(UNAVAILABLE, ERR, context, err)
+    end
+    return refuse(NOT_FOUND, WARN, context, index and "no rule matches" or "the port has no rules")
+end
+
+
+return _M

@@ -1,0 +1,66 @@
+--- The gateway: what nginx calls as it starts.
+--
+--     init_by_lua_block { require("gateway").init() }
+--     init_worker_by_lua_block { require("gateway").init_worker() }
+
+local balancers = require "gateway.balancers"
+local caches = require "gateway.caches"
+local metrics = require "gateway.metrics"
+local options = require "gateway.options"
+local reader = require "gateway.reader"
+
+local ERR = ngx.ERR
+local log = ngx.log
+
+-- Seconds between two looks of a worker at whether what it holds is still in force.
+local REFRESH_INTERVAL = 1
+
+local is_refreshing = false
+
+
+-- Logs the error of a call that returns nil, err.
+local function complain(ok, err)
+    if not ok and err then
+        log(ERR, "gateway: ", err)
+    end
+end
+
+
+local function refresh()
+    complain(caches.update())
+    complain(caches.check())
+    complain(balancers.refresh())
+end
+
+
+local function on_timer(premature)
+    if premature or is_refreshing then
+        return
+    end
+    is_refreshing = true
+    complain(xpcall(refresh, debug.traceback))
+    is_refreshing = false
+end
+
+
+local _M = {}
+
+
+--- Checks the options; nginx does not start when any of them is wrong.
+-- @param overrides table of options, see `gateway.options`; what it lacks comes from the environment
+function _M.init(overrides)
+    options.configure(overrides)
+    reader.prepare()
+end
+
+
+--- Starts what each process of nginx needs, and the reader in one of them.
+function _M.init_worker()
+    caches.start()
+    complain(metrics.start())
+    complain(reader.start())
+    complain(ngx.timer.every(REFRESH_INTERVAL, on_timer))
+end
+
+
+return _M

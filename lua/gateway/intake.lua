@@ -1,0 +1,234 @@
+--- Taking a policy in: from the document's raw texts to the shelf, doing work only for what changed.
+--
+-- Each member (rule, group, certificate) is known by the digest of its text. One that is on the shelf already was checked when
+-- it came; any other is parsed now, and put there when it is good. Each bad member is reported once, not again while it stays
+-- as it is. Then the lists and certificates that differ are staged and committed, all of them or none.
+
+local attempts = require "gateway.intake.attempt"
+local members = require "gateway.intake.members"
+local rule = require "gateway.rule"
+local shelf_module = require "gateway.shelf"
+
+local concat = table.concat
+local ipairs = ipairs
+local max = math.max
+local pairs = pairs
+local setmetatable = setmetatable
+local sort = table.sort
+
+local STRIDE = 64
+local GROUPS = shelf_module.GROUPS
+
+
+local _M = {}
+local mt = { __index = _M }
+
+
+-- Notes a list, and that it changed if it did.
+local function set_list(self, attempt, key, digests)
+    local joined = concat(digests, ",")
+    local before = self.lists[key]
+    attempt.lists[key] = { members = joined, count = #digests, is_whole = true }
+    if before and before.is_whole and before.members == joined then
+        return
+    end
+    attempt.changed[#attempt.changed + 1] = {
+        key = key,
+        text = '{"key":"' .. key .. '","version":' .. attempt.version .. ',"members":['
+               .. (#digests > 0 and '"' .. concat(digests, '","') .. '"' or "") .. "]}",
+        stamp = attempt.version,
+    }
+end
+
+
+-- Notes the names of the certificates, for those who want to see them all.
+local function set_names(self, attempt)
+    local names = {}
+    for name in pairs(attempt.certificates) do
+        names[#names + 1] = name
+    end
+    sort(names)
+    local text = #names > 0 and '["' .. concat(names, '","') .. '"]' or "[]"
+    if text ~= self.shelf:text(shelf_module.NAMES) then
+        attempt.changed[#attempt.changed + 1] = { key = shelf_module.NAMES, text = text, stamp = 0 }
+    end
+end
+
+
+-- The whole document: groups first, so that no rule is in force before its group is.
+local function take_document(self, attempt, doc)
+    set_list(self, attempt, GROUPS, members.groups(self, attempt, doc.groups))
+    for _, protocol in ipairs(self.protocols) do
+        for _, entry in ipairs(doc[self.subsystem][protocol]) do
+            local port, texts = entry[1], entry[2]
+            local place = self.subsystem .. " " .. protocol .. " port " .. port
+            local key = shelf_module.list_key(self.subsystem, protocol, port)
+            set_list(self, attempt, key, members.rules(self, attempt, place, texts))
+        end
+    end
+    if self.subsystem == "http" then
+        members.certificates(self, attempt, doc.certificates)
+        set_names(self, attempt)
+    end
+end
+
+
+local function stage(self, attempt)
+    for i, change in ipairs(attempt.changed) do
+        local ok, err = self.shelf:stage(change.key, change.text, change.stamp)
+        if not ok then
+            attempts.give_up("does not fit into the dictionary 'policy': " .. err)
+        end
+        attempt:step(i)
+    end
+end
+
+
+-- Removes the keys that the document has no more. Returns them as { lists, certificates }.
+local function remove_vanished(self, attempt)
+    local gone = { lists = {}, certificates = {} }
+    for kind, keys in pairs(gone) do
+        for key in pairs(self[kind]) do
+            if not attempt[kind][key] then
+                self.shelf:remove(key)
+                keys[#keys + 1] = key
+            end
+        end
+    end
+    return gone
+end
+
+
+-- The keys that workers are to read anew.
+local function stale_keys(attempt, gone)
+    local stale = { rules = gone.lists, groups = {}, certificates = gone.certificates }
+    for _, change in ipairs(attempt.changed) do
+        local kind = change.is_certificate and "certificates" or change.key == GROUPS and "groups" or "rules"
+        if change.key ~= shelf_module.NAMES then
+            stale[kind][#stale[kind] + 1] = change.key
+        end
+    end
+    return stale
+end
+
+
+-- From the first write that workers see to the last, this waits for nothing. Returns the generation and the stale keys.
+local function put_in_force(self, attempt)
+    local generation, err = self.shelf:commit()
+    if not generation then
+        attempts.give_up(err)
+    end
+    local gone = remove_vanished(self, attempt)
+    self.lists, self.certificates = attempt.lists, attempt.certificates
+    self.bodies, self.bad = attempt.bodies, attempt.bad
+    return generation, stale_keys(attempt, gone)
+end
+
+
+-- Has the bodies removed later that were in force before and are no more.
+local function bury_vanished(self, before, pause)
+    local count = 0
+    for name in pairs(before) do
+        if not self.bodies[name] then
+            self.shelf:bury(name)
+            self.group_names[name:match("^group/(.+)$") or ""] = nil
+        end
+        count = count + 1
+        if count % STRIDE == 0 then
+            pause()
+        end
+    end
+end
+
+
+local function ports_of(lists)
+    local ports = {}
+    for key, list in pairs(lists) do
+        if key ~= GROUPS then
+            ports[key] = list.count
+        end
+    end
+    return ports
+end
+
+
+local function counts_of(attempt)
+    return {
+        rules = attempt.rules,
+        groups = attempt.groups,
+        certificates = attempt.count_certificates,
+        left_out = attempt.left_out,
+        ports = ports_of(attempt.lists),
+    }
+end
+
+
+-- Learns what is on the shelf.
+local function recall(self)
+    local found = self.shelf:inventory()
+    self.certificates, self.bodies = found.certificates, found.bodies
+    for key in pairs(found.lists) do
+        local list = self.shelf:list(key)
+        self.version = max(self.version, list.version)
+        self.lists[key] = {
+            members = concat(list.members, ","),
+            -- Otherwise it was written by a process that was killed before it was done.
+            is_whole = self.shelf:stamp(key) == list.version,
+        }
+    end
+end
+
+
+--- Begins with what the shelf has, be it nothing or the policy of a process before this one.
+-- @param shelf where to put the policy
+-- @param subsystem "http" or "stream"
+-- @param report function that is given one line for each member that is left out or refused
+function _M.new(shelf, subsystem, report)
+    local is_stream = subsystem == "stream"
+    local self = setmetatable({
+        shelf = shelf,
+        subsystem = subsystem,
+        report = report,
+        parse_rule = is_stream and rule.parse_stream or rule.parse,
+        protocols = is_stream and { "tcp", "udp" } or { "tcp" },
+        version = 0,
+        lists = {}, certificates = {}, bodies = {}, bad = {}, repeated = {}, group_names = {},
+    }, mt)
+    recall(self)
+    return self
+end
+
+
+--- Takes a document in.
+-- @param doc as from `gateway.document`
+-- @param pause called now and then; may wait
+-- @param may_go_on called after each pause; when it returns false, nothing is put in force
+-- @return { generation, stale = { rules, groups, certificates: lists of keys },
+--           counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } } };
+--         or nil and why nothing changed
+function _M:take(doc, pause, may_go_on)
+    self.version = max(self.version, self.shelf:generation() or 0) + 1
+    local attempt = attempts.new(self.shelf, self, self.version, {
+        pause = pause, may_go_on = may_go_on, report = self.report,
+    })
+    local bodies_before = self.bodies
+    local generation, stale
+    local ok, err = pcall(function()
+        take_document(self, attempt, doc)
+        stage(self, attempt)
+        generation, stale = put_in_force(self, attempt)
+    end)
+    attempt:conclude()
+    if not ok then
+        attempt:undo()
+        if type(err) ~= "table" then
+            error(err, 0)
+        end
+        return nil, err.reason
+    end
+    bury_vanished(self, bodies_before, pause)
+    return { generation = generation, stale = stale, counts = counts_of(attempt) }
+end
+
+
+return _M

@@ -1,0 +1,238 @@
+--- The one process that reads the policy file: it looks at the file many times a second, and when it changed, takes it in and
+-- tells the workers what is stale.
+--
+-- It is the privileged agent where nginx has one, else the worker with the number 0; when that is killed, its successor has the
+-- same number and goes on. A file that cannot be taken over as a whole (it does not parse, is too large, does not fit) is refused:
+-- the previous policy stays in force, one line says why, and nothing more is said while the file stays as it is.
+--
+-- What the reader says of itself lies on the shelf:
+--
+--     { path, subsystem, pid, generation,
+--       loaded_at (seconds since 1970), bytes, digest, seconds, longest_stretch      of the policy in force
+--       counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } },
+--       taken, refused               how many files were taken over and refused since nginx started
+--       last_error, last_error_at    why the file as it is now was refused }
+
+local options = require "gateway.options"
+local process = require "ngx.process"
+local readings = require "gateway.reading"
+local shelf_module = require "gateway.shelf"
+local slice = require "gateway.slice"
+
+local ERR, NOTICE = ngx.ERR, ngx.NOTICE
+local log = ngx.log
+local min = math.min
+local now = ngx.now
+local worker = ngx.worker
+
+-- A file that was written this short a time ago, in seconds, may still be on its way: what is wrong with it is believed only
+-- later, but within PATIENCE seconds.
+local FRESH = 0.2
+local PATIENCE = 1
+-- A file system's clock may be this coarse: what was written this shortly before it was read may be written again unseen.
+local CLOCK_STEP = 0.02
+-- The reader rests this many times as long as its last reading took, so that a file that never stops changing leaves its
+-- process to requests.
+local REST = 2
+local MOST_REST = 1
+
+local MOST_LINE = 1500
+
+local agent_reads = false
+
+local path, interval, shelf, reading, state
+local is_busy = false
+local seen                 -- identity of the file, or why there is none, as it was last dealt with
+local doubted_since        -- when something was first wrong with a file that is fresh
+local rest_until = 0
+local checked_at = 0
+local needs_check = false  -- the file is to be read once more although it looks the same
+
+
+-- What stands in a policy may be anything, but no control character reaches the log.
+local function report(line)
+    log(ERR, "policy: ", (line:sub(1, MOST_LINE):gsub("%c", "?")))
+end
+
+
+local function is_still_mine()
+    return not worker.exiting() and shelf:is_claimed_by(worker.pid())
+end
+
+
+local function save_state()
+    state.generation = shelf:generation()
+    local ok, err = shelf:save_state(state)
+    if not ok then
+        report("could not write the reader's state: " .. err)
+    end
+end
+
+
+-- Says once for each file why it is refused.
+local function refuse(reason, found)
+    local digest = found and found.digest or ""
+    if state.last_error == reason and state.last_error_digest == digest then
+        return
+    end
+    state.last_error, state.last_error_at, state.last_error_digest = reason, now(), digest
+    state.refused = state.refused + 1
+    local consequence = shelf:generation() and "the previous policy stays in force" or "no policy is in force yet"
+    report("'" .. path .. "' refused, " .. consequence .. ": " .. reason)
+    save_state()
+end
+
+
+local function accept(result)
+    local taken, found = result.taken, result.found
+    local had_error = state.last_error ~= nil
+    state.last_error, state.last_error_at, state.last_error_digest = nil, nil, nil
+    if taken then
+        state.counts, state.taken = taken.counts, state.taken + 1
+        state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest
+        state.seconds, state.longest_stretch = result.seconds, result.longest_stretch
+        log(NOTICE, "policy: generation ", taken.generation, " in force: ", taken.counts.rules, " rules, ", taken.counts.groups,
+            " groups, ", taken.counts.certificates, " certificates, ", taken.counts.left_out, " left out, in ",
+            result.seconds, " s, longest stretch ", result.longest_stretch, " s")
+    end
+    if taken or had_error then
+        save_state()
+    end
+end
+
+
+-- Whether something may be wrong with the file only because its writer is not done.
+local function may_be_unfinished(found)
+    if not found or now() - found.modified > FRESH then
+        doubted_since = nil
+        return false
+    end
+    doubted_since = doubted_since or now()
+    if now() - doubted_since <= PATIENCE then
+        return true
+    end
+    doubted_since = nil
+    return false
+end
+
+
+-- Reads the file, whatever it looks like. `seen` is set first: what happens to the file from now on is another change.
+local function read(identity)
+    seen = identity
+    local began = now()
+    local result, err, found = reading:run(state.digest, is_still_mine)
+    rest_until = now() + min(MOST_REST, REST * (now() - began))
+    if result then
+        doubted_since = nil
+        needs_check = result.found.modified > began - CLOCK_STEP
+        seen = result.found.identity
+        accept(result)
+    elseif not is_still_mine() then
+        return
+    elseif may_be_unfinished(found) then
+        seen = nil
+    else
+        refuse(err, found)
+    end
+end
+
+
+-- Looks at the file, and reads it if it is not as it was.
+local function look()
+    local found, err = reading:look()
+    local identity = found and found.identity or err
+    local is_due = now() - checked_at >= interval
+    if is_due then
+        checked_at = now()
+    end
+    if identity ~= seen or (needs_check and is_due) then
+        if found then
+            read(identity)
+        else
+            seen = identity
+            refuse(err)
+        end
+    end
+end
+
+
+local function on_timer(premature)
+    if premature or is_busy or not is_still_mine() then
+        return
+    end
+    is_busy = true
+    local ok, err = xpcall(function()
+        if now() >= rest_until then
+            look()
+        end
+        reading:tell()
+        shelf:sweep(slice.pauser())
+    end, debug.traceback)
+    is_busy = false
+    if not ok then
+        report("the reader failed: " .. err)
+    end
+end
+
+
+local function new_state()
+    local before = shelf:state() or {}
+    before.path, before.subsystem, before.pid = path, ngx.config.subsystem, worker.pid()
+    before.taken, before.refused = before.taken or 0, before.refused or 0
+    return before
+end
+
+
+local function is_reader()
+    if agent_reads then
+        return process.type() == "privileged agent"
+    end
+    return worker.id() == 0
+end
+
+
+local _M = {}
+
+
+--- Has nginx start the privileged agent, if it can; called while nginx starts.
+function _M.prepare()
+    local ok, can = pcall(process.enable_privileged_agent, 64)
+    agent_reads = ok and can == true
+end
+
+
+--- Begins to read, in the one process that does; called by each as it starts.
+-- The first policy of all is read here, so that the gateway serves with its first request; when one is in force already, the
+-- file is looked at a moment later.
+-- @return true, or nil, err
+function _M.start()
+    if not is_reader() then
+        return true
+    end
+    local chosen = options.get()
+    path, interval = chosen.policy_path, chosen.policy_interval
+    shelf = shelf_module.open()
+    local ok, err = shelf:claim(worker.pid())
+    if not ok then
+        return nil, "could not claim the shelf: " .. err
+    end
+    state = new_state()
+    reading = readings.new(path, chosen.policy_limit, shelf, report)
+    if not shelf:generation() then
+        ok, err = xpcall(look, debug.traceback)
+        if not ok then
+            report("the reader failed: " .. err)
+        end
+    end
+    ok, err = ngx.timer.at(0, on_timer)
+    if ok then
+        ok, err = ngx.timer.every(chosen.watch_interval, on_timer)
+    end
+    if not ok then
+        return nil, "could not start the timer of the reader: " .. err
+    end
+    return true
+end
+
+
+return _M

@@ -1,0 +1,136 @@
+--- One reading of the policy file: content, document, shelf, workers.
+
+local caches = require "gateway.caches"
+local document = require "gateway.document"
+local intakes = require "gateway.intake"
+local slice = require "gateway.slice"
+local watch = require "gateway.watch"
+
+local find = string.find
+local ipairs = ipairs
+local now = ngx.now
+local pairs = pairs
+local setmetatable = setmetatable
+local subsystem = ngx.config.subsystem
+
+-- From this number of stale keys on it is cheaper to tell the workers to forget all.
+local MANY = 64
+
+local CONFIGURE = ngx.config.nginx_configure()
+local SERVES_STREAM = find(CONFIGURE, "stream-lua", 1, true) or find(CONFIGURE, "stream_lua", 1, true)
+
+local _M = {}
+local mt = { __index = _M }
+
+
+--- @param path of the policy file
+-- @param limit largest size that is read, in bytes
+-- @param shelf that the policy is put on
+-- @param report function that is given one line for each thing that is wrong inside a policy
+function _M.new(path, limit, shelf, report)
+    return setmetatable({
+        watch = watch.new(path, limit),
+        intake = intakes.new(shelf, subsystem, report),
+        report = report,
+        untold = { rules = {}, groups = {}, certificates = {} },
+    }, mt)
+end
+
+
+-- Says that this nginx cannot serve the document's rules of layer 4.
+local function mention_stream(self, doc)
+    if subsystem == "stream" or SERVES_STREAM then
+        return
+    end
+    local count = 0
+    for _, ports in pairs(doc.stream) do
+        for _, entry in ipairs(ports) do
+            count = count + #entry[2]
+        end
+    end
+    if count > 0 then
+        self.report(("%d stream rules left out: this nginx has no stream Lua module"):format(count))
+    end
+end
+
+
+-- Notes stale keys for `tell`.
+local function note(self, stale)
+    for which, keys in pairs(stale) do
+        local untold = self.untold[which]
+        for _, key in ipairs(keys) do
+            untold[#untold + 1] = key
+        end
+    end
+end
+
+
+local function invalidate(which, keys)
+    if #keys > MANY then
+        return caches.invalidate_all(which)
+    end
+    for _, key in ipairs(keys) do
+        local ok, err = caches.invalidate(which, key)
+        if not ok then
+            return nil, err
+        end
+    end
+    return true
+end
+
+
+--- Looks at the file without reading it, as `gateway.watch` does.
+function _M:look()
+    return self.watch:look()
+end
+
+
+--- Reads the file and takes it in.
+-- @param digest of the content that is in force, or nil: the same content is not taken in again
+-- @param may_go_on called now and then; when it returns false, nothing changes
+-- @return { found = status of the file with its digest, taken = as from `gateway.intake`, or nil when it has the content that is
+--         in force, seconds, longest_stretch }; or nil, err and the status of the file, if there is one
+function _M:run(digest, may_go_on)
+    local stretch = slice.new()
+    local began = now()
+    local function pause()
+        stretch:pause()
+    end
+    local text, found, problem = self.watch:read(pause)
+    if not text then
+        return nil, found, problem
+    end
+    local result = { found = found }
+    if found.digest ~= digest then
+        local doc, err = document.split(text, pause)
+        if not doc then
+            return nil, err, found
+        end
+        result.taken, err = self.intake:take(doc, pause, may_go_on)
+        if not result.taken then
+            return nil, err, found
+        end
+        note(self, result.taken.stale)
+        mention_stream(self, doc)
+    end
+    stretch:pause()
+    result.seconds, result.longest_stretch = now() - began, stretch.longest
+    return result
+end
+
+
+--- Tells the workers which keys are to be read anew.
+function _M:tell()
+    local untold = self.untold
+    self.untold = { rules = {}, groups = {}, certificates = {} }
+    for which, keys in pairs(untold) do
+        local ok, err = invalidate(which, keys)
+        if not ok then
+            -- They find out by themselves within a second.
+            self.report("could not tell the workers what is stale: " .. err)
+        end
+    end
+end
+
+
+return _M

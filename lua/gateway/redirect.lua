@@ -1,0 +1,80 @@
+--- Where a rule's redirect leads.
+--
+-- A redirect is { url, code, scheme, host, port }, all but the code possibly nil. An absolute url ("https://...") is taken as it is.
+-- Otherwise url is a path that replaces path and query; scheme, host and port replace their part of what the client asked for.
+-- A port goes with its scheme: where the rule names a scheme and no port, the scheme's own port is meant.
+
+local byte = string.byte
+local find = string.find
+local match = string.match
+local tostring = tostring
+
+local ABSOLUTE = "^%a[%w+.-]*:"
+local PORT_OF_HOST = ":(%d+)$"
+local AFTER_AUTHORITY = "^%a[%w+.-]*://[^/?]*([/?].*)$"
+local SLASH = byte("/")
+local DEFAULT_PORTS = { http = "80", https = "443" }
+
+
+local function port_of(redirect, host_header)
+    if redirect.port then
+        return redirect.port
+    end
+    if redirect.scheme then
+        return nil
+    end
+    return match(host_header, PORT_OF_HOST)
+end
+
+
+-- Scheme, host and port of the answer. The port of the Host header is the one that the client knows, whatever the listener's is.
+local function origin(redirect, request)
+    local scheme = redirect.scheme or request.scheme
+    local port = port_of(redirect, request.host_header or "")
+    local host = scheme .. "://" .. (redirect.host or request.host or "localhost")
+    if port and tostring(port) ~= DEFAULT_PORTS[scheme] then
+        return host .. ":" .. port
+    end
+    return host
+end
+
+
+-- Path and query that the client asked for. A proxy's absolute form ("GET http://host/path") is cut to them.
+local function asked_path(uri)
+    if byte(uri, 1) == SLASH then
+        return uri
+    end
+    return match(uri, AFTER_AUTHORITY) or "/"
+end
+
+
+local _M = {}
+
+
+--- The redirect's answer when it is the same for every request, else nil: to be asked before anything is read of the request.
+function _M.fixed(redirect)
+    local url = redirect.url
+    if url and (find(url, ABSOLUTE) or not (redirect.scheme or redirect.host or redirect.port)) then
+        return url
+    end
+    return nil
+end
+
+
+--- The value of the Location header.
+-- @param request { scheme, host (without port) | nil, host_header | nil, uri (path and query as the client sent them) }
+function _M.location(redirect, request)
+    local fixed = _M.fixed(redirect)
+    if fixed then
+        return fixed
+    end
+    -- Never the path alone: "//elsewhere/" would be taken for another host.
+    local path = redirect.url or asked_path(request.uri)
+    if byte(path, 1) ~= SLASH then
+        path = "/" .. path
+    end
+    return origin(redirect, request) .. path
+end
+
+
+return _M

@@ -1,0 +1,210 @@
+# Rewritten paths and queries, and the host that a backend is told.
+
+use FindBin;
+use lib $FindBin::Bin;
+use Gateway 'no_plan';
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: without a rewrite path and query go on as the client sent them
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- probes
+GET /a%20b/c?d=%2F&e  => one GET /a%20b/c?d=%2F&e
+GET //x/../y/./z  => one GET //x/../y/./z
+GET /%E4%BD%A0?  => one GET /%E4%BD%A0?
+--- no_error_log
+[error]
+
+
+
+=== TEST 2: what rewrite_base finds is replaced by the target, and the query stays
+--- rules
+[{"rule": "r", "upstream": "one", "rewrite_base": "/api", "rewrite_target": "/v2", "internal_dsl": [["STARTS_WITH", "URL", "/api"]]}]
+--- probes
+GET /api/users?x=1  => one GET /v2/users?x=1
+GET /api  => one GET /v2
+--- no_error_log
+[error]
+
+
+
+=== TEST 3: without a base the rule's url is what is replaced
+--- rules
+[{"rule": "r", "upstream": "one", "url": "/api", "rewrite_target": "/", "internal_dsl": [["STARTS_WITH", "URL", "/api"]]}]
+--- probes
+GET /api  => one GET /
+GET /apix/y  => one GET /x/y
+--- no_error_log
+[error]
+
+
+
+=== TEST 4: groups of the base stand in the target
+--- rules
+[{"rule": "r", "upstream": "one", "rewrite_base": "^/shop/([^/]+)/(\\d+)$", "rewrite_target": "/items/$2/of/${1}s",
+  "internal_dsl": [["STARTS_WITH", "URL", "/shop"]]}]
+--- probes
+GET /shop/book/17?q=1  => one GET /items/17/of/books?q=1
+GET /shop/book/x  => one GET /shop/book/x
+--- no_error_log
+[error]
+
+
+
+=== TEST 5: ".*" replaces the whole path
+--- rules
+[{"rule": "r", "upstream": "one", "rewrite_base": ".*", "rewrite_target": "/index.html", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- probes
+GET /any/where?x=1  => one GET /index.html?x=1
+--- no_error_log
+[error]
+
+
+
+=== TEST 6: a query in the target replaces the request's own
+--- rules
+[{"rule": "r", "upstream": "one", "rewrite_base": "^/u/(.*)$", "rewrite_target": "/user?name=$1&v=2", "internal_dsl": [["STARTS_WITH", "URL", "/u/"]]}]
+--- probes
+GET /u/carol?x=1  => one GET /user?name=carol&v=2
+GET /u/a%26b%20c  => one GET /user?name=a%26b%20c&v=2
+--- no_error_log
+[error]
+
+
+
+=== TEST 7: what was escaped in the path is escaped again, a question mark included
+--- rules
+[{"rule": "s", "upstream": "two", "rewrite_base": "^/b", "rewrite_target": "/c", "internal_dsl": [["STARTS_WITH", "URL", "/b"]]}]
+--- probes
+GET /b/x%20y%3Fz%25?q=%20  => two GET /c/x%20y%3Fz%25?q=%20
+GET /b/%0d%0aX-Evil:%201  => two GET /c/%0D%0AX-Evil:%201
+--- no_error_log
+[error]
+
+
+
+=== TEST 8: a target without a slash at its beginning gets one
+--- rules
+[{"rule": "s", "upstream": "two", "rewrite_base": "^/b", "rewrite_target": "c", "internal_dsl": [["STARTS_WITH", "URL", "/b"]]}]
+--- probes
+GET /b/x  => two GET /c/x
+--- no_error_log
+[error]
+
+
+
+=== TEST 9: a rewrite does not change which rule was taken
+--- rules
+[{"rule": "r", "upstream": "one", "rewrite_base": "/a", "rewrite_target": "/b", "internal_dsl": [["STARTS_WITH", "URL", "/a"]]},
+ {"rule": "s", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/b"]]}]
+--- probes
+GET /a/x  => one GET /b/x
+GET /b/x  => two GET /b/x
+--- no_error_log
+[error]
+
+
+
+=== TEST 10: the backend is told the host that the client named, with its port
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /x
+--- more_headers
+Host: A.example:8080
+X-Echo: host
+--- response_body
+one GET /x
+host: A.example:8080
+--- no_error_log
+[error]
+
+
+
+=== TEST 11: the backend is told the rule's vhost instead
+--- rules
+[{"rule": "r", "upstream": "one", "vhost": "inner.example", "internal_dsl": [["EQ", "HOST", "a.example"]]}]
+--- request
+GET /x
+--- more_headers
+Host: a.example
+X-Echo: host, x-forwarded-host
+--- response_body
+one GET /x
+host: inner.example
+x-forwarded-host: a.example
+--- no_error_log
+[error]
+
+
+
+=== TEST 12: the backend is told who asks, by which scheme and port
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /x
+--- more_headers
+X-Echo: x-real-ip, x-forwarded-for, x-forwarded-proto, x-forwarded-host
+--- response_body
+one GET /x
+x-real-ip: 127.0.0.1
+x-forwarded-for: 127.0.0.1
+x-forwarded-proto: http
+x-forwarded-host: localhost
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: what a proxy in front of the gateway said stays, and the address of that proxy joins the list
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /x
+--- more_headers
+X-Real-IP: 10.1.1.1
+X-Forwarded-For: 10.1.1.1
+X-Forwarded-Proto: https
+X-Forwarded-Host: outer.example
+X-Forwarded-Port: 443
+X-Echo: x-real-ip, x-forwarded-for, x-forwarded-proto, x-forwarded-host, x-forwarded-port
+--- response_body
+one GET /x
+x-real-ip: 10.1.1.1
+x-forwarded-for: 10.1.1.1, 127.0.0.1
+x-forwarded-proto: https
+x-forwarded-host: outer.example
+x-forwarded-port: 443
+--- no_error_log
+[error]
+
+
+
+=== TEST 14: method and body go on as they came
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+PUT /x?body=1
+some content
+--- response_body chop
+one PUT /x?body=1
+some content
+--- no_error_log
+[error]
+
+
+
+=== TEST 15: status and headers of the backend come back as they are
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /x?status=418&header=X-Tea:green&header=Location:/y
+--- error_code: 418
+--- response_headers
+X-Tea: green
+Location: /y
+--- no_error_log
+[error]

@@ -1,0 +1,373 @@
+# What the resty.worker.events under lua/embedded does beyond the interface that it offers.
+
+use FindBin;
+use lib $FindBin::Bin;
+use Component;
+
+plan(skip_all => 'not the libraries under lua/embedded') if !embedded();
+plan('no_plan');
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: before configure there is nothing to post to and nothing to poll
+--- lua
+local events = require "resty.worker.events"
+ngx.say(events.poll())
+ngx.say(events.post("test", "a"))
+--- response_body
+nilworker-events is not configured
+nilfailed posting event "a" by "test"; worker-events is not configured
+--- error_log
+failed posting event "a" by "test"; worker-events is not configured
+--- no_error_log
+[alert]
+
+
+
+=== TEST 2: a dictionary that is missing or not a name is named in the error
+--- lua
+local events = require "resty.worker.events"
+for _, shm in ipairs { false, 7, "none" } do
+    ngx.say(select(2, events.configure({ shm = shm })))
+end
+ngx.say(select(2, events.configure({})))
+ngx.say(select(2, pcall(events.configure)):match("expected.*"))
+--- response_body
+"shm" is required and must be the name of a lua_shared_dict
+"shm" is required and must be the name of a lua_shared_dict
+shm "none" does not exist
+"shm" is required and must be the name of a lua_shared_dict
+expected a table of options, got: nil
+--- no_error_log
+[error]
+
+
+
+=== TEST 3: all options that are wrong are named, and none is put in force
+--- worker
+require("listener").start({ wait_max = 0.05, wait_interval = 0.01 })
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+ngx.say(select(2, events.configure({ wait_max = 60, interval = -1, timeout = "2", shm_retries = {} })))
+ngx.shared.events:incr("events-last", 1)
+listener.post("a")
+ngx.update_time()
+local start = ngx.now()
+ngx.say(listener.hear())
+ngx.say(ngx.now() - start < 1)
+--- response_body
+optional "interval" must be a number, at least 0; optional "shm_retries" must be a number, at least 0; optional "timeout" must be a number, at least 0
+a
+true
+--- error_log
+waiting for event data timed out
+--- no_error_log
+[alert]
+
+
+
+=== TEST 4: another dictionary is refused, the same one and none are fine
+--- worker
+require("listener").start()
+--- lua
+local configure = require("resty.worker.events").configure
+ngx.say(select(2, configure({ shm = "misses" })))
+ngx.say(configure({ shm = "events" }))
+ngx.say(configure({ wait_max = 1 }))
+--- response_body
+"shm" cannot be changed from "events"
+true
+true
+--- no_error_log
+[error]
+
+
+
+=== TEST 5: local events keep their place among the others that this worker posts
+--- worker
+require("listener").start()
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+listener.post("a")
+events.post_local("test", "b")
+events.post_local("test", "c")
+listener.post("d")
+events.post_local("test", "e")
+ngx.say(listener.hear())
+--- response_body
+a b c d e
+--- no_error_log
+[error]
+
+
+
+=== TEST 6: all that is posted while events are handled is handled in the same poll
+--- worker
+require("listener").start()
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+events.register(function()
+    listener.post("b")
+    events.post_local("test", "c")
+    listener.post("d")
+end, "test", "a")
+listener.post("a")
+ngx.say(listener.hear())
+--- response_body
+a b c d
+--- no_error_log
+[error]
+
+
+
+=== TEST 7: a thousand missing events are waited for no longer than one
+--- worker
+require("listener").start({ wait_max = 0.1, wait_interval = 0.01 })
+--- lua
+local listener = require "listener"
+ngx.shared.events:incr("events-last", 1000)
+listener.post("a")
+ngx.update_time()
+local start = ngx.now()
+ngx.say(listener.hear())
+ngx.update_time()
+ngx.say(ngx.now() - start < 1)
+--- response_body
+a
+true
+--- error_log
+waiting for event data timed out
+--- no_error_log
+[alert]
+
+
+
+=== TEST 8: when the request of a waiting poll is ended, another one takes its place
+--- worker
+require("listener").start({ wait_max = 0.2, wait_interval = 0.01 })
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+listener.post("a")
+ngx.shared.events:incr("events-last", 1)
+listener.post("b")
+local thread = ngx.thread.spawn(events.poll)
+ngx.say(ngx.thread.kill(thread))
+ngx.say(events.poll())
+ngx.sleep(1.2)
+ngx.say(listener.hear())
+--- response_body
+1
+recursive
+a b
+--- error_log
+waiting for event data timed out
+--- no_error_log
+[alert]
+
+
+
+=== TEST 9: events go on when the dictionary is emptied
+--- worker
+require("listener").start()
+--- lua
+local listener = require "listener"
+for i = 1, 10 do
+    listener.post("old")
+end
+listener.hear()
+elsewhere('return require("listener").hear()')
+ngx.shared.events:flush_all()
+ngx.say(listener.hear())
+listener.post("a")
+listener.post("b")
+ngx.say(listener.hear())
+ngx.say(elsewhere('return require("listener").hear()'))
+--- response_body
+nothing
+a b
+a b
+--- no_error_log
+[error]
+
+
+
+=== TEST 10: local events that wait for others are not lost when the dictionary is emptied
+--- worker
+require("listener").start()
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+listener.hear()
+for i = 1, 10 do
+    listener.post("old")
+end
+events.post_local("test", "local")
+ngx.shared.events:flush_all()
+ngx.say(listener.hear())
+--- response_body
+local
+--- no_error_log
+[error]
+
+
+
+=== TEST 11: what is not JSON is dropped and reported
+--- worker
+require("listener").start()
+--- lua
+local listener = require "listener"
+local id = ngx.shared.events:incr("events-last", 1)
+ngx.shared.events:set("events-data:" .. id, "{not JSON")
+listener.post("a")
+ngx.say(listener.hear())
+--- response_body
+a
+--- error_log
+worker-events: dropping event; it is not JSON
+--- no_error_log
+[alert]
+
+
+
+=== TEST 12: callbacks may be added and taken away while an event is handled
+--- worker
+require("listener").start()
+--- lua
+local events = require "resty.worker.events"
+local said = {}
+local function last(_, event) said[#said + 1] = "last:" .. event end
+local function added(_, event) said[#said + 1] = "added:" .. event end
+events.register(function(_, event)
+    said[#said + 1] = "first:" .. event
+    events.unregister(last, "s")
+    events.unregister(added, "s")
+    events.register(added, "s")
+end, "s")
+events.register(last, "s")
+events.post("s", "a")
+events.poll()
+events.post("s", "b")
+events.poll()
+ngx.say(table.concat(said, " "))
+--- response_body
+first:a first:b
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: a callback that is registered twice is called twice, and goes as one
+--- worker
+require("listener").start()
+--- lua
+local events = require "resty.worker.events"
+local count = 0
+local function callback() count = count + 1 end
+events.register(callback, "s")
+events.register(callback, "s")
+events.post("s", "a")
+events.poll()
+ngx.say(count)
+ngx.say(events.unregister(callback, "s"))
+events.post("s", "a")
+events.poll()
+ngx.say(count)
+--- response_body
+2
+true
+2
+--- no_error_log
+[error]
+
+
+
+=== TEST 14: an event that could not be written keeps nobody waiting
+--- worker
+require("listener").start({ shm = "few_events", shm_retries = 0, wait_max = 30 })
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+listener.hear()
+fill("few_events", 1)
+ngx.say(events.post("test", "a", ("x"):rep(8000)))
+listener.post("b")
+ngx.say(listener.hear())
+--- response_body
+nilfailed posting event "a" by "test"; no memory
+b
+--- error_log
+worker-events: could not write to shm after 1 tries (no memory)
+payload size: 80
+failed posting event "a" by "test"; no memory
+--- no_error_log
+timed out
+
+
+
+=== TEST 15: an event that no dictionary could hold costs no other
+--- worker
+require("listener").start({ shm = "few_events" })
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+listener.post("a")
+events.post("test", "too large", ("x"):rep(100000))
+listener.post("b")
+ngx.say(listener.hear())
+ngx.say(elsewhere('return require("listener").hear()'))
+--- response_body
+a b
+a b
+--- error_log
+failed posting event "too large" by "test"; no memory
+--- no_error_log
+[alert]
+
+
+
+=== TEST 16: when the master configures, all workers hear from the same event on
+--- master
+local events = require "resty.worker.events"
+events.configure({ shm = "events", interval = 0 })
+events.post("test", "of the master")
+--- worker
+require("listener").start()
+--- lua
+ngx.say(require("listener").hear())
+ngx.say(elsewhere('return require("listener").hear()'))
+--- response_body
+of the master
+of the master
+--- no_error_log
+[error]
+
+
+
+=== TEST 17: a shorter interval takes effect before the longer one is over
+--- worker
+require("listener").start({ interval = 60 })
+--- lua
+local events, listener = require "resty.worker.events", require "listener"
+events.configure({ interval = 0.01 })
+listener.post("a")
+ngx.sleep(0.2)
+ngx.say(listener.heard())
+events.configure({ interval = 0 })
+listener.post("b")
+ngx.sleep(0.1)
+ngx.say(listener.heard())
+--- response_body
+a
+nothing
+--- no_error_log
+[error]
+
+
+
+=== TEST 18: the events of the library itself are in its list
+--- lua
+local own = require("resty.worker.events").events
+ngx.say(own._source, " ", own.started, " ", own.stopping)
+--- response_body
+resty-worker-events started stopping
+--- no_error_log
+[error]

@@ -1,0 +1,77 @@
+local luaunit = require "luaunit"
+local redirect = require "gateway.redirect"
+
+local equals = luaunit.assertEquals
+
+-- Where a redirect with these fields leads a client that asked http://a.example:8080/p?q.
+local function location(fields, request)
+    local asked = { scheme = "http", host = "a.example", host_header = "a.example:8080", uri = "/p?q" }
+    for name, value in pairs(request or {}) do
+        asked[name] = value or nil
+    end
+    return redirect.location(fields, asked)
+end
+
+
+local TestLocation = {}
+
+function TestLocation.test_an_absolute_url_is_taken_as_it_is()
+    equals(location({ url = "https://b.example/x", host = "c.example", port = 1 }), "https://b.example/x")
+    equals(location({ url = "myapp:open" }), "myapp:open")
+end
+
+function TestLocation.test_a_path_alone_stays_relative()
+    equals(location({ url = "/x?y" }), "/x?y")
+end
+
+function TestLocation.test_a_scheme_brings_its_own_port()
+    equals(location({ scheme = "https" }), "https://a.example/p?q")
+    equals(location({ scheme = "http" }), "http://a.example/p?q")
+end
+
+function TestLocation.test_a_port_that_is_the_schemes_own_is_not_written()
+    equals(location({ scheme = "https", port = 443 }), "https://a.example/p?q")
+    equals(location({ port = 80 }), "http://a.example/p?q")
+    equals(location({ port = 443 }), "http://a.example:443/p?q")
+end
+
+function TestLocation.test_a_host_keeps_the_port_that_the_client_knows()
+    equals(location({ host = "b.example" }), "http://b.example:8080/p?q")
+    equals(location({ host = "b.example" }, { host_header = "a.example" }), "http://b.example/p?q")
+end
+
+function TestLocation.test_a_path_goes_with_scheme_host_and_port()
+    equals(location({ url = "x", scheme = "https", host = "b.example", port = 8443 }), "https://b.example:8443/x")
+end
+
+function TestLocation.test_an_address_of_ipv6_keeps_its_brackets()
+    equals(location({ scheme = "https" }, { host = "[::1]", host_header = "[::1]:8080" }), "https://[::1]/p?q")
+    equals(location({ url = "/x", host = "[::2]" }, { host = "[::1]", host_header = "[::1]" }), "http://[::2]/x")
+end
+
+function TestLocation.test_the_code_alone_leads_to_the_same_place_in_absolute_form()
+    equals(location({ code = 301 }, { uri = "//evil.example/" }), "http://a.example:8080//evil.example/")
+end
+
+function TestLocation.test_the_absolute_form_of_a_request_is_cut_to_its_path()
+    equals(location({ scheme = "https" }, { uri = "http://a.example/x?y" }), "https://a.example/x?y")
+    equals(location({ scheme = "https" }, { uri = "http://a.example?y" }), "https://a.example/?y")
+    equals(location({ scheme = "https" }, { uri = "http://a.example" }), "https://a.example/")
+end
+
+function TestLocation.test_without_a_host_there_is_still_one()
+    equals(location({ scheme = "https" }, { host = false, host_header = false }), "https://localhost/p?q")
+end
+
+
+local TestFixed = {}
+
+function TestFixed.test_what_depends_on_the_request_is_not_fixed()
+    equals(redirect.fixed({ url = "/x" }), "/x")
+    equals(redirect.fixed({ url = "https://b.example/", port = 1 }), "https://b.example/")
+    equals(redirect.fixed({ url = "/x", port = 1 }), nil)
+    equals(redirect.fixed({ scheme = "https" }), nil)
+end
+
+
+return { TestLocation = TestLocation, TestFixed = TestFixed }

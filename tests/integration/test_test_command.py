@@ -1,0 +1,246 @@
+"""`builder test` on the real image: Test::Nginx against its nginx, in sandboxes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.checkout import MARKS, make, run, start, started, until_gone
+
+pytestmark = MARKS
+
+TEST = ("test", "--suite")
+SERVER = b"nginx -e /build/servroot"
+PASSES = """\
+use lib '.';
+use t::Helper;
+use Test::Nginx::Socket;
+use Cwd qw(cwd);
+
+my $pwd = cwd();
+our $HttpConfig = qq{ lua_package_path "$pwd/lib/?.lua;;"; };
+
+repeat_each(2);
+plan tests => repeat_each() * (blocks() * 3 + $t::Helper::More);
+run_tests();
+
+__DATA__
+
+=== TEST 1: a library of the component is found
+--- http_config eval: $::HttpConfig
+--- config
+    location /t { content_by_lua_block { ngx.say(require("answer")) } }
+--- request
+GET /t
+--- response_body
+42
+--- no_error_log
+[error]
+
+
+
+=== TEST 2: the server belongs to a plain user
+--- config
+    location /t { content_by_lua_block { local f = io.popen("id -u"); ngx.print(f:read("*a")) } }
+--- request
+GET /t
+--- response_body_unlike
+^0$
+--- no_error_log
+[error]
+"""
+FAILS = """\
+use Test::Nginx::Socket 'no_plan';
+run_tests();
+
+__DATA__
+
+=== TEST 1: says what it should
+--- config
+    location /t { return 200 "as it should"; }
+--- request
+GET /t
+--- response_body chomp
+as it should
+
+
+
+=== TEST 2: says something else - and logs it
+--- config
+    location /t { content_by_lua_block { ngx.log(ngx.ERR, "a word for the log") ngx.print("else") } }
+--- request
+GET /t
+--- response_body chomp
+something
+
+
+
+=== TEST 3: overwrites the log of the block before
+--- config
+    location /t { return 200 "x"; }
+--- request
+GET /t
+"""
+DIES = """\
+use Test::Nginx::Socket tests => 4;
+add_response_body_check(sub { die "in the middle of it" });
+run_tests();
+
+__DATA__
+
+=== TEST 1: comes to no end
+--- config
+    location /t { return 200 "x"; }
+--- request
+GET /t
+"""
+HANGS = """\
+use Test::Nginx::Socket tests => 1;
+run_tests();
+
+__DATA__
+
+=== TEST 1: waits for ever
+--- timeout: %s
+--- config
+    location /t { content_by_lua_block { ngx.log(ngx.WARN, "asleep") ngx.sleep(100) } }
+--- request
+GET /t
+"""
+SKIPS = "use Test::More skip_all => 'not on a Monday';\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("project"), "gateway-test")
+
+
+@pytest.fixture
+def component(tmp_path: Path) -> Iterator[Path]:
+    """An unpacked component with a suite of its own."""
+    made = tmp_path / "component"
+    files = {
+        "t/passes.t": PASSES, "t/fails.t": FAILS, "t/dies.t": DIES, "t/hangs.t": HANGS % 100, "t/skips.t": SKIPS,
+        "t/Helper.pm": "package t::Helper;\nour $More = 0;\n1;\n", "lib/answer.lua": "return 42\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text)
+    yield made
+
+
+def test_a_suite_that_passes(project: Path, component: Path) -> None:
+    done = run(project, *TEST, str(component / "t"), str(component / "t/passes.t"), str(component / "t/skips.t"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:5] == [
+        "skipped", "  t/skips.t: not on a Monday", "", "files   1 passed, 1 skipped", "blocks  2 passed",
+    ], done.stdout  # fmt: skip
+    assert "testing t/passes.t: passed, " in done.stderr
+
+
+def test_everything_that_can_go_wrong_is_told(project: Path, component: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    command = start(project, *TEST, str(component / "t"), "--limit", "8", "--jobs", "5", "--junit", str(report))
+    processes = started(command, b"t/hangs.t")
+    time.sleep(1)
+    processes += started(command, SERVER)
+    told, _ = command.communicate()
+    assert command.returncode == 1
+    until_gone(processes)
+    assert "t/fails.t: TEST 2: says something else - and logs it\n  not ok: response_body - response is expected" in told
+    assert "  | strings begin to differ" in told.replace("  |     ", "  | ")
+    assert "  error log, whole in out/tests/t/fails.t/2.log\n" in told
+    assert "a word for the log" in told
+    assert "a word for the log" in (project / "out/tests/t/fails.t/2.log").read_text()
+    assert not (project / "out/tests/t/fails.t/3.log").exists()
+    assert "t/dies.t: it died with exit code 255, after 1 of 4 checks, in 'TEST 1: comes to no end'\n" in told
+    assert "  | in the middle of it at t/dies.t line 2." in told
+    assert "t/hangs.t: it took longer than 8 s and was ended with all its processes, after 0 checks, in 'TEST 1: waits for ever'\n" in told
+    assert re.search(r"  \| .* \[warn\] .*: asleep, client: 127\.0\.0\.1", told)
+    assert told.splitlines()[-4:-2] == ["files   1 passed, 3 failed, 1 skipped", "blocks  4 passed, 3 failed"]
+    suites = {each.get("name"): each for each in ET.parse(report).getroot()}
+    assert {name: (each.get("failures"), each.get("errors")) for name, each in suites.items()} == {
+        "t/passes.t": ("0", "0"), "t/fails.t": ("1", "0"), "t/dies.t": ("0", "2"), "t/hangs.t": ("0", "2"), "t/skips.t": ("0", "0"),
+    }  # fmt: skip
+    assert "a word for the log" in suites["t/fails.t"].findtext("testcase/system-err", "")
+
+
+@pytest.mark.parametrize(("pattern", "files", "blocks"), [
+    ("says what|a library", {"passed": 2, "failed": 0, "skipped": 0}, {"passed": 2, "failed": 0, "skipped": 0, "left out": 3}),
+    ("TEST 2: says", {"passed": 0, "failed": 1, "skipped": 0}, {"passed": 0, "failed": 1, "skipped": 0, "left out": 2}),
+    ("fails.t$", {"passed": 0, "failed": 1, "skipped": 0}, {"passed": 2, "failed": 1, "skipped": 0, "left out": 0}),
+])  # fmt: skip
+def test_a_filter_runs_what_fits(pattern: str, files: dict[str, int], blocks: dict[str, int], project: Path, component: Path) -> None:
+    # A plan that is not a multiple of the number of blocks holds for whole files only.
+    (component / "t/Helper.pm").write_text("package t::Helper;\nour $More = 5;\n1;\n")
+    done = run(project, *TEST, str(component / "t"), "--filter", pattern, "--json")
+    found = json.loads(done.stdout)
+    assert (found["counts"]["files"], found["counts"]["blocks"]) == (files, blocks), done.stdout
+    assert done.returncode == (1 if files["failed"] else 0)
+
+
+def test_a_plan_that_is_not_kept_fails_the_file(project: Path, component: Path) -> None:
+    (component / "t/Helper.pm").write_text("package t::Helper;\nour $More = 5;\n1;\n")
+    done = run(project, *TEST, str(component / "t"), str(component / "t/passes.t"), "--json")
+    assert done.returncode == 1
+    (file,) = json.loads(done.stdout)["files"]
+    assert file["trouble"].startswith("it died with exit code 255, after ")
+    assert "# Looks like you planned " in (project / "out/tests/t/passes.t/output.tap").read_text()
+
+
+def test_files_have_no_network_and_ports_of_their_own(project: Path, component: Path) -> None:
+    shutil.rmtree(component / "t")
+    (component / "t").mkdir()
+    for name in "ab":
+        (component / f"t/{name}.t").write_text(
+            "use Test::More tests => 3; use IO::Socket::INET;\n"
+            "my $server = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $ENV{TEST_NGINX_PORT});\n"
+            "ok $server, 'the port is free';\nsleep 2;\n"
+            "ok !IO::Socket::INET->new(PeerAddr => '192.0.2.1:80', Timeout => 5), 'nobody is out there';\n"
+            "ok !open(my $file, '>', 't/x'), 'the suite cannot be written';\n"
+        )
+    done = run(project, *TEST, str(component / "t"), "--jobs", "2", "--json")
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["counts"]["checks"]["passed"] == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupt_ends_all_processes(number: signal.Signals, project: Path, component: Path) -> None:
+    (component / "t/hangs.t").write_text(HANGS % f"60.{int(number)}")
+    command = start(project, *TEST, str(component / "t"), "--filter", "hangs.t$")
+    processes = started(command, SERVER)
+    command.send_signal(number)
+    out, err = command.communicate(timeout=10)
+    until_gone(processes)
+    if number == signal.SIGINT:
+        assert (command.returncode, out) == (130, "")
+        assert err.endswith("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+        assert "testing t/hangs.t: interrupted, " in err
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--filter", "nothing like it"], "builder: --filter nothing like it: no file's name and no block's title fits\n"),
+    (["--image", "openresty"], "builder: image openresty: the image has no perl on its PATH\n"
+     "  next: take an image that has what Test::Nginx needs, such as gateway-test\n"),
+    (["--image", "nothing"], "builder: there is no image 'nothing'\n"),
+])  # fmt: skip
+def test_bad_arguments(words: list[str], message: str, project: Path, component: Path) -> None:
+    done = run(project, *TEST, str(component / "t"), *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_what_is_unpacked_is_used_again_and_old_states_go(project: Path, component: Path) -> None:
+    run(project, *TEST, str(component / "t"), str(component / "t/skips.t"))
+    before = os.listdir(project / "out/rootfs")
+    run(project, *TEST, str(component / "t"), str(component / "t/skips.t"))
+    assert os.listdir(project / "out/rootfs") == before
+    assert len([each for each in before if each.startswith("gateway-test-")]) == 1

@@ -1,0 +1,81 @@
+"""Folders of the repository as sources: whole, or the files that globs name."""
+
+import os
+from pathlib import Path
+
+import pytest
+from small import Small, make
+
+from builder import folder, nar
+from builder.errors import UsageError
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    made = tmp_path / "library"
+    for path in ("cache.lua", "cache/ipc.lua", "lock.lua", "deep/er/x.lua"):
+        (made / path).parent.mkdir(parents=True, exist_ok=True)
+        (made / path).write_text(path)
+    (made / "cache.lua").chmod(0o755)
+    (made / "cache/link").symlink_to("nowhere")
+    return made
+
+
+def listed(top: Path) -> list[str]:
+    return sorted(str(each.relative_to(top)) for each in top.rglob("*"))
+
+
+def test_a_whole_folder(library: Path, tmp_path: Path) -> None:
+    folder.copy(str(library), str(tmp_path / "copy"))
+    assert listed(tmp_path / "copy") == listed(library)
+    assert folder.tree(str(library)) == nar.hash_tree(str(library)) == nar.hash_tree(str(tmp_path / "copy"))
+
+
+def test_the_files_that_are_included(library: Path, tmp_path: Path) -> None:
+    include = ("cache.lua", "cache/**")
+    folder.copy(str(library), str(tmp_path / "copy"), include)
+    assert listed(tmp_path / "copy") == ["cache", "cache.lua", "cache/ipc.lua", "cache/link"]
+    assert os.access(tmp_path / "copy/cache.lua", os.X_OK)
+    assert os.readlink(tmp_path / "copy/cache/link") == "nowhere"
+    before = folder.tree(str(library), include)
+    assert before == nar.hash_tree(str(tmp_path / "copy"))
+    (library / "lock.lua").write_text("changed")
+    assert folder.tree(str(library), include) == before
+    (library / "cache/ipc.lua").write_text("changed")
+    assert folder.tree(str(library), include) != before
+
+
+def test_what_is_not_there(library: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        folder.tree(str(library), ("cash.lua", "cash/**"))
+    assert str(error.value) == (
+        f"{library}: nothing in it is like cash.lua or cash/**\n  next: correct `include` in the recipe that names the folder"
+    )
+    for include in ((), ("**",)):
+        with pytest.raises(UsageError) as error:
+            folder.tree(str(tmp_path / "gone"), include)
+        assert str(error.value) == f"{tmp_path}/gone: there is no such folder\n  next: a recipe names it as a source; correct its `folder`"
+
+
+def test_a_change_elsewhere_in_the_folder_rebuilds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project: Small = make(tmp_path / "project", capsys)
+    monkeypatch.chdir(project.root)
+    project.write("files/hello/other", "of somebody else")
+    project.replace("recipes/hello.toml", 'folder = "files/hello"\n', 'folder = "files/hello"\ninclude = ["greet*"]\n')
+    assert project.run("build", "--json").json[0]["realised"] == ["base 1", "hello 1", "world 2"]
+    lock = (project.root / "lock.toml").read_text()
+    assert 'folder = "files/hello"\ninclude = ["greet*"]\n' in lock
+    project.write("files/hello/other", "changed")
+    assert project.run("build", "--json").json[0]["realised"] == []
+    assert project.run("audit", "--profile", "small").code == 0
+    project.write("files/hello/greeting", "changed")
+    assert project.run("audit", "--profile", "small", "--json").json[0]["rule"] == "stale-output"
+    assert project.run("build", "--json").json[0]["realised"] == ["hello 1", "world 2"]
+    (project.root / "files/hello/greeting").unlink()
+    answer = project.run("build")
+    assert (answer.code, answer.err) == (2, (
+        f"builder: {project.root}/files/hello: nothing in it is like greet*\n"
+        "  next: correct `include` in the recipe that names the folder\n"
+    ))

@@ -1,0 +1,257 @@
+"""`builder run`: where it listens, what stands in the sandbox, who runs, and the processes of a sandbox."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.errors import RefusedError, UsageError
+from builder.rootfs import Rootfs
+from builder.sandbox import describe
+from builder.serving import Instance, Listener, Listening, Place, claim, running, tree
+from builder.serving.place import check, stand_ins
+from builder.serving.service import require_free, wait_until_ready
+from builder.serving.tree import Process
+
+LISTENING = Listening(address="127.0.0.1", http=(Listener(8080, 80), Listener(8081, 81)), https=(Listener(8443, 443),), status=1936)
+
+
+# ---- listening
+
+
+def test_listen_directives_and_the_ports_of_the_policy() -> None:
+    assert dict(LISTENING.files()) == {
+        "http.conf": "listen 127.0.0.1:8080;\nlisten 127.0.0.1:8081;\n", "https.conf": "listen 127.0.0.1:8443 ssl;\n",
+        "status.conf": "listen 127.0.0.1:1936;\n",
+    }  # fmt: skip
+    assert LISTENING.rules() == "8080=80,8081=81,8443=443"
+    assert LISTENING.urls() == [
+        "http://127.0.0.1:8080/  (rules of port 80)", "http://127.0.0.1:8081/  (rules of port 81)",
+        "https://127.0.0.1:8443/  (rules of port 443)", "http://127.0.0.1:1936/status",
+    ]  # fmt: skip
+
+
+def test_ipv6_addresses_get_brackets() -> None:
+    found = Listening(address="::1", http=(Listener(8080, 80),), https=(Listener(8443, 443),), status=1936)
+    assert found.files()["status.conf"] == "listen [::1]:1936;\n"
+
+
+def test_wrong_addresses_and_ports_are_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        Listening(address="localhost", http=(Listener(1, 80),), https=(Listener(2, 443),), status=3)
+    assert str(error.value) == "--listen: 'localhost' is no IP address\n  next: such as 127.0.0.1, or :: for all"
+    with pytest.raises(UsageError, match="port 8080 is named twice"):
+        Listening(address="::", http=(Listener(8080, 80),), https=(Listener(8080, 443),), status=3)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_is_taken_is_named(taken: int) -> None:
+    listening = Listening(address="127.0.0.1", http=(Listener(taken, 80),), https=(Listener(taken ^ 1, 443),), status=taken ^ 2)
+    with pytest.raises(RefusedError) as error:
+        require_free(listening)
+    assert str(error.value).splitlines()[0] == f"127.0.0.1:{taken}: nothing can listen there: Address already in use"
+    assert wait_until_ready(listening, lambda: False, 0.2) == [taken ^ 1, taken ^ 2]
+    assert wait_until_ready(listening, lambda: True, 60) == [taken, taken ^ 1, taken ^ 2]
+
+
+# ---- the place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    checkout, root = tmp_path / "checkout", tmp_path / "root"
+    for folder, files in {
+        checkout: {
+            "lua/gateway/init.lua": "1", "lua/gateway/http/x.lua": "2", "lua/embedded/resty/lock.lua": "3",
+            "lua/conf/nginx.conf": "main", "lua/conf/listen/http.conf": "listen 80;", "lua/conf/main.d/workers.conf": "auto",
+            "lua/conf/stream.d/stream.conf": "stream",
+        },
+        root: {
+            "usr/local/openresty/site/lualib/gateway/init.lua": "1", "usr/local/openresty/site/lualib/gateway/http/x.lua": "2",
+            "usr/local/openresty/site/lualib/resty/lock.lua": "3", "usr/local/openresty/site/lualib/resty/cookie.lua": "4",
+            "etc/gateway/nginx.conf": "main",
+            "etc/gateway/listen/http.conf": "", "etc/gateway/main.d/workers.conf": "", "bin/sh": "",
+            "etc/passwd": "nginx:x:101:101:nginx:/run/openresty:/bin/sh\n",
+        },
+    }.items():  # fmt: skip
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    rootfs = Rootfs(root=str(root), env={"PATH": "/bin", "NEW_POLICY_PATH": "/x"}, command=("/nginx", "-g", "daemon off;"), user="nginx")
+    return Place(
+        checkout=str(checkout), folder=str(tmp_path / "run"), rootfs=rootfs, policy=str(tmp_path / "policies/p.json"),
+        listening=LISTENING, inherited={}, stand_ins=stand_ins(str(checkout), rootfs),
+    )  # fmt: skip
+
+
+def test_the_checkout_stands_in_for_what_the_image_was_made_with(place: Place) -> None:
+    assert place.stand_ins == ("lua/gateway", "lua/embedded/resty")
+    assert sorted(place.lua_files()) == [
+        "/usr/local/openresty/site/lualib/gateway/http/x.lua", "/usr/local/openresty/site/lualib/gateway/init.lua",
+        "/usr/local/openresty/site/lualib/resty/lock.lua",
+    ]  # fmt: skip
+
+
+def test_libraries_of_another_profile_stay(place: Place) -> None:
+    library = Path(place.rootfs.root) / "usr/local/openresty/site/lualib/resty/lock.lua"
+    library.write_text("of another profile")
+    assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
+    library.unlink()
+    assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
+
+
+def test_libraries_of_the_checkout_lie_over_the_images(place: Place) -> None:
+    (Path(place.checkout) / "lua/embedded/resty/lock.lua").write_text("edited")
+    (Path(place.checkout) / "lua/embedded/resty/new.lua").write_text("new")
+    place.write()
+    assert {path.name: path.read_text() for path in Path(place.folder, "resty").iterdir()} == {
+        "lock.lua": "edited", "new.lua": "new", "cookie.lua": "4",
+    }  # fmt: skip
+
+
+def test_the_sandbox_of_the_gateway(place: Place) -> None:
+    spec = place.spec("-t")
+    lines = describe(spec)
+    here = os.path.dirname(place.folder)
+    for line in (
+        f"read-only /policy is {here}/policies", f"read-only /etc/gateway is {place.folder}/conf",
+        f"writable  /run/openresty is {place.folder}/home",
+        f"read-only /usr/local/openresty/site/lualib/gateway is {here}/checkout/lua/gateway",
+        f"read-only /usr/local/openresty/site/lualib/resty is {place.folder}/resty",
+        "network   the machine's", "variable  NEW_POLICY_PATH=/policy/p.json", "runs      /nginx -g 'daemon off;' -t",
+        "user      101:101 on host builder, umask 0022",
+    ):  # fmt: skip
+        assert line in lines
+    assert [line for line in lines if line.startswith("writable")] == [
+        f"writable  /run/openresty is {place.folder}/home", "writable  /tmp and /dev/shm, empty, in memory",
+    ]  # fmt: skip
+    assert not place.spec(network=False).network
+
+
+def test_the_configuration_is_the_checkouts_but_for_where_it_listens(place: Place) -> None:
+    place.write()
+    conf = Path(place.conf)
+    inode = conf.stat().st_ino
+    assert (conf / "nginx.conf").read_text() == "main"
+    assert (conf / "listen/http.conf").read_text() == "listen 127.0.0.1:8080;\nlisten 127.0.0.1:8081;\n"
+    assert (conf / "main.d/workers.conf").read_text() == "auto"
+    assert not (conf / "stream.d").exists(), "the image has no stream module"
+    (Path(place.checkout) / "lua/conf/nginx.conf").unlink()
+    (Path(place.checkout) / "lua/conf/new.conf").write_text("new")
+    place.write()
+    assert sorted(os.listdir(conf)) == ["listen", "main.d", "new.conf"]
+    assert conf.stat().st_ino == inode, "a running sandbox shows this very folder"
+
+
+def test_the_number_of_workers(place: Place) -> None:
+    Place(**{name: getattr(place, name) for name in place.__slots__} | {"workers": 3}).write()
+    assert (Path(place.conf) / "main.d/workers.conf").read_text() == "worker_processes 3;\n"
+
+
+def test_an_image_without_a_gateway_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"image openresty: the image has no /etc/gateway/nginx\.conf: it is no gateway"):
+        check(Rootfs(root=str(tmp_path), env={}, command=("/nginx",), user=""), "openresty")
+
+
+# ---- processes
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_is_known_by_its_start(sleeper: "subprocess.Popen[bytes]") -> None:
+    found = tree.process(sleeper.pid)
+    assert found is not None
+    assert found.alive()
+    assert not Process(found.pid, found.started - 1).alive()
+    assert not Process(found.pid, found.started - 1).send(signal.SIGKILL)
+    assert found.send(signal.SIGTERM)
+    assert sleeper.wait() == -signal.SIGTERM
+    assert (found.alive(), found.send(signal.SIGTERM), tree.process(found.pid)) == (False, False, None)
+
+
+def test_the_command_of_a_sandbox_is_found_below_it() -> None:
+    # As builder, launcher and init are above it.
+    chain = "import subprocess as s, sys; s.run([sys.executable, '-c', sys.argv[1], *sys.argv[2:]])"
+    argv = ["python3", "-c", chain, chain, chain, "import time; time.sleep(60)"]
+    with subprocess.Popen(argv) as process:
+        deadline = time.monotonic() + 20
+        while (found := tree.command_below(process.pid)) is None or not _sleeps(found.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert tree.children(process.pid) != set()
+        found.send(signal.SIGKILL)
+        process.wait()
+
+
+def _sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2:3] == [b"import time; time.sleep(60)"]
+
+
+# ---- who runs
+
+
+@pytest.fixture
+def instance(place: Place) -> Instance:
+    own = tree.process(os.getpid())
+    assert own is not None
+    return Instance(builder=own, nginx=own, tools="/tools", place=place)
+
+
+def test_an_instance_survives_a_round_trip(instance: Instance) -> None:
+    assert Instance.from_dict(json.loads(json.dumps(instance.to_dict()))) == instance
+
+
+def test_one_runs_at_a_time_and_is_found(instance: Instance) -> None:
+    folder = instance.place.folder
+    with pytest.raises(RefusedError, match="no gateway of this project runs\n  next: start it: builder run --policy FILE"):
+        running(folder)
+    with claim(folder):
+        with pytest.raises(RefusedError, match="the gateway of this project is just starting, or ending"):
+            running(folder)
+        instance.write()
+        assert running(folder) == instance
+        with pytest.raises(RefusedError) as error, claim(folder):
+            pass
+        assert str(error.value) == (
+            f"{folder}: the gateway of this project runs already, process {os.getpid()}, at http://127.0.0.1:8080/\n"
+            "  next: end it with Ctrl-C, or have it take what you edited: builder run --reload"
+        )
+        assert running(folder) == instance, "the refused one changed nothing"
+    with pytest.raises(RefusedError, match="no gateway of this project runs"):
+        running(folder)
+
+
+def test_what_a_killed_one_left_is_not_taken_for_a_running_one(instance: Instance) -> None:
+    folder = instance.place.folder
+    os.makedirs(folder)
+    instance.write()
+    with pytest.raises(RefusedError, match="no gateway of this project runs"):
+        running(folder)
+    with claim(folder), pytest.raises(RefusedError, match="just starting"):
+        running(folder)
+
+
+def test_a_number_that_is_used_again_is_not_taken_for_nginx(instance: Instance) -> None:
+    folder = instance.place.folder
+    with claim(folder):
+        Instance(builder=instance.builder, nginx=Process(os.getpid(), 1), tools="", place=instance.place).write()
+        with pytest.raises(RefusedError, match=f"its nginx, process {os.getpid()}, has ended"):
+            running(folder)
