@@ -24,7 +24,7 @@ location = /t {
         ngx.say("port 80: ", policy.ports.http_tcp_80, ", port 443: ", policy.ports.http_tcp_443)
         ngx.say(policy.path == testing.path("policy.json"), " ", policy.bytes == #testing.read(policy.path))
         ngx.say(policy.loaded_at:match("^20%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$") and "a time" or policy.loaded_at)
-        ngx.say(status.error)
+        ngx.say(status.last_error)
     }
 }
 --- request
@@ -78,8 +78,8 @@ location = /t {
         assert(testing.wait_until(function() return testing.status().refused == 1 end, 3))
         local status = testing.status()
         ngx.say(status.generation, " ", status.policy.rules)
-        ngx.say(status.error:find("http.tcp.80", 1, true) and "the place is named" or status.error)
-        ngx.say(status.error_at:match("^20") and "a time")
+        ngx.say(status.last_error:find("http.tcp.80", 1, true) and "the place is named" or status.last_error)
+        ngx.say(status.last_error_at:match("^20") and "a time")
     }
 }
 --- request

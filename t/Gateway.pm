@@ -51,6 +51,9 @@ use JSON::PP;
 use Test::Nginx::Socket -Base;
 use Test::Nginx::Util qw($ServerPort);
 
+# Options come from each block alone: the image sets some of them for its own start.
+delete @ENV{ grep { /^(?:NEW_POLICY_PATH|GATEWAY_(?:POLICY|WATCH|PORTS))/ } keys %ENV };
+
 my $Here = dirname(abs_path(__FILE__));
 my $Conf = $ENV{GATEWAY_CONF_DIR} || '/etc/gateway';
 

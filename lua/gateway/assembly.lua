@@ -27,6 +27,9 @@ local memory = {
     certificate = setmetatable({}, WEAK),
 }
 
+-- The index made last for each port, which the next one may build on.
+local indexes = setmetatable({}, WEAK)
+
 -- How each kind of member is made of its text.
 local PARSE = {
     rule = rule.parse,
@@ -117,9 +120,15 @@ function _M.index(shelf, text)
     if not rules then
         return nil, stretch
     end
-    local made = is_stream and setmetatable({ rules = rules }, Sole) or index.new(rules, function()
-        stretch:pause()
-    end)
+    local made
+    if is_stream then
+        made = setmetatable({ rules = rules }, Sole)
+    else
+        made = index.new(rules, function()
+            stretch:pause()
+        end, indexes[list.key])
+        indexes[list.key] = made
+    end
     made.stamp = list.version
     return made
 end

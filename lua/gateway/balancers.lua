@@ -49,6 +49,7 @@ local function new_balancer(group)
     balancer.mode = group.mode
     balancer.name = group.name
     balancer.peer_count = #group.peers
+    balancer.peer_count = #group.peers
     return balancer
 end
 
@@ -72,7 +73,7 @@ end
 
 --- The balancer of a group.
 -- @param name of the group
--- @return balancer with the fields `name`, `mode` and the methods below; or nil when there is no such group; or nil, err. Third
+-- @return balancer with the fields `name`, `mode`, `peer_count` and the methods below; or nil when there is no such group; or nil, err. Third
 --         value: the level that the groups came from
 --
 --     balancer:pick(context)        -> peer, or nil when the group has no peer that takes traffic

@@ -15,6 +15,12 @@ local log = ngx.log
 -- Seconds between two looks of a worker at whether what it holds is still in force.
 local REFRESH_INTERVAL = 1
 
+-- What the configuration's phases call.
+local PHASES = {
+    http = { "gateway.http", "gateway.status" },
+    stream = { "gateway.stream" },
+}
+
 local is_refreshing = false
 
 
@@ -51,13 +57,19 @@ local _M = {}
 function _M.init(overrides)
     options.configure(overrides)
     reader.prepare()
+    -- Here, before the workers are forked, rather than by the first request.
+    for _, name in ipairs(PHASES[ngx.config.subsystem]) do
+        require(name)
+    end
 end
 
 
 --- Starts what each process of nginx needs, and the reader in one of them.
 function _M.init_worker()
     caches.start()
-    complain(metrics.start())
+    if ngx.config.subsystem == "http" then
+        complain(metrics.start())
+    end
     complain(reader.start())
     complain(ngx.timer.every(REFRESH_INTERVAL, on_timer))
 end

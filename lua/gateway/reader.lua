@@ -11,7 +11,7 @@
 --       loaded_at (seconds since 1970), bytes, digest, seconds, longest_stretch      of the policy in force
 --       counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } },
 --       taken, refused               how many files were taken over and refused since nginx started
---       last_error, last_error_at    why the file as it is now was refused }
+--       error, error_at              why the file as it is now was refused }
 
 local options = require "gateway.options"
 local process = require "ngx.process"
@@ -72,10 +72,10 @@ end
 -- Says once for each file why it is refused.
 local function refuse(reason, found)
     local digest = found and found.digest or ""
-    if state.last_error == reason and state.last_error_digest == digest then
+    if state.error == reason and state.error_digest == digest then
         return
     end
-    state.last_error, state.last_error_at, state.last_error_digest = reason, now(), digest
+    state.error, state.error_at, state.error_digest = reason, now(), digest
     state.refused = state.refused + 1
     local consequence = shelf:generation() and "the previous policy stays in force" or "no policy is in force yet"
     report("'" .. path .. "' refused, " .. consequence .. ": " .. reason)
@@ -85,8 +85,8 @@ end
 
 local function accept(result)
     local taken, found = result.taken, result.found
-    local had_error = state.last_error ~= nil
-    state.last_error, state.last_error_at, state.last_error_digest = nil, nil, nil
+    local had_error = state.error ~= nil
+    state.error, state.error_at, state.error_digest = nil, nil, nil
     if taken then
         state.counts, state.taken = taken.counts, state.taken + 1
         state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest

@@ -10,8 +10,10 @@ local update_time = ngx.update_time
 local max = math.max
 local setmetatable = setmetatable
 
--- Seconds of work at a stretch.
+-- Seconds of work at a stretch, and of waiting between two. No wait at all would do, but nginx without OpenResty's patches logs a
+-- warning for each such wait.
 local BUDGET = 0.003
+local BREAK = 0.001
 
 local MAY_WAIT = {
     rewrite = true,
@@ -42,7 +44,7 @@ function _M:pause()
     if worked < BUDGET or not self.may_wait then
         return
     end
-    sleep(0)
+    sleep(BREAK)
     update_time()
     self.began = now()
 end

@@ -94,8 +94,8 @@ function _M.status()
         generation = generation or null,
         policy = describe_policy(state, generation),
         refused = state.refused or 0,
-        error = state.error or null,
-        error_at = time_of(state.error_at),
+        last_error = state.error or null,
+        last_error_at = time_of(state.error_at),
         workers = ngx.worker.count(),
     }))
 end

@@ -40,19 +40,25 @@ local PROTOCOL_OF_MODE = { https = "https", grpc = "grpc" }
 local IS_GRPC = { grpc = true, grpcs = true }
 
 
-local function send_redirect(rule, context)
-    local target = rule.redirect
-    local location = redirect.fixed(target)
-    if not location then
-        local raw = context.request.raw
-        location = redirect.location(target, {
-            scheme = fetch("scheme", raw),
-            host = context.request.host,
-            host_header = fetch("http_host", raw),
-            uri = fetch("request_uri", raw),
-        })
+local function location_for(target, asked)
+    local raw = asked.raw
+    return redirect.location(target, {
+        scheme = fetch("scheme", raw),
+        host = asked.host,
+        host_header = fetch("http_host", raw),
+        uri = fetch("request_uri", raw),
+    })
+end
+
+
+local function send_redirect(target, context)
+    -- Found out by the first request: searching a text ends what the compiler can translate.
+    local fixed = target.fixed
+    if fixed == nil then
+        fixed = redirect.fixed(target) or false
+        target.fixed = fixed
     end
-    header["Location"] = location
+    header["Location"] = fixed or location_for(target, context.request)
     return exit(target.code)
 end
 
@@ -125,7 +131,7 @@ end
 
 local function serve(rule, context, in_grpc)
     if rule.redirect then
-        return send_redirect(rule, context)
+        return send_redirect(rule.redirect, context)
     end
     if rule.cors and cors.is_preflight(context.request) then
         context.preflight = true
