@@ -143,7 +143,7 @@ not available
 --- error_log
 no answer for port 80, host localhost, path /x: there is no backend group 'no-such-group'
 --- no_error_log
-[alert]
+[error]
 
 
 

@@ -186,15 +186,22 @@ location = /t {
         end
         testing.settle()
         for _, cache in ipairs({ "rule", "cert", "backend" }) do
-            for _, level in ipairs({ 1, 3 }) do
-                ngx.say(cache, " ", level, ": ", testing.metric(('gateway_cache_hits_total{cache="%s",level="%d"}'):format(cache, level)))
+            local sum, from_worker = 0, 0
+            for level = 1, 3 do
+                local count = testing.metric(('gateway_cache_hits_total{cache="%s",level="%d"}'):format(cache, level)) or 0
+                sum = sum + count
+                from_worker = level == 1 and count or from_worker
             end
+            ngx.say(cache, ": ", sum, ", ", from_worker >= 2 and from_worker < 4 and "most from the worker itself" or from_worker)
         end
     }
 }
 --- request
 GET /t
---- response_body_like eval: qr/\Arule 1: 3\nrule 3: 1\ncert 1: 3\ncert 3: 9\nbackend 1: [34]\nbackend 3: (1|nil)\n\z/
+--- response_body
+rule: 4, most from the worker itself
+cert: 12, most from the worker itself
+backend: 4, most from the worker itself
 --- no_error_log
 [error]
 

@@ -48,9 +48,7 @@ local function new_balancer(group)
     balancer.digest = group.digest
     balancer.mode = group.mode
     balancer.name = group.name
-    balancer.peer_count = #group.peers
-    balancer.peer_count = #group.peers
-    return balancer
+        return balancer
 end
 
 
@@ -73,8 +71,8 @@ end
 
 --- The balancer of a group.
 -- @param name of the group
--- @return balancer with the fields `name`, `mode`, `peer_count` and the methods below; or nil when there is no such group; or nil, err. Third
---         value: the level that the groups came from
+-- @return balancer with the fields `name`, `mode`, `peer_count` and the methods below; or nil when there is no such group; or
+--         nil, err. Third value: the level that the groups came from
 --
 --     balancer:pick(context)        -> peer, or nil when the group has no peer that takes traffic
 --     balancer:pick_other(context)  -> another peer than context.peer, or the same one when there is no other;

@@ -66,6 +66,8 @@ end
 
 --- Starts what each process of nginx needs, and the reader in one of them.
 function _M.init_worker()
+    -- All workers are copies of one process: without a seed of their own they would all pick the same peers at the same time.
+    math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
     caches.start()
     if ngx.config.subsystem == "http" then
         complain(metrics.start())

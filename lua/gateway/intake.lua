@@ -112,32 +112,16 @@ local function stale_keys(attempt, gone)
 end
 
 
--- From the first write that workers see to the last, this waits for nothing. Returns the generation and the stale keys.
+-- From the first write that workers see to the last, this waits for nothing. Returns the stale keys.
 local function put_in_force(self, attempt)
-    local generation, err = self.shelf:commit()
-    if not generation then
+    local ok, err = self.shelf:commit()
+    if not ok then
         attempts.give_up(err)
     end
     local gone = remove_vanished(self, attempt)
     self.lists, self.certificates = attempt.lists, attempt.certificates
-    self.bodies, self.bad = attempt.bodies, attempt.bad
-    return generation, stale_keys(attempt, gone)
-end
-
-
--- Has the bodies removed later that were in force before and are no more.
-local function bury_vanished(self, before, pause)
-    local count = 0
-    for name in pairs(before) do
-        if not self.bodies[name] then
-            self.shelf:bury(name)
-            self.group_names[name:match("^group/(.+)$") or ""] = nil
-        end
-        count = count + 1
-        if count % STRIDE == 0 then
-            pause()
-        end
-    end
+    self.bodies_before, self.bodies, self.bad = self.bodies, attempt.bodies, attempt.bad
+    return stale_keys(attempt, gone)
 end
 
 
@@ -192,7 +176,7 @@ function _M.new(shelf, subsystem, report)
         parse_rule = is_stream and rule.parse_stream or rule.parse,
         protocols = is_stream and { "tcp", "udp" } or { "tcp" },
         version = 0,
-        lists = {}, certificates = {}, bodies = {}, bad = {}, repeated = {}, group_names = {},
+        lists = {}, certificates = {}, bodies = {}, bodies_before = {}, bad = {}, repeated = {}, group_names = {},
     }, mt)
     recall(self)
     return self
@@ -203,7 +187,7 @@ end
 -- @param doc as from `gateway.document`
 -- @param pause called now and then; may wait
 -- @param may_go_on called after each pause; when it returns false, nothing is put in force
--- @return { generation, stale = { rules, groups, certificates: lists of keys },
+-- @return { stale = { rules, groups, certificates: lists of keys },
 --           counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } } };
 --         or nil and why nothing changed
 function _M:take(doc, pause, may_go_on)
@@ -211,23 +195,39 @@ function _M:take(doc, pause, may_go_on)
     local attempt = attempts.new(self.shelf, self, self.version, {
         pause = pause, may_go_on = may_go_on, report = self.report,
     })
-    local bodies_before = self.bodies
-    local generation, stale
+    local stale
     local ok, err = pcall(function()
         take_document(self, attempt, doc)
         stage(self, attempt)
-        generation, stale = put_in_force(self, attempt)
+        stale = put_in_force(self, attempt)
     end)
     attempt:conclude()
-    if not ok then
-        attempt:undo()
-        if type(err) ~= "table" then
-            error(err, 0)
-        end
-        return nil, err.reason
+    if ok then
+        return { stale = stale, counts = counts_of(attempt) }
     end
-    bury_vanished(self, bodies_before, pause)
-    return { generation = generation, stale = stale, counts = counts_of(attempt) }
+    attempt:undo()
+    if type(err) ~= "table" then
+        error(err, 0)
+    end
+    return nil, err.reason
+end
+
+
+--- Has the bodies removed later that the policy before had and this one has not; to be called after each `take`.
+-- @param pause called now and then; may wait
+function _M:tidy(pause)
+    local before, count = self.bodies_before, 0
+    self.bodies_before = {}
+    for name in pairs(before) do
+        if not self.bodies[name] then
+            self.shelf:bury(name)
+            self.group_names[name:match("^group/(.+)$") or ""] = nil
+        end
+        count = count + 1
+        if count % STRIDE == 0 then
+            pause()
+        end
+    end
 end
 
 

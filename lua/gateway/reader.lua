@@ -11,7 +11,7 @@
 --       loaded_at (seconds since 1970), bytes, digest, seconds, longest_stretch      of the policy in force
 --       counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } },
 --       taken, refused               how many files were taken over and refused since nginx started
---       error, error_at              why the file as it is now was refused }
+--       error, error_at            why the file as it is now was refused }
 
 local options = require "gateway.options"
 local process = require "ngx.process"
@@ -61,7 +61,6 @@ end
 
 
 local function save_state()
-    state.generation = shelf:generation()
     local ok, err = shelf:save_state(state)
     if not ok then
         report("could not write the reader's state: " .. err)
@@ -91,12 +90,17 @@ local function accept(result)
         state.counts, state.taken = taken.counts, state.taken + 1
         state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest
         state.seconds, state.longest_stretch = result.seconds, result.longest_stretch
-        log(NOTICE, "policy: generation ", taken.generation, " in force: ", taken.counts.rules, " rules, ", taken.counts.groups,
+        state.generation = (shelf:generation() or 0) + 1
+        log(NOTICE, "policy: generation ", state.generation, " in force: ", taken.counts.rules, " rules, ", taken.counts.groups,
             " groups, ", taken.counts.certificates, " certificates, ", taken.counts.left_out, " left out, in ",
             result.seconds, " s, longest stretch ", result.longest_stretch, " s")
     end
     if taken or had_error then
         save_state()
+    end
+    if taken then
+        -- The last of all: who sees the number grow may rely on everything else.
+        shelf:count()
     end
 end
 
@@ -165,8 +169,9 @@ local function on_timer(premature)
         if now() >= rest_until then
             look()
         end
-        reading:tell()
-        shelf:sweep(slice.pauser())
+        local pause = slice.pauser()
+        reading:tidy(pause)
+        shelf:sweep(pause)
     end, debug.traceback)
     is_busy = false
     if not ok then

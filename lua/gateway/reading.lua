@@ -7,6 +7,7 @@ local slice = require "gateway.slice"
 local watch = require "gateway.watch"
 
 local find = string.find
+local get_phase = ngx.get_phase
 local ipairs = ipairs
 local now = ngx.now
 local pairs = pairs
@@ -32,7 +33,6 @@ function _M.new(path, limit, shelf, report)
         watch = watch.new(path, limit),
         intake = intakes.new(shelf, subsystem, report),
         report = report,
-        untold = { rules = {}, groups = {}, certificates = {} },
     }, mt)
 end
 
@@ -49,18 +49,7 @@ local function mention_stream(self, doc)
         end
     end
     if count > 0 then
-        self.report(("%d stream rules left out: this nginx has no stream Lua module"):format(count))
-    end
-end
-
-
--- Notes stale keys for `tell`.
-local function note(self, stale)
-    for which, keys in pairs(stale) do
-        local untold = self.untold[which]
-        for _, key in ipairs(keys) do
-            untold[#untold + 1] = key
-        end
+        self.report(("stream rules left out, %d of them: this nginx has no stream Lua module"):format(count))
     end
 end
 
@@ -79,13 +68,29 @@ local function invalidate(which, keys)
 end
 
 
+-- Tells the workers which keys are to be read anew. While the first policy of all is read, before nginx serves, none of them
+-- holds anything, and events cannot be sent.
+local function tell(self, stale)
+    if get_phase() == "init_worker" then
+        return
+    end
+    for which, keys in pairs(stale) do
+        local ok, err = invalidate(which, keys)
+        if not ok then
+            -- They find out by themselves within a second.
+            self.report("could not tell the workers what is stale: " .. err)
+        end
+    end
+end
+
+
 --- Looks at the file without reading it, as `gateway.watch` does.
 function _M:look()
     return self.watch:look()
 end
 
 
---- Reads the file and takes it in.
+--- Reads the file, takes it in, and tells the workers what is stale.
 -- @param digest of the content that is in force, or nil: the same content is not taken in again
 -- @param may_go_on called now and then; when it returns false, nothing changes
 -- @return { found = status of the file with its digest, taken = as from `gateway.intake`, or nil when it has the content that is
@@ -110,7 +115,7 @@ function _M:run(digest, may_go_on)
         if not result.taken then
             return nil, err, found
         end
-        note(self, result.taken.stale)
+        tell(self, result.taken.stale)
         mention_stream(self, doc)
     end
     stretch:pause()
@@ -119,17 +124,10 @@ function _M:run(digest, may_go_on)
 end
 
 
---- Tells the workers which keys are to be read anew.
-function _M:tell()
-    local untold = self.untold
-    self.untold = { rules = {}, groups = {}, certificates = {} }
-    for which, keys in pairs(untold) do
-        local ok, err = invalidate(which, keys)
-        if not ok then
-            -- They find out by themselves within a second.
-            self.report("could not tell the workers what is stale: " .. err)
-        end
-    end
+--- What is left to do after a reading, when the workers have what they need.
+-- @param pause called now and then; may wait
+function _M:tidy(pause)
+    self.intake:tidy(pause)
 end
 
 

@@ -1,7 +1,7 @@
 --- A rule: JSON text -> Rule.
 --
 --   { id, upstream = name of a group | nil, test = function(request) -> boolean, keys = see expression.keys,
---     redirect = { url, code, scheme, host, port } | nil      code always, of the others at least one, unless code was given
+--     redirect = { url, code, scheme, host, port } | nil      code always, of the others at least one
 --     cors = { origin, headers } | nil
 --     rewrite = { pattern = regular expression | nil, target } | nil        without a pattern the whole path is replaced
 --     backend_protocol = "http" | "https" | "grpc" | "grpcs" | nil, vhost = text | nil,
@@ -49,7 +49,8 @@ local function read_redirect(rule)
     local scheme = rule:choice("redirect_scheme", SCHEMES)
     local port = nonzero(rule:integer("redirect_port", 0, MOST_PORT))
     local code = read_redirect_code(rule)
-    if not (url or host or scheme or port or code) then
+    -- A code alone would send the client to where it already is, for ever.
+    if not (url or host or scheme or port) then
         return nil
     end
     return { url = url, code = code or DEFAULT_REDIRECT_CODE, scheme = scheme, host = host, port = port }

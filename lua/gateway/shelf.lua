@@ -135,20 +135,6 @@ function _M:body(kind, digest)
 end
 
 
---- The names of all certificates, sorted.
-function _M:certificate_names()
-    local names = {}
-    for _, key in ipairs(self.dict:get_keys(0)) do
-        local name = key:sub(1, #STAMP) == STAMP and key:sub(#STAMP + 1)
-        if name and name ~= GROUPS and not name:find(LIST) then
-            names[#names + 1] = name
-        end
-    end
-    table.sort(names)
-    return names
-end
-
-
 --- The names of the certificates, in order.
 function _M:certificate_names()
     local text = self.dict:get(NAMES)
@@ -254,8 +240,8 @@ function _M:remove(key)
 end
 
 
---- Puts what was staged in force, in the order in which it was staged, and counts the policy.
--- @return the generation; or nil, err
+--- Puts what was staged in force, in the order in which it was staged.
+-- @return true; or nil, err
 function _M:commit()
     local dict, staged, order = self.dict, self.staged, self.order
     unstage(self)
@@ -269,7 +255,14 @@ function _M:commit()
             return nil, "could not write '" .. key .. "': " .. err
         end
     end
-    return dict:incr("/generation", 1, 0)
+    return true
+end
+
+
+--- Counts a policy as taken over.
+-- @return the generation; or nil, err
+function _M:count()
+    return self.dict:incr("/generation", 1, 0)
 end
 
 

@@ -70,6 +70,7 @@ _EOC_
     location = /t {
         content_by_lua_block {
             local own, elsewhere = require("elsewhere").own, require("elsewhere").run
+            require("elsewhere").await_all()
             local function fill(name, size)
                 local index, evicted, ok, err = 0, false, nil, nil
                 repeat

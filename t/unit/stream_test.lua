@@ -128,7 +128,7 @@ end
 
 function TestPreread.test_an_unknown_group_closes_the_connection()
     preread(variables(), { stream_tcp_5432 = { RULE } }, {})
-    equals({ seen.exit, seen.log }, { "error", "err: no backend for stream_tcp_5432: there is no backend group 'db'" })
+    equals({ seen.exit, seen.log }, { "error", "warn: no backend for stream_tcp_5432: there is no backend group 'db'" })
 end
 
 function TestPreread.test_a_group_without_backends_closes_the_connection()

@@ -5,7 +5,8 @@ local peers_of = require "gateway.balancers.peers"
 
 local setmetatable = setmetatable
 
--- A peer has 160 points on the ring for each unit of weight, so that weights in the thousands would make it very large.
+-- The ring has this many points for each unit of weight, so that weights in the thousands would make it very large.
+local POINTS = 160
 local MOST_WEIGHT = 100
 
 local _M = {}
@@ -15,12 +16,13 @@ local mt = { __index = _M }
 --- @param group a Group
 -- @return balancer
 function _M.new(group)
-    local by_id, weights, count = peers_of(group, MOST_WEIGHT)
+    local by_id, weights, count, total = peers_of(group, MOST_WEIGHT)
     return setmetatable({
         by_id = by_id,
+        peer_count = count,
         single = count == 1 and by_id[next(by_id)] or nil,
         picker = count > 1 and chash:new(weights) or nil,
-        points = count * MOST_WEIGHT,
+        points = total * POINTS,
     }, mt)
 end
 
@@ -53,7 +55,7 @@ function _M:pick_other(context)
         return previous or self.single
     end
     -- The ring's neighbours often belong to the same peer.
-    for _ = 1, self.points * 160 do
+    for _ = 1, self.points do
         local id
         id, point = self.picker:next(point)
         local peer = self.by_id[id]

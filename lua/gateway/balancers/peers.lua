@@ -1,25 +1,41 @@
 --- What the pickers want of a group's peers: the peers by id, and their weights by id.
 
+local floor = math.floor
 local ipairs = ipairs
 local max = math.max
 
 
---- @param group a Group
--- @param most the largest weight to hand on, or nil; larger ones are scaled down together, none below 1
--- @return peers by id, weights by id, number of peers that take traffic
-return function(group, most)
-    local heaviest = 0
-    for _, peer in ipairs(group.peers) do
+local function common_divisor(a, b)
+    while b ~= 0 do
+        a, b = b, a % b
+    end
+    return a
+end
+
+
+-- What weights are divided by so that they stay as small as they can, and at most `most`.
+local function divisor_of(peers, most)
+    local divisor, heaviest = 0, 0
+    for _, peer in ipairs(peers) do
+        divisor = common_divisor(divisor, peer.weight)
         heaviest = max(heaviest, peer.weight)
     end
-    local scale = most and heaviest > most and most / heaviest or 1
-    local by_id, weights, count = {}, {}, 0
+    return max(divisor, heaviest / most, 1)
+end
+
+
+--- @param group a Group
+-- @param most the largest weight to hand on, or nil for any; larger ones are scaled down together, none below 1
+-- @return peers by id, weights by id, number of peers that take traffic, sum of the weights
+return function(group, most)
+    local divisor = divisor_of(group.peers, most or math.huge)
+    local by_id, weights, count, total = {}, {}, 0, 0
     for _, peer in ipairs(group.peers) do
         if peer.weight > 0 then
-            by_id[peer.id] = peer
-            weights[peer.id] = scale == 1 and peer.weight or max(1, math.floor(peer.weight * scale + 0.5))
-            count = count + 1
+            local weight = max(1, floor(peer.weight / divisor + 0.5))
+            by_id[peer.id], weights[peer.id] = peer, weight
+            count, total = count + 1, total + weight
         end
     end
-    return by_id, weights, count
+    return by_id, weights, count, total
 end

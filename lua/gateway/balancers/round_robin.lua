@@ -15,9 +15,10 @@ function _M.new(group)
     local by_id, weights, count = peers_of(group)
     return setmetatable({
         by_id = by_id,
-        count = count,
+        peer_count = count,
         single = count == 1 and by_id[next(by_id)] or nil,
         picker = count > 1 and roundrobin:new(weights) or nil,
+        others = count > 1 and roundrobin:new(weights) or nil,
     }, mt)
 end
 
@@ -34,16 +35,17 @@ function _M:pick(context)
 end
 
 
---- The next peer in the round that is not `context.peer`; that one again when there is no other.
+--- A peer that is not `context.peer`; that one again when there is no other. Retries go round by themselves: were they to take
+--- steps of the round, the request after a failure would begin at the failed peer again.
 function _M:pick_other(context)
     local previous = context.peer
-    if not self.picker then
+    if not self.others then
         return self:pick(context)
     end
     -- One peer's weight bounds how often it can come in a row, but a heavy one may hold a long run: after as many tries as
     -- there are peers, any other will do.
-    for _ = 1, self.count do
-        local peer = self.by_id[self.picker:find()]
+    for _ = 1, self.peer_count do
+        local peer = self.by_id[self.others:find()]
         if peer ~= previous then
             context.peer = peer
             return peer

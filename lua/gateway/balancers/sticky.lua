@@ -21,11 +21,13 @@ local mt = { __index = _M }
 -- @return balancer
 function _M.new(group)
     local by_cookie = group.affinity == "cookie"
+    local round = round_robin.new(group)
     return setmetatable({
+        peer_count = round.peer_count,
         cookie = by_cookie and (group.attribute or DEFAULT_COOKIE) or nil,
         header = not by_cookie and group.attribute or nil,
         ring = consistent_hash.new(group),
-        round = round_robin.new(group),
+        round = round,
     }, mt)
 end
 

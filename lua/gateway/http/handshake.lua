@@ -59,7 +59,7 @@ end
 
 
 local function set(certificate)
-    local ok, err = true
+    local ok, err = ssl.clear_certs()
     if ok then
         ok, err = ssl.set_cert(certificate.chain)
     end

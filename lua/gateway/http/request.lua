@@ -66,7 +66,7 @@ function _M.new()
 end
 
 
-_M.method = function()
+function _M.method()
     return get_method()
 end
 

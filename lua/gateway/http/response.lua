@@ -9,9 +9,6 @@ local concat = table.concat
 local header = ngx.header
 local ngx = ngx
 
-local _M = {}
-
-
 local function set_response_header(name, value)
     header[name] = value
 end
@@ -27,6 +24,9 @@ local function send_cookie(cookie)
     local secure = ngx.var.scheme == "https" and "; Secure" or ""
     add_header("Set-Cookie", concat({ cookie.name, "=", cookie.value, "; Path=/; HttpOnly", secure }))
 end
+
+
+local _M = {}
 
 
 function _M.run()

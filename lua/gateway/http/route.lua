@@ -14,7 +14,7 @@ local headers = require "gateway.headers"
 local listener = require "gateway.http.listener"
 local metrics = require "gateway.metrics"
 local printable = require "gateway.printable"
-local reason = require "gateway.http.reason"
+local reasons = require "gateway.http.reason"
 local redirect = require "gateway.redirect"
 local request = require "gateway.http.request"
 local uri = require "gateway.uri"
@@ -26,7 +26,7 @@ local header = ngx.header
 local listener_of = listener.of
 local new_request = request.new
 local ngx = ngx
-local refuse = reason.refuse
+local refuse = reasons.refuse
 local rules_of = caches.rules
 local update = caches.update
 local var = ngx.var
@@ -114,7 +114,8 @@ local function pass_on(rule, context, in_grpc)
     local balancer, err, level = balancers.find(rule.upstream)
     cache_hit("backend", level)
     if not balancer then
-        return refuse(UNAVAILABLE, ERR, context, err or "there is no backend group '" .. printable(rule.upstream) .. "'")
+        local reason = err or "there is no backend group '" .. printable(rule.upstream) .. "'"
+        return refuse(UNAVAILABLE, err and ERR or WARN, context, reason)
     end
     local protocol = rule.backend_protocol or PROTOCOL_OF_MODE[balancer.mode] or "http"
     if IS_GRPC[protocol] and not in_grpc then

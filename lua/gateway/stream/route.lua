@@ -52,7 +52,7 @@ function _M.run()
     local balancer
     balancer, err = balancers.find(rule.upstream)
     if not balancer then
-        return refuse(ERR, key, err or "there is no backend group '" .. rule.upstream .. "'")
+        return refuse(err and ERR or WARN, key, err or "there is no backend group '" .. rule.upstream .. "'")
     end
     local context = { request = request.new(var.remote_addr), rule = rule, balancer = balancer }
     if not balancer:pick(context) then

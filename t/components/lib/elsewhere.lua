@@ -58,6 +58,13 @@ function _M.start(setup)
     assert(ngx.timer.every(INTERVAL, look_for_job))
 end
 
+--- Waits until all workers have started.
+function _M.await_all()
+    for id = 0, ngx.worker.count() - 1 do
+        wait_until(function() return dict:get("ready:" .. id) end)
+    end
+end
+
 --- The number of another worker than this one.
 function _M.id()
     return (ngx.worker.id() + 1) % ngx.worker.count()
