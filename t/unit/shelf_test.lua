@@ -17,7 +17,8 @@ local function new_shelf(name)
 end
 
 local function list_text(key, version, digests)
-    return ('{"key":"%s","version":%d,"members":[%s]}'):format(key, version, #digests > 0 and '"' .. table.concat(digests, '","') .. '"' or "")
+    local members = #digests > 0 and '"' .. table.concat(digests, '","') .. '"' or ""
+    return ('{"key":"%s","version":%d,"members":[%s]}'):format(key, version, members)
 end
 
 local function stage_list(shelf, key, version, digests)
