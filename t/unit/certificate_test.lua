@@ -75,7 +75,8 @@ function TestParse.test_pem_with_something_else_inside()
 end
 
 function TestParse.test_an_encrypted_key_is_refused_without_asking_for_its_password()
-    check_error(read("exact.crt"), "-----BEGIN ENCRYPTED PRIVATE KEY-----\nYWJj\n-----END ENCRYPTED PRIVATE KEY-----\n", "'key' is encrypted")
+    check_error(read("exact.crt"), "-----BEGIN ENCRYPTED PRIVATE KEY-----\nYWJj\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "'key' is encrypted")
     check_error(read("exact.crt"), "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nYWJj\n-----END RSA PRIVATE KEY-----\n",
                 "'key' is encrypted")
 end
