@@ -23,6 +23,8 @@
 #   no_policy      no policy file is written
 #   rules_2, https_rules_2, groups_2, certificates_2, policy_2 (up to 9)
 #                  further policies, which testing.use(2) puts in force
+#   worker_count   number of workers, 1 if not said otherwise
+#   ask_workers    a further server, by which testing.workers asks each worker for itself
 #   options        Lua fields: overrides of the gateway's options
 #   init_lua       Lua code in the place of the call of gateway.init
 #   http_config    more text for the http level
@@ -59,7 +61,7 @@ my $Conf = $ENV{GATEWAY_CONF_DIR} || '/etc/gateway';
 
 my %Offset = (
     http => 0, https => 1, status => 2, one => 3, two => 4, three => 5, tls => 6, dead => 7, broken => 8, grpc => 9,
-    full => 10, free => 11,
+    full => 10, free => 11, workers => 12,
 );
 
 my @ReadyGroups = (
@@ -206,6 +208,21 @@ _EOC_
     $block->set_value('response_body', "as expected\n") if !defined $block->response_body;
 }
 
+# Each worker has a listening socket of its own here, so that the kernel spreads connections over all of them.
+sub worker_server () {
+    my $port = port_of('workers');
+    return <<_EOC_;
+    server {
+        listen 127.0.0.1:$port reuseport;
+        access_log off;
+        keepalive_requests 1000000;
+        location / {
+            content_by_lua_block { require("testing.workers").answer() }
+        }
+    }
+_EOC_
+}
+
 sub http_config ($) {
     my $block = shift;
     my ($http, $https, $status) = map { port_of($_) } qw(http https status);
@@ -219,6 +236,7 @@ require("gateway").init({
 _EOC_
     my $more = $block->http_config || '';
     my $backends = backends();
+    my $workers = defined $block->ask_workers ? worker_server() : '';
     my $lua_path = $ENV{GATEWAY_LUA_PATH} ? "$ENV{GATEWAY_LUA_PATH};" : '';
     return <<_EOC_;
     lua_package_path "$Here/lib/?.lua;$lua_path;";
@@ -242,12 +260,14 @@ _EOC_
         include $Conf/status.conf;
     }
 $backends
+$workers
 $more
 _EOC_
 }
 
 add_block_preprocessor(sub {
     my $block = shift;
+    workers($block->worker_count + 0) if defined $block->worker_count;
     add_probes($block) if defined $block->probes;
     my $own = $block->config || '';
     my $born = 'location = /born { content_by_lua_block { ngx.print(require("testing").born) } }';

@@ -12,9 +12,6 @@ local reader = require "gateway.reader"
 local ERR = ngx.ERR
 local log = ngx.log
 
--- Seconds between two looks of a worker at whether what it holds is still in force.
-local REFRESH_INTERVAL = 1
-
 -- What the configuration's phases call.
 local PHASES = {
     http = { "gateway.http", "gateway.status" },
@@ -73,7 +70,8 @@ function _M.init_worker()
         complain(metrics.start())
     end
     complain(reader.start())
-    complain(ngx.timer.every(REFRESH_INTERVAL, on_timer))
+    -- How long a worker may hold what is no longer in force, should an event be lost.
+    complain(ngx.timer.every(options.get().policy_interval, on_timer))
 end
 
 

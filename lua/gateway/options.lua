@@ -4,7 +4,8 @@
 --
 --     policy_path      NEW_POLICY_PATH          text, required: the policy file
 --     policy_limit     GATEWAY_POLICY_LIMIT     bytes: a larger policy file is refused (default 128 MiB)
---     policy_interval  GATEWAY_POLICY_INTERVAL  seconds between two checks that do not wait for a change (default 1)
+--     policy_interval  GATEWAY_POLICY_INTERVAL  seconds between two checks that do not wait for a change: of the file by its
+--                                               reader, of what it holds by each worker (default 1)
 --     watch_interval   GATEWAY_WATCH_INTERVAL   seconds between two looks at whether the file changed (default 0.05)
 --     ports            GATEWAY_PORTS            "8080=80,8443=443": listener 8080 takes the rules of port 80
 --                                               (as an override also a table { [8080] = 80 })

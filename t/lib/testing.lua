@@ -22,6 +22,7 @@ local _M = {
 -- As in Gateway.pm.
 local OFFSETS = {
     http = 0, https = 1, status = 2, one = 3, two = 4, three = 5, tls = 6, dead = 7, broken = 8, grpc = 9, full = 10, free = 11,
+    workers = 12,
 }
 
 

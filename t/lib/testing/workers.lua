@@ -1,0 +1,196 @@
+--- Asking each worker for itself what its caches hold. Blocks with the section `ask_workers` have a server for it, on which each
+-- worker has a listening socket of its own; a connection that is kept open stays with its worker.
+--
+--     local workers = require("testing.workers").connect(2)
+--     ngx.say(workers:ask(0, "rules/http_tcp_80"))      -- "3 a b": from level 3, the rules a and b
+
+local ffi = require "ffi"
+local testing = require "testing"
+
+local setmetatable = setmetatable
+
+pcall(ffi.cdef, "int kill(int pid, int signal);")
+
+local MOST_CONNECTIONS = 400
+
+local _M = {}
+local mt = { __index = _M }
+
+
+local function names_of(list, field)
+    local names = {}
+    for i, value in ipairs(list) do
+        names[i] = value[field]
+    end
+    return table.concat(names, " ")
+end
+
+
+-- What a worker answers: "<level> <what it has>", or "error <err>".
+local ANSWERS = {
+    rules = function(key)
+        local index, err, level = require("gateway.caches").rules(key)
+        return err, level, index and names_of(index.rules, "id")
+    end,
+
+    groups = function()
+        local groups, err, level = require("gateway.caches").groups()
+        return err, level, groups and names_of(groups.list, "name")
+    end,
+
+    certificate = function(name)
+        local certificate, err, level = require("gateway.caches").certificate(name)
+        return err, level, certificate and certificate.stamp
+    end,
+
+    balancer = function(name)
+        local balancer, err, level = require("gateway.balancers").find(name)
+        return err, level, balancer and tostring(balancer):match("0x%x+")
+    end,
+}
+
+
+--- The answer of the server's only location.
+function _M.answer()
+    local what, key = ngx.var.uri:match("^/(%w+)/?(.*)$")
+    if what == "who" then
+        return ngx.say(ngx.worker.id(), " ", ngx.worker.pid())
+    end
+    if ngx.var.arg_update ~= "no" then
+        require("gateway.caches").update()
+    end
+    local err, level, value = ANSWERS[what](key)
+    ngx.say(err and "error " .. err or tostring(level) .. " " .. tostring(value))
+end
+
+
+local function ask(sock, path)
+    assert(sock:send("GET /" .. path .. " HTTP/1.1\r\nHost: workers\r\n\r\n"))
+    local length
+    repeat
+        local line, err = sock:receive("*l")
+        if not line then
+            return nil, err
+        end
+        length = line:match("^Content%-Length: (%d+)") or length
+        if line:match("^Transfer%-Encoding: chunked") then
+            length = "chunked"
+        end
+    until line == ""
+    local body
+    if length == "chunked" then
+        body = sock:receive(tonumber(sock:receive("*l"), 16))
+        sock:receive("*l")
+        sock:receive("*l")
+        sock:receive("*l")
+    else
+        body = sock:receive(tonumber(length))
+    end
+    return (body:gsub("\n$", ""))
+end
+
+
+-- A connection to whatever worker takes it: { sock, pid }, and the worker's number.
+local function connect_any()
+    local sock = assert(testing.connect("workers"))
+    local id, pid = assert(ask(sock, "who")):match("^(%d+) (%d+)$")
+    return { sock = sock, pid = tonumber(pid) }, tonumber(id)
+end
+
+
+--- Connections to so many workers, numbered from 0.
+function _M.connect(count)
+    local self = setmetatable({ count = count, spare = {} }, mt)
+    local missing = count
+    for _ = 1, MOST_CONNECTIONS do
+        local connection, id = connect_any()
+        if not self[id] then
+            self[id] = connection
+            missing = missing - 1
+            if missing == 0 then
+                return self
+            end
+        else
+            connection.sock:close()
+        end
+    end
+    error(missing .. " workers could not be reached")
+end
+
+
+--- A second connection to a worker, as another table of connections that has only that one.
+function _M:again(id)
+    for _ = 1, MOST_CONNECTIONS do
+        local connection, found = connect_any()
+        if found == id then
+            return setmetatable({ count = self.count, [id] = connection }, mt)
+        end
+        connection.sock:close()
+    end
+    error("worker " .. id .. " could not be reached again")
+end
+
+
+--- What a worker answers to "rules/<key>", "groups", "certificate/<name>" or "balancer/<name>".
+function _M:ask(id, path)
+    return ask(self[id].sock, path)
+end
+
+
+--- What all workers answer, one after the other, joined with "; ".
+function _M:ask_all(path)
+    local answers = {}
+    for id = 0, self.count - 1 do
+        answers[id + 1] = self:ask(id, path)
+    end
+    return table.concat(answers, "; ")
+end
+
+
+--- What all workers answer when they are asked at the same time, sorted and joined with "; ".
+function _M:ask_at_once(path)
+    local threads, answers = {}, {}
+    for id = 0, self.count - 1 do
+        threads[id + 1] = ngx.thread.spawn(self.ask, self, id, path)
+    end
+    for i, thread in ipairs(threads) do
+        local _, answer = ngx.thread.wait(thread)
+        answers[i] = answer
+    end
+    table.sort(answers)
+    return table.concat(answers, "; ")
+end
+
+
+--- Seconds until each worker answers with this value, whatever the level; nil when one does not within the limit.
+function _M:wait_for(path, value, limit)
+    ngx.update_time()
+    local began = ngx.now()
+    for id = 0, self.count - 1 do
+        local answered = testing.wait_until(function()
+            return self:ask(id, path):match("^%S+ (.*)$") == value
+        end, limit - (ngx.now() - began))
+        if not answered then
+            return nil, "worker " .. id .. " answers " .. self:ask(id, path)
+        end
+    end
+    return ngx.now() - began
+end
+
+
+--- Kill a worker with SIGKILL and wait until another one with its number answers.
+function _M:kill(id)
+    local old = self[id].pid
+    assert(ffi.C.kill(old, 9) == 0)
+    self[id].sock:close()
+    assert(testing.wait_until(function()
+        local ok, connection, found = pcall(connect_any)
+        if ok and found == id and connection.pid ~= old then
+            self[id] = connection
+            return true
+        end
+    end, 5), "no new worker " .. id)
+end
+
+
+return _M
