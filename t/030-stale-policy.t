@@ -103,7 +103,7 @@ location = /t {
             testing.use(2, 0)
             assert(testing.wait_until(function() return lines() == round end, 3), "not refused")
             testing.replace_policy(testing.read(testing.path("policy-3.json")))
-            assert(testing.wait_until(function() return testing.status().error == nil and testing.who("/x") == "two" end, 3))
+            assert(testing.wait_until(function() return testing.status().last_error == ngx.null and testing.who("/x") == "two" end, 3))
         end
         ngx.say(lines(), " lines, generation ", testing.generation())
     }
@@ -248,7 +248,7 @@ GET /t
 --- response_body
 1 line, left out: 2
 --- error_log
-http tcp port 80: rule 'bad' left out: internal_dsl: a number, not a list
+http tcp port 443: rule 'bad' left out: internal_dsl: a number, not a list
 --- no_error_log
 [alert]
 [crit]

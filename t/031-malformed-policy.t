@@ -35,7 +35,7 @@ GET /t
 one, generation 1
 two, generation 2
 --- error_log
-refused, the previous policy stays in force: line 2, column 1: the text ends here, but
+refused, the previous policy stays in force: line 1, column 45: control character 0x0a in a string
 --- no_error_log
 [alert]
 [crit]
@@ -107,15 +107,13 @@ refused, the previous policy stays in force: is empty
 === TEST 4: a policy of blanks alone is refused
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- policy_2
-   
 --- rules_3
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- config
 location = /t {
     content_by_lua_block {
         local testing = require "testing"
-        testing.use(2, 0)
+        testing.replace_policy("   ")
         assert(testing.wait_until(function() return testing.metric("gateway_policy_errors_total") == 1 end, 3), "not counted")
         ngx.say(testing.who("/x"), ", generation ", testing.generation())
         testing.use(3)
@@ -129,7 +127,7 @@ GET /t
 one, generation 1
 two, generation 2
 --- error_log
-refused, the previous policy stays in force: line 2, column 1: the text ends here, but
+refused, the previous policy stays in force: line 1, column 4: the text ends here, but the policy is not an object
 --- no_error_log
 [alert]
 [crit]
@@ -446,7 +444,7 @@ GET /t
 one, generation 1
 two, generation 2
 --- error_log
-refused, the previous policy stays in force: http.tcp.http: not a port from 1 to 65535
+refused, the previous policy stays in force: line 1, column 27: http.tcp.http: not a port from 1 to 65535
 --- no_error_log
 [alert]
 [crit]
@@ -478,7 +476,7 @@ GET /t
 one, generation 1
 two, generation 2
 --- error_log
-refused, the previous policy stays in force: http.tcp.65536: not a port from 1 to 65535
+refused, the previous policy stays in force: line 1, column 28: http.tcp.65536: not a port from 1 to 65535
 --- no_error_log
 [alert]
 [crit]
@@ -670,7 +668,7 @@ GET /t
 one, generation 1
 two, generation 2
 --- error_log
-refused, the previous policy stays in force: line 1, column 27: http.tcp.8?0: not a port
+refused, the previous policy stays in force: line 1, column 27: http.tcp.8\x0a0: not a port
 --- no_error_log
 [alert]
 [crit]

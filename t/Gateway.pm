@@ -23,7 +23,7 @@
 #   no_policy      no policy file is written
 #   rules_2, https_rules_2, groups_2, certificates_2, policy_2 (up to 9)
 #                  further policies, which testing.use(2) puts in force
-#   worker_count   number of workers, 1 if not said otherwise
+#   worker_count   number of workers, else what the file says with workers(), else 1
 #   ask_workers    a further server, by which testing.workers asks each worker for itself
 #   options        Lua fields: overrides of the gateway's options
 #   init_lua       Lua code in the place of the call of gateway.init
@@ -265,9 +265,13 @@ $more
 _EOC_
 }
 
+# What a test file says for those of its blocks that say nothing.
+my $usual_workers;
+
 add_block_preprocessor(sub {
     my $block = shift;
-    workers($block->worker_count + 0) if defined $block->worker_count;
+    $usual_workers = workers() if !defined $usual_workers;
+    workers(defined $block->worker_count ? $block->worker_count + 0 : $usual_workers);
     add_probes($block) if defined $block->probes;
     my $own = $block->config || '';
     my $born = 'location = /born { content_by_lua_block { ngx.print(require("testing").born) } }';
