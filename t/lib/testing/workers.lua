@@ -4,12 +4,9 @@
 --     local workers = require("testing.workers").connect(2)
 --     ngx.say(workers:ask(0, "rules/http_tcp_80"))      -- "3 a b": from level 3, the rules a and b
 
-local ffi = require "ffi"
 local testing = require "testing"
 
 local setmetatable = setmetatable
-
-pcall(ffi.cdef, "int kill(int pid, int signal);")
 
 local MOST_CONNECTIONS = 400
 
@@ -64,8 +61,13 @@ function _M.answer()
 end
 
 
-local function ask(sock, path)
+local function send(sock, path)
     assert(sock:send("GET /" .. path .. " HTTP/1.1\r\nHost: workers\r\n\r\n"))
+end
+
+
+local function ask(sock, path)
+    send(sock, path)
     local length
     repeat
         local line, err = sock:receive("*l")
@@ -137,6 +139,12 @@ function _M:ask(id, path)
 end
 
 
+--- As `ask`, but does not wait for the answer.
+function _M:ask_in_vain(id, path)
+    send(self[id].sock, path)
+end
+
+
 --- What all workers answer, one after the other, joined with "; ".
 function _M:ask_all(path)
     local answers = {}
@@ -175,21 +183,6 @@ function _M:wait_for(path, value, limit)
         end
     end
     return ngx.now() - began
-end
-
-
---- Kill a worker with SIGKILL and wait until another one with its number answers.
-function _M:kill(id)
-    local old = self[id].pid
-    assert(ffi.C.kill(old, 9) == 0)
-    self[id].sock:close()
-    assert(testing.wait_until(function()
-        local ok, connection, found = pcall(connect_any)
-        if ok and found == id and connection.pid ~= old then
-            self[id] = connection
-            return true
-        end
-    end, 5), "no new worker " .. id)
 end
 
 
