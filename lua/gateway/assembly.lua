@@ -68,7 +68,6 @@ local function member(shelf, kind, digest)
         log(ERR, "policy: ", BODY[kind], " ", digest, " left out: ", err)
         return nil
     end
-    made.digest = digest
     memory[kind][digest] = made
     return made
 end

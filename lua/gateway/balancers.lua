@@ -2,7 +2,8 @@
 --
 -- `find` compares the identity of `caches.groups()` with what it saw last, so a new policy is noticed by the next request;
 -- a balancer is made when its group is first asked for and thrown away when the group changes or vanishes. A group that did
--- not change (same digest) keeps its balancer, and so its place in the round and its points on the ring.
+-- not change (`gateway.assembly` gives the same table again) keeps its balancer, and so its place in the round and its points
+-- on the ring.
 --
 -- A balancer is asked with a *context*, the table that one request keeps:
 --
@@ -34,7 +35,7 @@ local balancers = {}
 local function sweep(groups)
     for name, balancer in pairs(balancers) do
         local group = groups and groups.by_name[name]
-        if not group or group.digest ~= balancer.digest then
+        if not group or group ~= balancer.group then
             balancers[name] = nil
         end
     end
@@ -45,10 +46,10 @@ end
 local function new_balancer(group)
     local kind = KINDS[group.affinity] or round_robin
     local balancer = kind.new(group)
-    balancer.digest = group.digest
+    balancer.group = group
     balancer.mode = group.mode
     balancer.name = group.name
-        return balancer
+    return balancer
 end
 
 

@@ -77,24 +77,26 @@ local CONNECTIVES = {
     OR = { join = or_test, keys = keys.either },
 }
 
-local compile_node  -- (expr, place, depth, problems) -> test, keys; nil when it complained
+local compile_node  -- (expr, place, depth, problems) -> test, keys, whether keys suffice; nil when it complained
 
 -- Compiles expr[first..] and joins them.
 local function compile_several(connective, expr, first, place, depth, problems)
-    local tests, joint = {}, nil
+    local tests, joint, suffice = {}, nil, true
     for i = first, #expr do
-        local test, its_keys = compile_node(expr[i], place .. "[" .. i - 1 .. "]", depth + 1, problems)
+        local test, its_keys, they_suffice = compile_node(expr[i], place .. "[" .. i - 1 .. "]", depth + 1, problems)
         tests[#tests + 1] = test
+        local all_said = true
         if i == first then
             joint = its_keys
         else
-            joint = connective.keys(joint, its_keys)
+            joint, all_said = connective.keys(joint, its_keys)
         end
+        suffice = suffice and they_suffice and all_said
     end
     if #tests == 0 then
         return nil
     end
-    return connective.join(tests), joint
+    return connective.join(tests), joint, suffice
 end
 
 -- The texts expr[first..], or nil when one of them is neither text nor number.
@@ -157,7 +159,7 @@ local function compile_test(operator, expr, place, problems)
         complain(problems, place, "%s", its_keys)
         return nil
     end
-    return test, its_keys
+    return test, its_keys, its_keys ~= nil
 end
 
 function compile_node(expr, place, depth, problems)
@@ -181,22 +183,22 @@ function compile_node(expr, place, depth, problems)
     return compile_several(connective, expr, 2, place, depth, problems)
 end
 
-local function finish(test, its_keys, problems)
+local function finish(problems, test, its_keys, suffice)
     if #problems > 0 then
         return nil, concat(problems, "; ")
     end
-    return { test = test, keys = its_keys }
+    return { test = test, keys = its_keys, keys_suffice = suffice }
 end
 
 
 local _M = {}
 
 
---- expr: a decoded expression. Returns { test = function(request) -> boolean, keys = see expression.keys } or nil, err.
+--- expr: a decoded expression. Returns { test = function(request) -> boolean, keys = see expression.keys, keys_suffice = whether
+-- the keys hold exactly when the test does } or nil, err.
 function _M.compile(expr)
     local problems = {}
-    local test, its_keys = compile_node(expr, "", 1, problems)
-    return finish(test, its_keys, problems)
+    return finish(problems, compile_node(expr, "", 1, problems))
 end
 
 
@@ -206,8 +208,7 @@ function _M.compile_all(list)
         error("not a list of expressions", 2)
     end
     local problems = {}
-    local test, its_keys = compile_several(CONNECTIVES.AND, list, 1, "", 0, problems)
-    return finish(test, its_keys, problems)
+    return finish(problems, compile_several(CONNECTIVES.AND, list, 1, "", 0, problems))
 end
 
 

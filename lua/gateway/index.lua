@@ -1,12 +1,14 @@
 --- Ordered rules, findable by host and path: the same answer as trying each rule in order, without trying each.
 --
--- A rule has `test` (function(request) -> boolean, the truth) and `keys` (what must hold before it can be true, see
--- expression.keys). Rules lie by host, by the host's parent ("*.parent") or under "any host". What lies together is a *slot*:
--- the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
+-- A rule has `keys` (what must hold before it can match, see expression.keys) and `test` (function(request) -> boolean, the truth),
+-- or no test where the keys say it all. Rules lie by host, by the host's parent ("*.parent") or under "any host". What lies
+-- together is a *slot*: the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
 
+local keys_of = require "gateway.expression.keys"
 local shelf = require "gateway.index.shelf"
 
 local find = string.find
+local hold = keys_of.hold
 local sub = string.sub
 
 -- Up to here it is cheaper to try all rules of a host than to look at the path.
@@ -117,14 +119,38 @@ local function lie_alike(rules, previous)
     return true
 end
 
--- The first of positions, below best, whose rule's test is true; else best.
-local function first_of(rules, positions, request, best)
+-- Whether a rule that lies under the request's host matches.
+local function matches(rule, request)
+    local test = rule.test
+    if test then
+        return test(request)
+    end
+    return hold(rule.keys, request)
+end
+
+-- The first of positions, below best, whose rule matches; else best.
+local function first_of_few(rules, positions, request, best)
     for i = 1, #positions do
         local position = positions[i]
         if position >= best then
             return best
         end
-        if rules[position].test(request) then
+        if matches(rules[position], request) then
+            return position
+        end
+    end
+    return best
+end
+
+-- The same where the keys of the rules are known to hold.
+local function first_of_found(rules, positions, request, best)
+    for i = 1, #positions do
+        local position = positions[i]
+        if position >= best then
+            return best
+        end
+        local test = rules[position].test
+        if not test or test(request) then
             return position
         end
     end
@@ -133,12 +159,12 @@ end
 
 local function first_in(rules, slot, request, best)
     if type(slot) == "number" then
-        return slot < best and rules[slot].test(request) and slot or best
+        return slot < best and matches(rules[slot], request) and slot or best
     end
     if slot.always then
-        return slot:find(first_of, rules, request, best)
+        return slot:find(first_of_found, rules, request, best)
     end
-    return first_of(rules, slot, request, best)
+    return first_of_few(rules, slot, request, best)
 end
 
 
@@ -168,7 +194,7 @@ function _M:find(request)
             best = first_in(rules, slot, request, best)
         end
         local dot = self.parents and find(host, ".", 1, true)
-        slot = dot and self.parents[sub(host, dot + 1)]
+        slot = dot and dot > 1 and self.parents[sub(host, dot + 1)]
         if slot then
             best = first_in(rules, slot, request, best)
         end

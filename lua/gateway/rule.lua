@@ -1,6 +1,7 @@
 --- A rule: JSON text -> Rule.
 --
---   { id, upstream = name of a group | nil, test = function(request) -> boolean, keys = see expression.keys,
+--   { id, upstream = name of a group | nil, keys = see expression.keys,
+--     test = function(request) -> boolean | nil               absent when the keys say it all
 --     redirect = { url, code, scheme, host, port } | nil      code always, of the others at least one
 --     cors = { origin, headers } | nil
 --     rewrite = { pattern = regular expression | nil, target } | nil        without a pattern the whole path is replaced
@@ -53,7 +54,9 @@ local function read_redirect(rule)
     if not (url or host or scheme or port) then
         return nil
     end
-    return { url = url, code = code or DEFAULT_REDIRECT_CODE, scheme = scheme, host = host, port = port }
+    local redirect = { code = code or DEFAULT_REDIRECT_CODE }
+    redirect.url, redirect.scheme, redirect.host, redirect.port = url, scheme, host, port
+    return redirect
 end
 
 local function read_cors(rule)
@@ -156,8 +159,13 @@ function _M.parse(text)
     if not redirect then
         require_upstream(rule)
     end
-    -- What is absent takes no room: there may be very many rules.
-    local parsed = { id = id, upstream = upstream, test = matching and matching.test, keys = matching and matching.keys }
+    -- One by one: what is absent takes no room, and there may be very many rules.
+    local parsed = { id = id }
+    parsed.upstream = upstream
+    if matching then
+        parsed.keys = matching.keys
+        parsed.test = not matching.keys_suffice and matching.test or nil
+    end
     parsed.redirect = redirect
     parsed.cors = read_cors(rule)
     parsed.rewrite = read_rewrite(rule)

@@ -15,7 +15,7 @@ local serial = 0
 -- A Group as gateway.group makes it, with peers of these weights called 10.0.0.1, 10.0.0.2, ...
 local function new_group(weights, fields)
     serial = serial + 1
-    local group = { name = "g", mode = "http", digest = "digest " .. serial, peers = {}, problems = {} }
+    local group = { name = "g", mode = "http", peers = {}, problems = {} }
     for i, weight in ipairs(weights) do
         local address = "10.0.0." .. i
         group.peers[i] = { id = address .. ":80", address = address, port = 80, weight = weight }

@@ -1,6 +1,8 @@
 local cjson = require "cjson"
 local expression = require "gateway.expression"
+local keys = require "gateway.expression.keys"
 local luaunit = require "luaunit"
+local new_request = require "request"
 
 local equals = luaunit.assertEquals
 
@@ -99,6 +101,45 @@ function TestKeys.test_there_are_not_too_many()
     equals(#expression.compile({ "AND", hosts(65), paths(2) }).keys, 2)
     equals(#expression.compile({ "AND", hosts(2), paths(65) }).keys, 2)
     equals(#expression.compile({ "AND", hosts(129), paths(65) }).keys, 65)
+end
+
+-- What keys that are said to suffice must agree with.
+local REQUESTS = {}
+for _, host in ipairs({ "a.b", "b", "x.a.b", ".b", "c" }) do
+    for _, path in ipairs({ "/", "/x", "/xy", "/x/y", "" }) do
+        REQUESTS[#REQUESTS + 1] = new_request({ host = host, path = path, method = "GET" })
+    end
+end
+REQUESTS[#REQUESTS + 1] = new_request({ path = "/x", method = "GET" })
+
+function TestKeys.test_keys_that_suffice_hold_exactly_when_the_test_does()
+    for _, text in ipairs({
+        '["EQ","HOST","a.b"]', '["EQ","URL","/x"]', '["ENDS_WITH","HOST","*.b"]', '["STARTS_WITH","URL","/x"]',
+        '["AND",["EQ","HOST","a.b"],["STARTS_WITH","URL","/x"]]', '["AND",["ENDS_WITH","HOST","*.b"],["IN","URL","/x","/"]]',
+        '["OR",["EQ","HOST","c"],["STARTS_WITH","URL","/x/"]]', '["AND",["EQ","HOST","a.b"],["EQ","HOST","c"]]',
+        '["AND",["OR",["EQ","HOST","a.b"],["EQ","HOST","b"]],["OR",["EQ","URL","/"],["STARTS_WITH","URL","/x"]]]',
+        '["AND",["STARTS_WITH","URL","/x"],["STARTS_WITH","URL","/x/"]]', '["AND",["EQ","HOST","a.b"],["ENDS_WITH","HOST","*.b"]]',
+    }) do
+        local compiled = assert(expression.compile(cjson.decode(text)))
+        equals({ text, compiled.keys_suffice }, { text, true })
+        for _, request in ipairs(REQUESTS) do
+            local case = text .. " of " .. tostring(request.host) .. " " .. request.path
+            equals({ case, keys.hold(compiled.keys, request) }, { case, not not compiled.test(request) })
+        end
+    end
+end
+
+function TestKeys.test_keys_do_not_suffice_where_they_leave_something_out()
+    for _, text in ipairs({
+        YES, '["AND",["EQ","HOST","a"],' .. YES .. "]", '["OR",["EQ","HOST","a"],' .. YES .. "]", '["EXIST","URL"]',
+        '["AND",["EQ","HOST","a"],["REGEX","URL","^/x"]]', '["AND",["EQ","HOST","a"],["OR",["EQ","URL","/"],' .. YES .. "]]",
+        '["STARTS_WITH","URL",""]', '["ENDS_WITH","HOST","b"]', '["AND",["AND",["EQ","HOST","a"],["EXIST","HOST"]],["EQ","URL","/"]]',
+    }) do
+        equals({ text, assert(expression.compile(cjson.decode(text))).keys_suffice }, { text, false })
+    end
+    equals(expression.compile({ "AND", hosts(65), paths(2) }).keys_suffice, false)
+    equals(expression.compile(hosts(129)).keys_suffice, false)
+    equals(expression.compile({ "AND", hosts(64), paths(2) }).keys_suffice, true)
 end
 
 

@@ -5,8 +5,14 @@ local new_request = require "request"
 
 local equals = luaunit.assertEquals
 
--- A rule of expressions in Lua tables; `tested` counts how often its test was asked.
+-- A rule of an expression in Lua tables, with a test where it needs one.
 local function new_rule(id, expr)
+    local compiled = assert(expression.compile(expr))
+    return { id = id, keys = compiled.keys, test = not compiled.keys_suffice and compiled.test or nil }
+end
+
+-- The same with a test in any case; `tested` counts how often it was asked.
+local function new_counting_rule(id, expr)
     local compiled = assert(expression.compile(expr))
     local rule = { id = id, keys = compiled.keys, tested = 0 }
     function rule.test(request)
@@ -72,9 +78,28 @@ function TestFind.test_a_request_without_a_host_finds_rules_without_one()
 end
 
 function TestFind.test_a_rule_that_excludes_itself_is_never_asked()
-    local rules = { new_rule("never", { "AND", host("a"), host("b") }), new_rule("a", host("a")) }
+    local rules = { new_counting_rule("never", { "AND", host("a"), host("b") }), new_rule("a", host("a")) }
     equals(found_id(index.new(rules), { host = "a", path = "/" }), "a")
     equals(rules[1].tested, 0)
+end
+
+function TestFind.test_a_host_with_an_empty_first_label_is_nobodys_child()
+    local rules = { new_rule("child", { "ENDS_WITH", "HOST", "*.foo" }) }
+    equals(found_id(index.new(rules), { host = ".foo", path = "/" }), nil)
+    equals(found_id(index.new(rules), { host = "a.b.foo", path = "/" }), nil)
+    equals(found_id(index.new(rules), { host = "a.foo", path = "/" }), "child")
+end
+
+function TestFind.test_each_way_a_rule_of_several_hosts_and_paths_can_match()
+    local rules = { new_rule("both", { "AND", { "IN", "HOST", "a", "b" }, { "OR", prefix("/x"), { "EQ", "URL", "/y" } } }) }
+    equals(rules[1].test, nil)
+    local built = index.new(rules)
+    for text, expected in pairs({
+        ["a /x"] = "both", ["b /xx"] = "both", ["a /y"] = "both", ["b /yy"] = false, ["c /x"] = false, ["b /"] = false,
+    }) do
+        local name, path = text:match("(%S+) (%S+)")
+        equals({ text, found_id(built, { host = name, path = path }) or false }, { text, expected })
+    end
 end
 
 function TestFind.test_overlapping_prefixes_of_many_rules()
@@ -116,7 +141,8 @@ function TestWork.test_few_of_many_rules_are_tried()
     local rules = {}
     for i = 1, 3000 do
         local at = prefix(("/%04d/"):format(i))
-        rules[i] = new_rule(i, i % 3 == 0 and at or { "AND", i % 3 == 1 and host("h" .. i) or { "ENDS_WITH", "HOST", "*.foo" }, at })
+        local where = i % 3 == 1 and host("h" .. i) or { "ENDS_WITH", "HOST", "*.foo" }
+        rules[i] = new_counting_rule(i, i % 3 == 0 and at or { "AND", where, at })
     end
     local built = index.new(rules)
     for _, i in ipairs({ 1, 2, 3, 1500, 1501, 1502, 2998, 2999, 3000 }) do
@@ -131,7 +157,7 @@ end
 function TestWork.test_a_rule_behind_the_one_found_is_not_tried()
     local rules = {}
     for i = 1, 20 do
-        rules[i] = new_rule(i, { "AND", host("h"), prefix("/") })
+        rules[i] = new_counting_rule(i, { "AND", host("h"), prefix("/") })
     end
     equals(found_id(index.new(rules), { host = "h", path = "/" }), 1)
     equals(tests_of(rules), 1)
@@ -140,7 +166,7 @@ end
 function TestWork.test_it_pauses_while_it_is_made()
     local rules, pauses = {}, 0
     for i = 1, 1280 do
-        rules[i] = new_rule(i, prefix("/" .. i))
+        rules[i] = new_counting_rule(i, prefix("/" .. i))
     end
     local built = index.new(rules, function()
         pauses = pauses + 1
@@ -156,7 +182,7 @@ local TestPrevious = {}
 local function numbered(count, expr)
     local rules = {}
     for i = 1, count do
-        rules[i] = new_rule(i, expr(i))
+        rules[i] = new_counting_rule(i, expr(i))
     end
     return rules
 end
@@ -181,7 +207,7 @@ function TestPrevious.test_other_keys_make_another_index()
         host("new"), prefix("/h7"), { "EXIST", "METHOD" }, { "IN", "HOST", "h7", "new" }, { "AND", host("new"), prefix("/") },
     }) do
         local others = { unpack(rules) }
-        others[7] = new_rule("new", expr)
+        others[7] = new_counting_rule("new", expr)
         local after = index.new(others, nil, before)
         luaunit.assertNotIs(after.hosts, before.hosts)
         equals(found_id(after, { host = "new", path = "/h7", method = "GET" }), "new")
@@ -192,7 +218,7 @@ function TestPrevious.test_more_or_fewer_rules_make_another_index()
     local rules = numbered(20, own_host)
     local before = index.new(rules)
     local fewer, more = { unpack(rules, 2) }, { unpack(rules) }
-    more[21] = new_rule(21, own_host(21))
+    more[21] = new_counting_rule(21, own_host(21))
     equals(found_id(index.new(fewer, nil, before), { host = "h1", path = "/" }), nil)
     equals(found_id(index.new(fewer, nil, before), { host = "h20", path = "/" }), 20)
     equals(found_id(index.new(more, nil, before), { host = "h21", path = "/" }), 21)

@@ -46,11 +46,14 @@ end
 local TestParse = {}
 
 function TestParse.test_a_plain_rule()
-    local found = parsed({})
-    equals(found.test(new_request({ host = "a.b" })), true)
-    equals(found.test(new_request({ host = "a.c" })), false)
-    found.test = nil
-    equals(found, { id = "r", upstream = "u", keys = { { host = "a.b" } } })
+    equals(parsed({}), { id = "r", upstream = "u", keys = { { host = "a.b" } } })
+end
+
+function TestParse.test_a_rule_has_a_test_where_its_keys_do_not_say_it_all()
+    local found = parsed({ internal_dsl = { { "EQ", "HOST", "a.b" }, { "EQ", "METHOD", "GET" } } })
+    equals(found.keys, { { host = "a.b" } })
+    equals(found.test(new_request({ host = "a.b", method = "GET" })), true)
+    equals(found.test(new_request({ host = "a.b", method = "PUT" })), false)
 end
 
 function TestParse.test_what_is_no_object()
@@ -102,10 +105,10 @@ local TestMatching = {}
 
 function TestMatching.test_one_expression_several_and_one_without_a_list()
     local requests = { new_request({ host = "a.b", path = "/x" }), new_request({ host = "a.b", path = "/y" }) }
-    local several = parsed({ internal_dsl = { { "EQ", "HOST", "a.b" }, { "EQ", "URL", "/x" } } })
+    local several = parsed({ internal_dsl = { { "ENDS_WITH", "HOST", "b" }, { "EQ", "URL", "/x" } } })
     equals({ several.test(requests[1]), several.test(requests[2]) }, { true, false })
-    equals(several.keys, { { host = "a.b", path = "/x" } })
-    local bare = parsed({ internal_dsl = { "AND", { "EQ", "HOST", "a.b" }, { "EQ", "URL", "/y" } } })
+    equals(several.keys, { { path = "/x" } })
+    local bare = parsed({ internal_dsl = { "AND", { "ENDS_WITH", "HOST", "b" }, { "EQ", "URL", "/y" } } })
     equals({ bare.test(requests[1]), bare.test(requests[2]) }, { false, true })
 end
 

@@ -5,18 +5,22 @@
 --   wildcard = "foo.bar"  the host has exactly one label before this
 --   path = "/x"           the path is this
 --   prefix = "/y"         the path begins with this
--- of which all must hold. A request that fulfils no alternative cannot match; no alternatives at all: nothing can.
+-- of which all must hold. A request that fulfils no alternative cannot match; no alternatives at all: nothing can. Often they
+-- are not only necessary but say all that the expression does: then no other test is needed.
 -- An alternative never has both of host and wildcard, or both of path and prefix: the narrower says it all.
 
+local affix = require "gateway.affix"
+
+local begins_with = affix.begins_with
+local ends_with = affix.ends_with
 local find = string.find
-local sub = string.sub
 
 -- Above this a rule costs more in the index than it saves.
 local MOST_ALTERNATIVES = 128
 
 local function label_before(host, parent)
     local dot = find(host, ".", 1, true)
-    return dot ~= nil and dot > 1 and sub(host, dot + 1) == parent
+    return dot ~= nil and dot > 1 and #host - dot == #parent and ends_with(host, parent)
 end
 
 -- Both hosts' conditions as one: host, wildcard. Or nothing and true when they exclude each other.
@@ -42,7 +46,7 @@ local function join_prefixes(a, b)
     if #a < #b then
         a, b = b, a
     end
-    return a, sub(a, 1, #b) ~= b
+    return a, not begins_with(a, b)
 end
 
 -- Both paths' conditions as one: path, prefix. Or nothing and true when they exclude each other.
@@ -53,7 +57,7 @@ local function join_paths(a, b)
         return nil, nil, true
     end
     if path and prefix then
-        if sub(path, 1, #prefix) ~= prefix then
+        if not begins_with(path, prefix) then
             return nil, nil, true
         end
         prefix = nil
@@ -67,7 +71,17 @@ local function join(a, b)
     if hosts_apart or paths_apart then
         return nil
     end
-    return { host = host, wildcard = wildcard, path = path, prefix = prefix }
+    -- One by one: what is absent takes no room, and there may be very many rules.
+    local joint = {}
+    joint.host, joint.wildcard, joint.path, joint.prefix = host, wildcard, path, prefix
+    return joint
+end
+
+local function holds(key, host, path)
+    return (not key.host or key.host == host)
+       and (not key.prefix or path ~= nil and begins_with(path, key.prefix))
+       and (not key.path or key.path == path)
+       and (not key.wildcard or host ~= nil and label_before(host, key.wildcard))
 end
 
 
@@ -87,13 +101,13 @@ function _M.of(condition, values)
 end
 
 
---- Keys of "a and b".
+--- Keys of "a and b", and whether they say as much as a and b do together.
 function _M.both(a, b)
     if not (a and b) then
-        return a or b
+        return a or b, false
     end
     if #a * #b > MOST_ALTERNATIVES then
-        return #a <= #b and a or b
+        return #a <= #b and a or b, false
     end
     local keys = {}
     for i = 1, #a do
@@ -101,14 +115,14 @@ function _M.both(a, b)
             keys[#keys + 1] = join(a[i], b[j])
         end
     end
-    return keys
+    return keys, true
 end
 
 
---- Keys of "a or b".
+--- Keys of "a or b", and whether they say as much as a and b do together.
 function _M.either(a, b)
     if not (a and b) or #a + #b > MOST_ALTERNATIVES then
-        return nil
+        return nil, false
     end
     local keys = {}
     for i = 1, #a do
@@ -117,7 +131,19 @@ function _M.either(a, b)
     for i = 1, #b do
         keys[#keys + 1] = b[i]
     end
-    return keys
+    return keys, true
+end
+
+
+--- Whether a request fulfils one of the alternatives.
+function _M.hold(keys, request)
+    local host, path = request.host, request.path
+    for i = 1, #keys do
+        if holds(keys[i], host, path) then
+            return true
+        end
+    end
+    return false
 end
 
 

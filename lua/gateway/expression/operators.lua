@@ -1,19 +1,22 @@
 --- The tests of an expression: OP on what MATCHER reads.
 --
 -- An operator is { fewest, most = number of arguments, compile = function(read, arguments, matcher) -> test, keys } or
--- nil, err. read(request) gives the text to test, or nil, which matches nothing. arguments are texts.
+-- nil, err. read(request) gives the text to test, or nil, which matches nothing. arguments are texts. Keys, where there are
+-- any, hold exactly when the test does.
 
 local address = require "gateway.address"
+local affix = require "gateway.affix"
 local keys = require "gateway.expression.keys"
 local printable = require "gateway.printable"
 
+local address_key = address.key
+local begins_with = affix.begins_with
 local byte = string.byte
+local ends_with = affix.ends_with
 local find = string.find
 local format = string.format
 local lower = string.lower
 local match = string.match
-local sub = string.sub
-local address_key = address.key
 local re_find = ngx.re.find
 
 local ZERO, NINE, DOT, MINUS = byte("0"), byte("9"), byte("."), byte("-")
@@ -87,28 +90,15 @@ local function exists(read)
     end
 end
 
-local function starts_with(read, text)
-    local length = #text
-    return function(request)
-        local value = read(request)
-        return value ~= nil and sub(value, 1, length) == text
-    end
-end
-
 local function compile_starts_with(read, arguments, matcher)
     local text = operand(arguments[1], matcher)
     if text == "" then
         return exists(read)
     end
-    return starts_with(read, text), matcher == "URL" and keys.of("prefix", { text }) or nil
-end
-
-local function ends_with(read, text)
-    local length = #text
     return function(request)
         local value = read(request)
-        return value ~= nil and sub(value, -length) == text
-    end
+        return value ~= nil and begins_with(value, text)
+    end, matcher == "URL" and keys.of("prefix", { text }) or nil
 end
 
 -- parent: "foo.bar" of "*.foo.bar". Exactly one more label, which is not empty.
@@ -119,7 +109,7 @@ local function is_child_of(read, parent)
             return false
         end
         local dot = find(value, ".", 1, true)
-        return dot ~= nil and dot > 1 and #value - dot == #parent and sub(value, dot + 1) == parent
+        return dot ~= nil and dot > 1 and #value - dot == #parent and ends_with(value, parent)
     end
 end
 
@@ -132,7 +122,10 @@ local function compile_ends_with(read, arguments, matcher)
     if parent then
         return is_child_of(read, parent), keys.of("wildcard", { parent })
     end
-    return ends_with(read, text)
+    return function(request)
+        local value = read(request)
+        return value ~= nil and ends_with(value, text)
+    end
 end
 
 -- Compiled once per worker by nginx ("o"), with PCRE's compiler to machine code ("j"). Hosts: case does not count.

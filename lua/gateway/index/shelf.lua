@@ -2,32 +2,42 @@
 --
 --   always    ascending positions of rules whatever the path
 --   paths     by path, ascending positions
---   prefixes  sorted prefixes; lists[i]: ascending positions of prefixes[i]; shorter[i]: which other is the longest prefix
---             of prefixes[i], 0 for none
+--   count     of the prefixes, which are sorted and numbered from 1
+--   bytes     the prefixes one behind the other; starts[i]: where the one with number i begins, starts[count + 1]: their end
+--   lists[i]  ascending positions of the rules with prefix i
+--   shorter   by number, which other is the longest prefix of this one, 0 for none
 --
 -- All prefixes of a path stand in the chain `shorter` that begins at the last prefix not above the path: whatever sorts
--- between a prefix of the path and the path begins with that prefix too. So one binary search finds them all.
+-- between a prefix of the path and the path begins with that prefix too. So one binary search finds them all. What it reads lies
+-- close together: as texts in the Lua heap, each step of the search would wait for memory.
 
-local byte = string.byte
+local affix = require "gateway.affix"
+local ffi = require "ffi"
+
+local begins_with = affix.begins_with
+local cast = ffi.cast
+local concat = table.concat
 local min = math.min
+local rshift = bit.rshift
 local sort = table.sort
+
+pcall(ffi.cdef, "int memcmp(const void *a, const void *b, size_t size);")
+
+local compare = ffi.C.memcmp
+local BYTES = ffi.typeof("const uint8_t *")
+local COPY = ffi.typeof("uint8_t[?]")
+local NUMBERS = ffi.typeof("uint32_t[?]")
 
 -- Rules or prefixes between two pauses.
 local STRIDE = 64
 
--- How many bytes a and b have in common at their beginnings.
-local function common_length(a, b)
-    local length = min(#a, #b)
-    for i = 1, length do
-        if byte(a, i) ~= byte(b, i) then
-            return i - 1
-        end
+-- How many bytes a and b, of which at most `length` count, have in common at their beginnings.
+local function common_length(a, b, length)
+    local i = 0
+    while i < length and a[i] == b[i] do
+        i = i + 1
     end
-    return length
-end
-
-local function starts_with(text, prefix)
-    return common_length(text, prefix) == #prefix
+    return i
 end
 
 -- Ascending, each position once: a rule may come by several alternatives.
@@ -46,12 +56,25 @@ local function put(lists, name, position)
     end
 end
 
--- For each of the sorted prefixes, the position of the longest other that it begins with, or 0.
+-- The sorted prefixes as one piece of memory, and where each begins.
+local function lay_out(prefixes)
+    local text, starts = concat(prefixes), ffi.new(NUMBERS, #prefixes + 2)
+    local bytes, start = ffi.new(COPY, #text), 0
+    ffi.copy(bytes, text, #text)
+    for i = 1, #prefixes do
+        starts[i] = start
+        start = start + #prefixes[i]
+    end
+    starts[#prefixes + 1] = start
+    return bytes, starts
+end
+
+-- For each of the sorted prefixes, the number of the longest other that it begins with, or 0.
 local function link_shorter(prefixes, pause)
-    local shorter = {}
+    local shorter = ffi.new(NUMBERS, #prefixes + 1)
     for i = 1, #prefixes do
         local above = i - 1
-        while above > 0 and not starts_with(prefixes[i], prefixes[above]) do
+        while above > 0 and not begins_with(prefixes[i], prefixes[above]) do
             above = shorter[above]
         end
         shorter[i] = above
@@ -62,13 +85,15 @@ local function link_shorter(prefixes, pause)
     return shorter
 end
 
--- The last of the sorted prefixes that is not above path, 0 for none.
-local function last_not_above(prefixes, path)
-    local low, high = 0, #prefixes
+-- The number of the last prefix that is not above path, 0 for none.
+local function last_not_above(bytes, starts, count, path)
+    local low, high = 0, count
     while low < high do
-        local middle = low + high + 1
-        middle = (middle - middle % 2) / 2
-        if prefixes[middle] <= path then
+        local middle = rshift(low + high + 1, 1)
+        local start = starts[middle]
+        local length = starts[middle + 1] - start
+        local difference = compare(bytes + start, path, min(length, #path))
+        if difference < 0 or (difference == 0 and length <= #path) then
             low = middle
         else
             high = middle - 1
@@ -117,8 +142,11 @@ function _M.new(positions, conditions_of, pause)
     for i = 1, #prefixes do
         lists[i] = by_prefix[prefixes[i]]
     end
-    local shorter = link_shorter(prefixes, pause)
-    return setmetatable({ always = always, paths = paths, prefixes = prefixes, lists = lists, shorter = shorter }, mt)
+    local bytes, starts = lay_out(prefixes)
+    return setmetatable({
+        always = always, paths = paths, count = #prefixes, bytes = bytes, starts = starts, lists = lists,
+        shorter = link_shorter(prefixes, pause),
+    }, mt)
 end
 
 
@@ -133,14 +161,15 @@ function _M:find(first, rules, request, best)
     if exact then
         best = first(rules, exact, request, best)
     end
-    local prefixes = self.prefixes
-    local at = last_not_above(prefixes, path)
+    local bytes, starts = self.bytes, self.starts
+    local at = last_not_above(bytes, starts, self.count, path)
     if at == 0 then
         return best
     end
-    local common = common_length(prefixes[at], path)
+    local start = starts[at]
+    local common = common_length(bytes + start, cast(BYTES, path), min(starts[at + 1] - start, #path))
     while at > 0 do
-        if #prefixes[at] <= common then
+        if starts[at + 1] - starts[at] <= common then
             best = first(rules, self.lists[at], request, best)
         end
         at = self.shorter[at]
