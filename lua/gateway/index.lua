@@ -1,14 +1,14 @@
 --- Ordered rules, findable by host and path: the same answer as trying each rule in order, without trying each.
 --
--- A rule has `keys` (what must hold before it can match, see expression.keys) and `test` (function(request) -> boolean, the truth),
--- or no test where the keys say it all. Rules lie by host, by the host's parent ("*.parent") or under "any host". What lies
--- together is a *slot*: the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
+-- A rule has keys inscribed (what must hold before it can match, see expression.keys) and `test` (function(request) -> boolean, the
+-- truth), or no test where the keys say it all. Rules lie by host, by the host's parent ("*.parent") or under "any host". What
+-- lies together is a *slot*: the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
 
-local keys_of = require "gateway.expression.keys"
+local keys = require "gateway.expression.keys"
 local shelf = require "gateway.index.shelf"
 
 local find = string.find
-local hold = keys_of.hold
+local hold = keys.hold
 local sub = string.sub
 
 -- Up to here it is cheaper to try all rules of a host than to look at the path.
@@ -16,9 +16,6 @@ local MOST_LISTED = 8
 
 -- Rules between two pauses.
 local STRIDE = 64
-
--- The keys of a rule without keys: one alternative, which asks for nothing.
-local NO_CONDITION = { {} }
 
 local ANY = 1  -- the only name under "any host"
 
@@ -39,14 +36,19 @@ local function put(slots, name, position)
     end
 end
 
+-- The first of a rule's alternatives: the rule itself. One without keys is an alternative that asks for nothing.
+local function first_alternative(rule)
+    return not rule.never and rule or nil
+end
+
 -- Of a rule's alternatives those that lie under name: "host" or "wildcard" is name, or neither is asked for.
-local function alternatives_under(keys, condition, name)
-    local found = {}
-    for i = 1, #keys do
-        local key = keys[i]
+local function alternatives_under(rule, condition, name)
+    local found, key = {}, first_alternative(rule)
+    while key do
         if condition and key[condition] == name or not (condition or key.host or key.wildcard) then
             found[#found + 1] = key
         end
+        key = key.other
     end
     return found
 end
@@ -56,7 +58,7 @@ local function shelve(slots, rules, condition, pause)
     for name, slot in pairs(slots) do
         if type(slot) == "table" and #slot > MOST_LISTED then
             slots[name] = shelf.new(slot, function(position)
-                return alternatives_under(rules[position].keys or NO_CONDITION, condition, name)
+                return alternatives_under(rules[position], condition, name)
             end, pause)
         end
     end
@@ -65,9 +67,8 @@ end
 local function build(rules, pause)
     local hosts, parents, any = {}, {}, {}
     for position = 1, #rules do
-        local keys = rules[position].keys or NO_CONDITION
-        for i = 1, #keys do
-            local key = keys[i]
+        local key = first_alternative(rules[position])
+        while key do
             if key.host then
                 put(hosts, key.host, position)
             elseif key.wildcard then
@@ -75,6 +76,7 @@ local function build(rules, pause)
             else
                 put(any, ANY, position)
             end
+            key = key.other
         end
         if position % STRIDE == 0 then
             pause()
@@ -86,23 +88,15 @@ local function build(rules, pause)
     return { rules = rules, hosts = hosts, parents = next(parents) and parents, any = any[ANY] }
 end
 
-local function same_key(a, b)
-    return a.host == b.host and a.wildcard == b.wildcard and a.path == b.path and a.prefix == b.prefix
-end
-
+-- Whether the alternatives of two rules are the same.
 local function same_keys(a, b)
-    if a == b then
-        return true
-    end
-    if not (a and b) or #a ~= #b then
-        return false
-    end
-    for i = 1, #a do
-        if not same_key(a[i], b[i]) then
+    while a and b do
+        if a.host ~= b.host or a.wildcard ~= b.wildcard or a.path ~= b.path or a.prefix ~= b.prefix or a.never ~= b.never then
             return false
         end
+        a, b = a.other, b.other
     end
-    return true
+    return a == b
 end
 
 -- Whether the rules can be found as those of the index `previous` are: the same keys at the same positions.
@@ -112,7 +106,7 @@ local function lie_alike(rules, previous)
         return false
     end
     for i = 1, #rules do
-        if rules[i] ~= before[i] and not same_keys(rules[i].keys, before[i].keys) then
+        if rules[i] ~= before[i] and not same_keys(rules[i], before[i]) then
             return false
         end
     end
@@ -125,7 +119,7 @@ local function matches(rule, request)
     if test then
         return test(request)
     end
-    return hold(rule.keys, request)
+    return hold(rule, request)
 end
 
 -- The first of positions, below best, whose rule matches; else best.

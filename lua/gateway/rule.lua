@@ -1,6 +1,7 @@
 --- A rule: JSON text -> Rule.
 --
---   { id, upstream = name of a group | nil, keys = see expression.keys,
+--   { id, upstream = name of a group | nil,
+--     host, wildcard, path, prefix, other, never            its keys, see expression.keys: what must hold before it can match
 --     test = function(request) -> boolean | nil               absent when the keys say it all
 --     redirect = { url, code, scheme, host, port } | nil      code always, of the others at least one
 --     cors = { origin, headers } | nil
@@ -15,6 +16,7 @@ local decode = require("cjson.safe").decode
 local expression = require "gateway.expression"
 local fields = require "gateway.fields"
 local headers = require "gateway.rule.headers"
+local keys = require "gateway.expression.keys"
 local printable = require "gateway.printable"
 
 local concat = table.concat
@@ -163,7 +165,9 @@ function _M.parse(text)
     local parsed = { id = id }
     parsed.upstream = upstream
     if matching then
-        parsed.keys = matching.keys
+        if matching.keys then
+            keys.inscribe(matching.keys, parsed)
+        end
         parsed.test = not matching.keys_suffice and matching.test or nil
     end
     parsed.redirect = redirect

@@ -122,9 +122,11 @@ function TestKeys.test_keys_that_suffice_hold_exactly_when_the_test_does()
     }) do
         local compiled = assert(expression.compile(cjson.decode(text)))
         equals({ text, compiled.keys_suffice }, { text, true })
+        local rule = {}
+        keys.inscribe(compiled.keys, rule)
         for _, request in ipairs(REQUESTS) do
             local case = text .. " of " .. tostring(request.host) .. " " .. request.path
-            equals({ case, keys.hold(compiled.keys, request) }, { case, not not compiled.test(request) })
+            equals({ case, keys.hold(rule, request) }, { case, not not compiled.test(request) })
         end
     end
 end
@@ -140,6 +142,23 @@ function TestKeys.test_keys_do_not_suffice_where_they_leave_something_out()
     equals(expression.compile({ "AND", hosts(65), paths(2) }).keys_suffice, false)
     equals(expression.compile(hosts(129)).keys_suffice, false)
     equals(expression.compile({ "AND", hosts(64), paths(2) }).keys_suffice, true)
+end
+
+function TestKeys.test_they_are_inscribed_in_a_rule()
+    for count, expected in pairs({
+        [0] = { never = true }, [1] = { host = "1" }, [2] = { host = "1", other = { host = "2" } },
+        [3] = { host = "1", other = { host = "2", other = { host = "3" } } },
+    }) do
+        local rule, list = {}, {}
+        for i = 1, count do
+            list[i] = { host = tostring(i) }
+        end
+        keys.inscribe(list, rule)
+        equals(rule, expected)
+    end
+    local rule = {}
+    keys.inscribe({ { wildcard = "a", prefix = "/x" } }, rule)
+    equals(rule, { wildcard = "a", prefix = "/x" })
 end
 
 

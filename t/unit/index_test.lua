@@ -1,5 +1,6 @@
 local expression = require "gateway.expression"
 local index = require "gateway.index"
+local keys = require "gateway.expression.keys"
 local luaunit = require "luaunit"
 local new_request = require "request"
 
@@ -7,14 +8,18 @@ local equals = luaunit.assertEquals
 
 -- A rule of an expression in Lua tables, with a test where it needs one.
 local function new_rule(id, expr)
-    local compiled = assert(expression.compile(expr))
-    return { id = id, keys = compiled.keys, test = not compiled.keys_suffice and compiled.test or nil }
+    local rule, compiled = { id = id }, assert(expression.compile(expr))
+    if compiled.keys then
+        keys.inscribe(compiled.keys, rule)
+    end
+    rule.test = not compiled.keys_suffice and compiled.test or nil
+    return rule
 end
 
 -- The same with a test in any case; `tested` counts how often it was asked.
 local function new_counting_rule(id, expr)
-    local compiled = assert(expression.compile(expr))
-    local rule = { id = id, keys = compiled.keys, tested = 0 }
+    local rule, compiled = new_rule(id, expr), assert(expression.compile(expr))
+    rule.tested = 0
     function rule.test(request)
         rule.tested = rule.tested + 1
         return compiled.test(request)

@@ -46,12 +46,12 @@ end
 local TestParse = {}
 
 function TestParse.test_a_plain_rule()
-    equals(parsed({}), { id = "r", upstream = "u", keys = { { host = "a.b" } } })
+    equals(parsed({}), { id = "r", upstream = "u", host = "a.b" })
 end
 
 function TestParse.test_a_rule_has_a_test_where_its_keys_do_not_say_it_all()
     local found = parsed({ internal_dsl = { { "EQ", "HOST", "a.b" }, { "EQ", "METHOD", "GET" } } })
-    equals(found.keys, { { host = "a.b" } })
+    equals(found.host, "a.b")
     equals(found.test(new_request({ host = "a.b", method = "GET" })), true)
     equals(found.test(new_request({ host = "a.b", method = "PUT" })), false)
 end
@@ -107,7 +107,7 @@ function TestMatching.test_one_expression_several_and_one_without_a_list()
     local requests = { new_request({ host = "a.b", path = "/x" }), new_request({ host = "a.b", path = "/y" }) }
     local several = parsed({ internal_dsl = { { "ENDS_WITH", "HOST", "b" }, { "EQ", "URL", "/x" } } })
     equals({ several.test(requests[1]), several.test(requests[2]) }, { true, false })
-    equals(several.keys, { { path = "/x" } })
+    equals({ several.path, several.other }, { "/x" })
     local bare = parsed({ internal_dsl = { "AND", { "ENDS_WITH", "HOST", "b" }, { "EQ", "URL", "/y" } } })
     equals({ bare.test(requests[1]), bare.test(requests[2]) }, { false, true })
 end

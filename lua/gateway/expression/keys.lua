@@ -135,13 +135,31 @@ function _M.either(a, b)
 end
 
 
---- Whether a request fulfils one of the alternatives.
-function _M.hold(keys, request)
+--- Writes keys into a rule, which becomes their first alternative itself; the others follow as `rule.other`, `rule.other.other`.
+-- Without any alternative `rule.never` is true. So most rules have their keys at hand without another table.
+function _M.inscribe(keys, rule)
+    local first = keys[1]
+    if not first then
+        rule.never = true
+        return
+    end
+    rule.host, rule.wildcard, rule.path, rule.prefix = first.host, first.wildcard, first.path, first.prefix
+    rule.other = keys[2]
+    for i = 2, #keys do
+        keys[i].other = keys[i + 1]
+    end
+end
+
+
+--- Whether a request fulfils one of the alternatives of a rule that has keys.
+function _M.hold(rule, request)
     local host, path = request.host, request.path
-    for i = 1, #keys do
-        if holds(keys[i], host, path) then
+    local key = not rule.never and rule
+    while key do
+        if holds(key, host, path) then
             return true
         end
+        key = key.other
     end
     return false
 end
