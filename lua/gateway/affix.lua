@@ -3,11 +3,11 @@
 
 local ffi = require "ffi"
 
+local C = ffi.C
 local cast = ffi.cast
 
 pcall(ffi.cdef, "int memcmp(const void *a, const void *b, size_t size);")
 
-local compare = ffi.C.memcmp
 local BYTES = ffi.typeof("const uint8_t *")
 
 
@@ -16,14 +16,14 @@ local _M = {}
 
 function _M.begins_with(text, prefix)
     local length = #prefix
-    return #text >= length and compare(text, prefix, length) == 0
+    return #text >= length and C.memcmp(text, prefix, length) == 0
 end
 
 
 function _M.ends_with(text, suffix)
     local length = #suffix
     local before = #text - length
-    return before >= 0 and compare(cast(BYTES, text) + before, suffix, length) == 0
+    return before >= 0 and C.memcmp(cast(BYTES, text) + before, suffix, length) == 0
 end
 
 

@@ -113,7 +113,7 @@ local function lie_alike(rules, previous)
     return true
 end
 
--- Whether a rule that lies under the request's host matches.
+-- Whether a rule matches.
 local function matches(rule, request)
     local test = rule.test
     if test then
@@ -122,33 +122,43 @@ local function matches(rule, request)
     return hold(rule, request)
 end
 
--- The first of positions, below best, whose rule matches; else best.
-local function first_of_few(rules, positions, request, best)
-    for i = 1, #positions do
+-- Whether a rule matches whose keys are known to hold.
+local function matches_besides(rule, request)
+    local test = rule.test
+    return not test or test(request)
+end
+
+local function first_of_rest(rules, positions, does_match, request, best)
+    for i = 2, #positions do
         local position = positions[i]
         if position >= best then
             return best
         end
-        if matches(rules[position], request) then
+        if does_match(rules[position], request) then
             return position
         end
     end
     return best
 end
 
--- The same where the keys of the rules are known to hold.
-local function first_of_found(rules, positions, request, best)
-    for i = 1, #positions do
-        local position = positions[i]
-        if position >= best then
-            return best
-        end
-        local test = rules[position].test
-        if not test or test(request) then
-            return position
-        end
+-- The first of positions, below best, whose rule matches; else best. Mostly there is no more than one: LuaJIT translates what calls
+-- this as a whole if it meets no loop on its way.
+local function first_of(rules, positions, does_match, request, best)
+    local position = positions[1]
+    if not position or position >= best then
+        return best
+    end
+    if does_match(rules[position], request) then
+        return position
+    end
+    if positions[2] then
+        return first_of_rest(rules, positions, does_match, request, best)
     end
     return best
+end
+
+local function first_of_found(rules, positions, request, best)
+    return first_of(rules, positions, matches_besides, request, best)
 end
 
 local function first_in(rules, slot, request, best)
@@ -158,7 +168,7 @@ local function first_in(rules, slot, request, best)
     if slot.always then
         return slot:find(first_of_found, rules, request, best)
     end
-    return first_of_few(rules, slot, request, best)
+    return first_of(rules, slot, matches, request, best)
 end
 
 

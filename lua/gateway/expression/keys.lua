@@ -151,10 +151,7 @@ function _M.inscribe(keys, rule)
 end
 
 
---- Whether a request fulfils one of the alternatives of a rule that has keys.
-function _M.hold(rule, request)
-    local host, path = request.host, request.path
-    local key = not rule.never and rule
+local function one_of_others_holds(key, host, path)
     while key do
         if holds(key, host, path) then
             return true
@@ -162,6 +159,17 @@ function _M.hold(rule, request)
         key = key.other
     end
     return false
+end
+
+
+--- Whether a request fulfils one of the alternatives of a rule that has keys. Most have but one; a loop here would keep LuaJIT from
+-- translating what calls it as a whole.
+function _M.hold(rule, request)
+    local host, path = request.host, request.path
+    if rule.never then
+        return false
+    end
+    return holds(rule, host, path) or (rule.other ~= nil and one_of_others_holds(rule.other, host, path))
 end
 
 

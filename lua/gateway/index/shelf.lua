@@ -6,6 +6,7 @@
 --   bytes     the prefixes one behind the other; starts[i]: where the one with number i begins, starts[count + 1]: their end
 --   lists[i]  ascending positions of the rules with prefix i
 --   shorter   by number, which other is the longest prefix of this one, 0 for none
+--   search    see `index.search`
 --
 -- All prefixes of a path stand in the chain `shorter` that begins at the last prefix not above the path: whatever sorts
 -- between a prefix of the path and the path begins with that prefix too. So one binary search finds them all. What it reads lies
@@ -13,32 +14,19 @@
 
 local affix = require "gateway.affix"
 local ffi = require "ffi"
+local searches = require "gateway.index.search"
 
+local C = ffi.C
 local begins_with = affix.begins_with
-local cast = ffi.cast
 local concat = table.concat
-local min = math.min
-local rshift = bit.rshift
+local find = string.find
 local sort = table.sort
 
-pcall(ffi.cdef, "int memcmp(const void *a, const void *b, size_t size);")
-
-local compare = ffi.C.memcmp
-local BYTES = ffi.typeof("const uint8_t *")
 local COPY = ffi.typeof("uint8_t[?]")
 local NUMBERS = ffi.typeof("uint32_t[?]")
 
 -- Rules or prefixes between two pauses.
 local STRIDE = 64
-
--- How many bytes a and b, of which at most `length` count, have in common at their beginnings.
-local function common_length(a, b, length)
-    local i = 0
-    while i < length and a[i] == b[i] do
-        i = i + 1
-    end
-    return i
-end
 
 -- Ascending, each position once: a rule may come by several alternatives.
 local function append(positions, position)
@@ -85,23 +73,6 @@ local function link_shorter(prefixes, pause)
     return shorter
 end
 
--- The number of the last prefix that is not above path, 0 for none.
-local function last_not_above(bytes, starts, count, path)
-    local low, high = 0, count
-    while low < high do
-        local middle = rshift(low + high + 1, 1)
-        local start = starts[middle]
-        local length = starts[middle + 1] - start
-        local difference = compare(bytes + start, path, min(length, #path))
-        if difference < 0 or (difference == 0 and length <= #path) then
-            low = middle
-        else
-            high = middle - 1
-        end
-    end
-    return low
-end
-
 -- Sorts what is asked for of the path: always, paths, and positions by prefix.
 local function sort_out(positions, conditions_of, pause)
     local always, paths, by_prefix = {}, {}, {}
@@ -112,10 +83,10 @@ local function sort_out(positions, conditions_of, pause)
             local condition = conditions[k]
             if condition.path then
                 put(paths, condition.path, position)
-            elseif condition.prefix then
-                put(by_prefix, condition.prefix, position)
-            else
+            elseif not condition.prefix then
                 append(always, position)
+            elseif not find(condition.prefix, "\0", 1, true) then  -- nginx refuses paths with such a byte
+                put(by_prefix, condition.prefix, position)
             end
         end
         if i % STRIDE == 0 then
@@ -123,6 +94,25 @@ local function sort_out(positions, conditions_of, pause)
         end
     end
     return always, paths, by_prefix
+end
+
+
+-- What the list of one prefix gives, if the path begins with that.
+local function look_at(shelf, number, path, first, rules, request, best)
+    local start = shelf.starts[number]
+    if C.strncmp(shelf.bytes + start, path, shelf.starts[number + 1] - start) == 0 then
+        return first(rules, shelf.lists[number], request, best)
+    end
+    return best
+end
+
+-- The same for it and all that are shorter.
+local function look_at_all(shelf, number, path, first, rules, request, best)
+    while number > 0 do
+        best = look_at(shelf, number, path, first, rules, request, best)
+        number = shelf.shorter[number]
+    end
+    return best
 end
 
 
@@ -145,7 +135,7 @@ function _M.new(positions, conditions_of, pause)
     local bytes, starts = lay_out(prefixes)
     return setmetatable({
         always = always, paths = paths, count = #prefixes, bytes = bytes, starts = starts, lists = lists,
-        shorter = link_shorter(prefixes, pause),
+        shorter = link_shorter(prefixes, pause), search = searches.of(#prefixes),
     }, mt)
 end
 
@@ -161,20 +151,16 @@ function _M:find(first, rules, request, best)
     if exact then
         best = first(rules, exact, request, best)
     end
-    local bytes, starts = self.bytes, self.starts
-    local at = last_not_above(bytes, starts, self.count, path)
-    if at == 0 then
+    local number = self.search(self.bytes, self.starts, self.count, path)
+    if number == 0 then
         return best
     end
-    local start = starts[at]
-    local common = common_length(bytes + start, cast(BYTES, path), min(starts[at + 1] - start, #path))
-    while at > 0 do
-        if starts[at + 1] - starts[at] <= common then
-            best = first(rules, self.lists[at], request, best)
-        end
-        at = self.shorter[at]
+    best = look_at(self, number, path, first, rules, request, best)
+    number = self.shorter[number]
+    if number == 0 then
+        return best
     end
-    return best
+    return look_at_all(self, number, path, first, rules, request, best)
 end
 
 
