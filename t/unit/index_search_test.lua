@@ -47,7 +47,9 @@ end
 
 function TestSearch.test_prefixes_of_each_other_and_bytes_of_any_value()
     local prefixes = { "/", "/a", "/a/", "/a/b", "/aa", "/b", "/\127", "/\128", "/\255", "/\255\255" }
-    for _, path in ipairs({ "", "/", "/a", "/a/b/c", "/a/a", "/a0", "/ab", "/aab", "/\127\1", "/\129", "/\255\254", "/\255\255\255", "0" }) do
+    for _, path in ipairs({
+        "", "/", "/a", "/a/b/c", "/a/a", "/a0", "/ab", "/aab", "/\127\1", "/\129", "/\255\254", "/\255\255\255", "0",
+    }) do
         equals({ path, found(prefixes, path) }, { path, walked(prefixes, path) })
     end
 end
