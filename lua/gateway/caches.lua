@@ -180,7 +180,9 @@ end
 
 local function take(store, key)
     if store.held[key] ~= nil then
-        return store.cache:get(key, nil, read_shelf, key)
+        -- Not a tail call: LuaJIT could not translate this function by itself.
+        local value, err, level = store.cache:get(key, nil, read_shelf, key)
+        return value, err, level
     end
     local until_when = store.fetching[key]
     if until_when and until_when > now() then

@@ -8,6 +8,7 @@
 local text = require "gateway.metrics.text"
 
 local concat = table.concat
+local floor = math.floor
 local pairs = pairs
 local tostring = tostring
 
@@ -21,7 +22,7 @@ local MOST_STATUS = 1000
 
 local requests = {}    -- port * 1000 + status -> number
 local rules = {}       -- id -> number
-local durations = {}   -- port -> { one number for each bucket, one for what is slower than all, sum = seconds }
+local durations = {}   -- port -> { milliseconds -> number of requests that took so long }
 local others = {}      -- whole key -> number: what is counted rarely
 local dict
 local ending = false
@@ -32,15 +33,30 @@ local function add(key, number)
 end
 
 
+-- The first bucket that a duration, in seconds, fits into.
+local function bucket_of(seconds)
+    local i = 1
+    while i <= BUCKET_COUNT and seconds > BUCKETS[i] do
+        i = i + 1
+    end
+    return i
+end
+
+
 -- A bucket of a histogram counts all that is not slower than its bound.
-local function flush_durations(port, histogram)
+local function flush_durations(port, counts)
     local prefix = "duration" .. SEPARATOR .. port .. SEPARATOR
-    local count = 0
+    local histogram, sum, count = {}, 0, 0
+    for milliseconds, number in pairs(counts) do
+        local i = bucket_of(milliseconds / 1000)
+        histogram[i] = (histogram[i] or 0) + number
+        sum = sum + number * milliseconds / 1000
+    end
     for i = 1, BUCKET_COUNT + 1 do
-        count = count + histogram[i]
+        count = count + (histogram[i] or 0)
         add(prefix .. i, count)
     end
-    add(prefix .. "sum", histogram.sum)
+    add(prefix .. "sum", sum)
 end
 
 
@@ -94,34 +110,16 @@ function _M.start()
 end
 
 
-local function new_histogram()
-    local histogram = { sum = 0 }
-    for i = 1, BUCKET_COUNT + 1 do
-        histogram[i] = 0
-    end
-    return histogram
-end
-
-
--- The first bucket is that of most requests: what would be looked for here by all is not worth its loop, see `gateway.index.search`.
-local function bucket_of(seconds)
-    local i = 2
-    while i <= BUCKET_COUNT and seconds > BUCKETS[i] do
-        i = i + 1
-    end
-    return i
-end
-
-
+-- What bucket it is, is looked for when the counts are handed over: a loop here would keep LuaJIT from translating the log phase as
+-- a whole.
 local function count_duration(port, seconds)
-    local histogram = durations[port]
-    if not histogram then
-        histogram = new_histogram()
-        durations[port] = histogram
+    local counts = durations[port]
+    if not counts then
+        counts = {}
+        durations[port] = counts
     end
-    local i = seconds <= BUCKETS[1] and 1 or bucket_of(seconds)
-    histogram[i] = histogram[i] + 1
-    histogram.sum = histogram.sum + seconds
+    local milliseconds = floor(seconds * 1000 + 0.5)
+    counts[milliseconds] = (counts[milliseconds] or 0) + 1
 end
 
 

@@ -129,7 +129,9 @@ function _M.fetch(name, request)
             if band(bits, NOT_FOUND) ~= 0 then
                 return nil
             end
-            return ffi_string(value.data, band(bits, LENGTH))
+            -- Not a tail call: LuaJIT could not translate this function by itself.
+            local text = ffi_string(value.data, band(bits, LENGTH))
+            return text
         end
     end
     return ask_ngx(name)

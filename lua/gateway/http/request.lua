@@ -62,7 +62,9 @@ local mt = { __index = _M }
 --- The request that is being served.
 function _M.new()
     local raw = raw_request()
-    return setmetatable({ host = present(fetch("host", raw)), path = fetch("uri", raw), raw = raw }, mt)
+    -- Not a tail call: LuaJIT could not translate this function by itself.
+    local request = setmetatable({ host = present(fetch("host", raw)), path = fetch("uri", raw), raw = raw }, mt)
+    return request
 end
 
 
