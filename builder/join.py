@@ -5,6 +5,7 @@ has the very bytes and mode that a copy would have.
 """
 
 import os
+import posixpath
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,11 +39,12 @@ def join(
     """
     owners: dict[str, Part] = {}
     folders: dict[str, Part] = {}
+    moved = {_plain(old): new for old, new in move.items()}
     for part in parts:
-        for path, entry in _walk(part.path, part.into):
+        for path, entry in _walk(part.path, _plain(part.into)):
             if (include and not globs.matches(path, include)) or globs.matches(path, exclude):
                 continue
-            path = _moved(path, move)  # noqa: PLW2901 - from here on only the result counts
+            path = _moved(path, moved)  # noqa: PLW2901 - from here on only the result counts
             place = os.path.join(target, path)
             if path in owners:
                 _must_agree(path, place, entry.path, owners[path], part)
@@ -54,10 +56,16 @@ def join(
             _link(entry.path, place)
 
 
+def _plain(path: str) -> str:
+    """A relative path as it is told of files: without ".", or a slash too many; "" for the top."""
+    found = posixpath.normpath(path)
+    return "" if found == "." else found
+
+
 def _moved(path: str, move: Mapping[str, str]) -> str:
     for old in sorted(move, key=len, reverse=True):
         if path == old or path.startswith(old + "/"):
-            return move[old] + path[len(old):]
+            return posixpath.normpath(move[old] + path[len(old):])
     return path
 
 

@@ -62,8 +62,12 @@ class Rootfs:
             return Account(int(name), int(group) if group.isdigit() else int(name), _NOWHERE)
         return Account(65534, 65534, _NOWHERE)
 
+    def host_path(self, path: str) -> str:
+        """Where a path of the image lies on the host, links followed inside of it."""
+        return resolve_inside(self.root, path)
+
     def _lines(self, path: str) -> list[str]:
-        found = resolve_inside(self.root, path)
+        found = self.host_path(path)
         if not os.path.isfile(found):
             return []
         with open(found, encoding="utf-8", errors="replace") as file:
@@ -71,12 +75,12 @@ class Rootfs:
 
     def has(self, path: str) -> bool:
         """Whether there is something at a path of the image, links followed inside of it."""
-        return os.path.exists(resolve_inside(self.root, path))
+        return os.path.exists(self.host_path(path))
 
     def program(self, name: str) -> str:
         """The path in the image of a program that its PATH leads to; "" when there is none."""
         for folder in self.env.get("PATH", "").split(":"):
-            found = resolve_inside(self.root, f"{folder}/{name}")
+            found = self.host_path(f"{folder}/{name}")
             if folder.startswith("/") and os.path.isfile(found) and os.stat(found).st_mode & 0o111:
                 return f"{folder}/{name}"
         return ""
@@ -125,9 +129,9 @@ def _claim(place: str, name: str, blobs: list[str]) -> int:
             _sweep(above)
             if not os.path.isdir(place):
                 _make(place, blobs)
+            _remove_older(place, name)
             used = os.open(os.path.join(place, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(used, fcntl.LOCK_SH)
-            _remove_older(place, name)
             return used
         finally:
             os.close(lock)

@@ -1,11 +1,14 @@
-"""What every test shares: folders of its own in place of the user's, golden files, and settings of hypothesis."""
+"""What tests share: folders of their own in place of the user's, golden files, a sample project, and settings of hypothesis."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import sample
+
+from builder.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -50,3 +53,19 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == expected, f"tests/golden/{name} says otherwise; if this is wanted, run `pytest --accept` and review the difference"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def sample_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample project and its store, made once. Nobody changes it."""
+    folder = tmp_path_factory.mktemp("sample")
+    with Store(str(folder / "store")) as store:
+        sample.make(folder / "project", store)
+    return folder
+
+
+@pytest.fixture
+def project(sample_template: Path, tmp_path: Path) -> Iterator[sample.Sample]:
+    """A sample project of the test's own."""
+    with sample.open_copy(sample_template, tmp_path) as copy:
+        yield copy

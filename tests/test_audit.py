@@ -5,27 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sample
 from sample import PLATFORM, Sample, findings, only, rows
 
 from builder.audit import RULES, Finding, Rule, run
 from builder.errors import UsageError
-from builder.store import Store
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample")
-    with Store(str(folder / "store")) as store:
-        sample.make(folder / "project", store)
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Iterator[Sample]:
-    with sample.open_copy(template, tmp_path) as copy:
-        yield copy
-
 
 # ---- the whole
 

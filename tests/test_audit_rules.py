@@ -1,7 +1,6 @@
 """The rules of the audit, each with what it is for and what it must leave alone."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +17,6 @@ from builder.source import Source
 from builder.store import Store
 
 ZLIB_URL = "https://zlib.net/zlib-1.3.1.tar.gz"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample")
-    with Store(str(folder / "store")) as store:
-        sample.make(folder / "project", store)
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Iterator[Sample]:
-    with sample.open_copy(template, tmp_path) as copy:
-        yield copy
 
 
 # ---- recipes

@@ -1,7 +1,6 @@
 """The rules of the audit that look back, against a git revision; and what git cannot answer."""
 
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,6 @@ from builder.errors import MachineError, UsageError
 from builder.store import Store
 
 ZLIB_URL = "https://zlib.net/zlib-1.3.1.tar.gz"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sample")
-    with Store(str(folder / "store")) as store:
-        sample.make(folder / "project", store)
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Iterator[Sample]:
-    with sample.open_copy(template, tmp_path) as copy:
-        yield copy
 
 
 def git(project: Sample, *words: str) -> None:

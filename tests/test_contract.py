@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from elf_maker import make
 
 from builder import contract
 from builder.contract import Finding, Image
-from builder.contract.rules import build_path, glibc, interpreter, needed, run_path, shadow, writable
+from builder.contract.rules import RULES, build_path, glibc, interpreter, needed, run_path, shadow, writable
 from builder.errors import RefusedError
 from builder.image import Waiver
+from builder.image_shapes import CONTRACT_RULES
 from builder.oci import capability
 from builder.oci.entry import DIR, FILE, LINK, Entry, order, parents
 
@@ -335,6 +337,11 @@ def test_the_error_lists_everything() -> None:
         " (strip it, or map the prefix (-ffile-prefix-map, a configure option))\n"
         "  next: change the packages or the image's recipe, then build again; the old image is left as it is"
     )
+
+
+def test_a_recipe_can_waive_every_rule_and_nothing_else() -> None:
+    rules = {import_module(each.__module__).RULE for each in RULES}
+    assert {*rules, "damaged"} == set(CONTRACT_RULES)
 
 
 def test_waivers() -> None:

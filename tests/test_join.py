@@ -113,6 +113,12 @@ def test_what_is_moved_lies_elsewhere(tmp_path: Path) -> None:
     assert found == {"opt/a": "one", "usr/bin/b": ("link", "a"), "usr/lib/c": "one", "library": "one"}
 
 
+@pytest.mark.parametrize(("into", "move"), [("opt/", {}), ("./opt", {}), ("", {"bin/": "opt/bin/"}), ("", {"bin": "./opt//bin"})])
+def test_a_slash_too_many_is_none(into: str, move: dict[str, str], tmp_path: Path) -> None:
+    tree: Tree = {"bin/a": "one", "bin/deep/b": "one"}
+    assert joined(tmp_path, tree, into=into, move=move) == {"opt/bin/a": "one", "opt/bin/deep/b": "one"}
+
+
 def test_what_is_moved_collides_where_it_lies_then(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as error:
         joined(tmp_path, {"bin/a": "one"}, {"usr/bin/a": "two"}, move={"bin": "usr/bin"})

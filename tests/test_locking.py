@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import synthetic
 from builder import digest, lock_text, locking, project, resolver
 from builder.errors import ConflictError, RefusedError, UsageError
 from builder.lock import Lock, LockedLayer, LockedOutput, LockedPackage

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synthetic
 import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import synthetic
 from builder import memo, project, recipe
 from builder.errors import RecipeError
 from builder.order import CycleFoundError, topological

@@ -2,19 +2,22 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.cli import main
 from builder.errors import RefusedError, UsageError
 from builder.rootfs import Rootfs
 from builder.sandbox import describe
-from builder.serving import Instance, Listener, Listening, Place, claim, running, tree
+from builder.serving import Instance, Listener, Listening, Place, claim, running, service, tree
 from builder.serving.place import check, stand_ins
 from builder.serving.service import require_free, wait_until_ready
 from builder.serving.tree import Process
@@ -45,7 +48,7 @@ def test_ipv6_addresses_get_brackets() -> None:
 def test_wrong_addresses_and_ports_are_refused() -> None:
     with pytest.raises(UsageError) as error:
         Listening(address="localhost", http=(Listener(1, 80),), https=(Listener(2, 443),), status=3)
-    assert str(error.value) == "--listen: 'localhost' is no IP address\n  next: such as 127.0.0.1, or :: for all"
+    assert str(error.value) == "--listen: 'localhost' is no IP address\n  next: such as 127.0.0.1, or 0.0.0.0 for all of IPv4"
     with pytest.raises(UsageError, match="port 8080 is named twice"):
         Listening(address="::", http=(Listener(8080, 80),), https=(Listener(8080, 443),), status=3)
 
@@ -65,6 +68,35 @@ def test_a_port_that_is_taken_is_named(taken: int) -> None:
     assert str(error.value).splitlines()[0] == f"127.0.0.1:{taken}: nothing can listen there: Address already in use"
     assert wait_until_ready(listening, lambda: False, 0.2) == [taken ^ 1, taken ^ 2]
     assert wait_until_ready(listening, lambda: True, 60) == [taken, taken ^ 1, taken ^ 2]
+
+
+def test_a_port_below_the_lowest_is_said_to_be_one(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a plain user, too, whom the kernel refuses it."""
+    monkeypatch.setattr(service, "_lowest_port", lambda: taken + 1)
+    listening = Listening(address="127.0.0.1", http=(Listener(taken, 80),), https=(Listener(taken + 1, 443),), status=taken + 2)
+    with pytest.raises(RefusedError, match=f"only root outside of the sandbox can listen on port {taken}"):
+        require_free(listening)
+
+
+@pytest.mark.parametrize(("address", "loopback"), [("192.0.2.2", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("2001:db8::1", "::1")])
+def test_the_loopback_of_an_address(address: str, loopback: str) -> None:
+    assert replace(LISTENING, address=address).loopback == replace(LISTENING, address=loopback)
+
+
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    """As nohup(1) has it: the terminal goes, the gateway stays."""
+    told: list[int] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with service.signals(lambda number, _: told.append(number)):
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.signal(signal.SIGHUP, signal.SIG_DFL) is signal.SIG_IGN
+        with service.signals(lambda number, _: told.append(number)):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert told == [signal.SIGTERM, signal.SIGHUP]
 
 
 # ---- the place
@@ -156,14 +188,91 @@ def test_the_configuration_is_the_checkouts_but_for_where_it_listens(place: Plac
     assert conf.stat().st_ino == inode, "a running sandbox shows this very folder"
 
 
+def test_a_folder_of_the_configuration_that_a_feature_makes_is_the_images(place: Place) -> None:
+    """stream.d is no folder of the checkout: the recipe makes it where nginx has the stream Lua module."""
+    shutil.rmtree(Path(place.checkout) / "lua/conf/stream.d")
+    made = Path(place.rootfs.root) / "etc/gateway/stream.d"
+    made.mkdir()
+    (made / "stream.conf").symlink_to("../stream.conf")
+    place.write()
+    assert os.readlink(Path(place.conf) / "stream.d/stream.conf") == "../stream.conf"
+
+
+def test_a_link_of_the_image_does_not_lead_to_the_host(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key.lua").write_text("of the host")
+    (Path(place.rootfs.root) / "usr/local/openresty/site/lualib/resty/link.lua").symlink_to(tmp_path / "secret/key.lua")
+    (Path(place.rootfs.root) / "etc/gateway/linked").symlink_to(tmp_path / "secret")
+    place.write()
+    assert "of the host" not in [path.read_text() for path in Path(place.folder).rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def test_a_trial_leaves_the_files_of_the_running_one_alone(place: Place) -> None:
+    place.write()
+    (Path(place.checkout) / "lua/conf/nginx.conf").write_text("edited")
+    trial = replace(place, listening=replace(LISTENING, address="192.0.2.2")).trial()
+    trial.write()
+    assert (Path(place.conf) / "nginx.conf").read_text() == "main"
+    lines = describe(trial.spec(network=False))
+    assert f"writable  /run/openresty is {place.folder}/trial/home" in lines
+    assert f"read-only /etc/gateway is {place.folder}/trial/conf" in lines
+    assert (Path(trial.conf) / "nginx.conf").read_text() == "edited"
+    assert (Path(trial.conf) / "listen/status.conf").read_text() == "listen 127.0.0.1:1936;\n", "the only address of a sandbox"
+
+
 def test_the_number_of_workers(place: Place) -> None:
-    Place(**{name: getattr(place, name) for name in place.__slots__} | {"workers": 3}).write()
+    replace(place, workers=3).write()
     assert (Path(place.conf) / "main.d/workers.conf").read_text() == "worker_processes 3;\n"
 
 
 def test_an_image_without_a_gateway_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"image openresty: the image has no /etc/gateway/nginx\.conf: it is no gateway"):
         check(Rootfs(root=str(tmp_path), env={}, command=("/nginx",), user=""), "openresty")
+
+
+def test_an_image_that_starts_something_else_is_refused(place: Place) -> None:
+    image = replace(place.rootfs, command=("/nginx", "-c", "/etc/gateway/nginx.conf"))
+    check(image, "gateway")
+    with pytest.raises(UsageError) as error:
+        check(replace(image, command=("/bin/sh",)), "gateway-test")
+    assert str(error.value) == (
+        "image gateway-test: the image's command does not start nginx with /etc/gateway/nginx.conf\n  next: leave out --image"
+    )
+
+
+# ---- the command line
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy" / "p.json"
+    path.parent.mkdir()
+    path.write_text("{}")
+    return path
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--policy", "policy"], "policy: it is a folder\n  next: name the policy file: docs/gateway.md says what is in it\n"),
+    (["--policy", "none"], "none: there is no such policy file\n  next: name the policy file: docs/gateway.md says what is in it\n"),
+    (["--policy", "out.json"], "out.json: it is a link out of its folder, which is all that the gateway sees\n"
+     "  next: name the file that it leads to: HERE/policy/p.json\n"),
+    (["--policy", "absolute.json"], "absolute.json: it is a link out of its folder, which is all that the gateway sees\n"
+     "  next: name the file that it leads to: HERE/policy/p.json\n"),
+    (["--policy", "policy/p.json", "--listen", "here"], "--listen: 'here' is no IP address\n"
+     "  next: such as 127.0.0.1, or 0.0.0.0 for all of IPv4\n"),
+    (["--policy", "policy/p.json", "--port", "1936"], "port 1936 is named twice\n  next: give each listener a port of its own\n"),
+    (["--reload", "--policy", "policy/p.json", "--port", "1:80"], "--policy --port: a reload takes what was edited under lua/, and "
+     "nothing else changes\n  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
+])  # fmt: skip
+def test_a_useless_command_line_is_refused_before_anything_is_built(
+    words: list[str], message: str, policy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = policy.parent.parent
+    (here / "out.json").symlink_to(f"../{here.name}/policy/p.json")
+    (here / "absolute.json").symlink_to(policy)
+    monkeypatch.chdir(here)
+    assert main.run(["run", *words]) == 2
+    assert capsys.readouterr().err.replace(str(here), "HERE") == f"builder: {message}"
 
 
 # ---- processes

@@ -1,6 +1,7 @@
 """An image on another one (`from`): what it has from there, what its own layer holds, and that it follows what is below."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -352,6 +353,21 @@ def test_a_stack_that_is_built_has_nothing_to_do(built: Small) -> None:
     again = built.run("build", "test", "--locked")
     assert (again.code, again.err) == (0, "")
     assert state(built) == before
+
+
+def test_a_damaged_layer_below_is_made_anew(built: Small) -> None:
+    """The size tells nothing: it is seen when the layer is taken for the image above."""
+    built.run("build", "test")
+    sound = layout(built, "openresty")[0]["layers"]
+    blob = built.root / "out/openresty/oci/blobs" / sound[-1]["digest"].replace(":", "/")
+    data = blob.read_bytes()
+    blob.unlink()
+    blob.write_bytes(bytes(len(data)))
+    shutil.rmtree(built.root / "out/test")
+    answer = built.run("build", "test")
+    assert answer.code == 0, answer.err
+    assert blob.read_bytes() == data
+    assert layout(built, "test")[0]["layers"][:-1] == sound
 
 
 def state(project: Small) -> dict[Path, int]:

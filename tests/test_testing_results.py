@@ -218,7 +218,7 @@ GET /
 
 def test_a_file_is_taken_apart_and_put_together() -> None:
     found = blocks.parse(TEXT)
-    assert found.titles == ("TEST 1: one", "TEST 2: two ===", "three")
+    assert tuple(title for title, _ in found.blocks) == ("TEST 1: one", "TEST 2: two ===", "three")
     assert found.text() == TEXT
 
 

@@ -17,6 +17,7 @@ from builder.lock import Lock, LockedImage
 if TYPE_CHECKING:
     from builder.compose import Request
     from builder.derivation import Trees
+    from builder.oci import image as oci
     from builder.oci.compress import Blob
     from builder.oci.config import About
 
@@ -175,9 +176,21 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
         if not layers:
             layers = compose.compose(wanted, opened.store)
-        if wanted.below:  # the very bytes of the image below, compressed as they are there
-            layers = [*oci.kept(_target(opened, wanted.below.locked)), layers[-1]]
+        if wanted.below:
+            layers = [*_layers_below(opened, wanted.below), layers[-1]]
         oci.write(target, layers, about, compression=compression)
+
+
+def _layers_below(opened: Session, request: "Request") -> "list[oci.Kept]":
+    """The very bytes of an image that another one stands on, compressed as they are there; it is written anew when they are damaged."""
+    from builder.oci import image as oci  # noqa: PLC0415
+
+    target = _target(opened, request.locked)
+    try:
+        return oci.kept(target)
+    except (OSError, ValueError, LookupError):
+        _compose(opened, lambda: request, target)
+        return oci.kept(target)
 
 
 def _kept(trees: "Mapping[str, Trees]") -> list[str]:

@@ -31,7 +31,9 @@ def run(argv: list[str]) -> int:
         _tell(MachineError(error.strerror or str(error), where=str(error.filename or ""), hint=hint), options)
         return MachineError.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+        tests = "what was built stays, tests begin again"
+        others = "nothing is lost, the same command goes on where it was"
+        sys.stderr.write(f"builder: interrupted; {tests if options.command == 'test' else others}\n")
         return 130
 
 

@@ -15,7 +15,7 @@ from builder.workspace import find_root
 
 if TYPE_CHECKING:
     from builder.rootfs import Rootfs
-    from builder.serving import Place, Service
+    from builder.serving import Listening, Place, Service
     from builder.serving.tree import Process
 
 IMAGE = "gateway"
@@ -28,25 +28,52 @@ def run(options: argparse.Namespace, _argv: list[str]) -> int:
     """Run the gateway until Ctrl-C; with --reload have the one that runs take what was edited."""
     if options.reload:
         return _reload(options)
-    if options.policy is None:
-        raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
-    if not os.path.isfile(options.policy):
-        raise UsageError("there is no such policy file", where=options.policy)
+    policy, listening = _policy(options.policy), _listening(options)
     options.image = options.image or IMAGE
     with session(options) as opened:
-        return _serve(opened)
+        return _serve(opened, policy, listening)
+
+
+def _policy(path: str | None) -> str:
+    """The absolute path of the policy file, which the gateway must be able to see: its folder is shown, and nothing beside that."""
+    from builder.sandbox.program import resolve_inside  # noqa: PLC0415
+
+    if path is None:
+        raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
+    if not os.path.isfile(path):
+        what = "it is a folder" if os.path.isdir(path) else "there is no such policy file"
+        raise UsageError(what, where=path, hint="name the policy file: docs/gateway.md says what is in it")
+    if not os.access(path, os.R_OK):
+        raise UsageError("the policy file cannot be read", where=path, hint="correct its permissions")
+    found = os.path.abspath(path)
+    if not os.path.isfile(resolve_inside(os.path.dirname(found), os.path.basename(found))):
+        hint = f"name the file that it leads to: {os.path.realpath(found)}"
+        raise UsageError("it is a link out of its folder, which is all that the gateway sees", where=path, hint=hint)
+    return found
+
+
+def _listening(options: argparse.Namespace) -> "Listening":
+    from builder.serving.listening import Listener, Listening  # noqa: PLC0415
+
+    return Listening(
+        address=options.listen, http=tuple(Listener(*each) for each in options.port or [(8080, 80)]),
+        https=tuple(Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port,
+    )
 
 
 def _reload(options: argparse.Namespace) -> int:
     from builder import sandbox, serving  # noqa: PLC0415
 
+    if given := [f"--{name}" for name in ("policy", "port", "tls-port", "workers", "image") if vars(options)[name.replace("-", "_")]]:
+        hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
+        raise UsageError("a reload takes what was edited under lua/, and nothing else changes", where=" ".join(given), hint=hint)
     instance = serving.running(os.path.join(find_root(options.root), _FOLDER))
     workers = serving.reload(instance, sandbox.find("auto", instance.tools))
     sys.stderr.write(f"reloaded: {workers} new workers\n")
     return 0
 
 
-def _serve(opened: Session) -> int:
+def _serve(opened: Session, policy: str, listening: "Listening") -> int:
     from builder import sandbox, serving  # noqa: PLC0415
     from builder.rootfs import unpacked  # noqa: PLC0415
     from builder.serving.service import require_free  # noqa: PLC0415
@@ -54,10 +81,10 @@ def _serve(opened: Session) -> int:
     folder = os.path.join(opened.workspace.root, _FOLDER)
     with ExitStack() as stack:
         stack.enter_context(serving.claim(folder))
+        require_free(listening)
         target = image_folder(opened, opened.image())
         rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
-        place = _place(opened, folder, rootfs)
-        require_free(place.listening)
+        place = _place(opened, folder, rootfs, policy, listening)
         place.write()
         tools = opened.launcher(opened.image())
         service = serving.Service(sandbox.find("auto", tools), place.spec(), opened.reporter.say)
@@ -70,18 +97,14 @@ def _serve(opened: Session) -> int:
     return 1
 
 
-def _place(opened: Session, folder: str, rootfs: "Rootfs") -> "Place":
+def _place(opened: Session, folder: str, rootfs: "Rootfs", policy: str, listening: "Listening") -> "Place":
     from builder import serving  # noqa: PLC0415
     from builder.serving.place import check, stand_ins  # noqa: PLC0415
 
     options = opened.options
     check(rootfs, options.image)
-    listening = serving.Listening(
-        address=options.listen, http=tuple(serving.Listener(*each) for each in options.port or [(8080, 80)]),
-        https=tuple(serving.Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port,
-    )
     return serving.Place(
-        checkout=opened.workspace.root, folder=folder, rootfs=rootfs, policy=os.path.abspath(options.policy), listening=listening,
+        checkout=opened.workspace.root, folder=folder, rootfs=rootfs, policy=policy, listening=listening,
         workers=options.workers or 0, inherited=_inherited(os.environ), stand_ins=stand_ins(opened.workspace.root, rootfs),
     )
 

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 _COMPILER = "/opt/ziglang/zig"  # it finds its files by /proc/self/exe, which --sandbox chroot must make up
 
 
-COMPILER = "/opt/ziglang/zig"  # without /proc, as in a chroot, it must be told where it lies itself
-
-
 @dataclass
 class Session:
     """One command's nouns. Everything but the workspace is opened when first asked for."""

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli.build import image_folder, shown_path
 from builder.cli.session import Session, session
-from builder.errors import MachineError, UsageError
+from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
     from builder.rootfs import Rootfs
@@ -27,16 +26,25 @@ _UNIT = ("UNIT_SEED",)
 
 def test(options: argparse.Namespace, _argv: list[str]) -> int:
     """Run Test::Nginx files against the nginx of an image; exit 1 when one fails."""
+    from builder.testing import junit, report  # noqa: PLC0415
+
     options.image = options.image or IMAGE
+    if options.junit:
+        report.require_place(options.junit)
     with session(options) as opened:
         suite = _suite(opened)
         target = image_folder(opened, opened.image())
         started = time.monotonic()
         results = _run(opened, suite, target)
         seconds = time.monotonic() - started
-        _keep(opened, results)
-        if options.junit:
-            _junit(options.junit, results)
+        try:
+            _keep(opened, results)
+            if options.junit:
+                report.write(options.junit, junit.document(results))
+        except (BuilderError, OSError):
+            if not options.json:  # there, the error is the data
+                _say(opened, results, seconds)
+            raise
         _say(opened, results, seconds)
         return 0 if all(each.passed for each in results) else 1
 
@@ -107,19 +115,6 @@ def _keep(opened: Session, results: "list[FileResult]") -> None:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(text)
-
-
-def _junit(path: str, results: "list[FileResult]") -> None:
-    from builder.testing import junit  # noqa: PLC0415
-
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(junit.document(results))
-        shutil.move(temporary, path)
-    except OSError as error:
-        hint = "name a file in a folder that is there"
-        raise MachineError(f"the report cannot be written: {error.strerror}", where=path, hint=hint) from error
 
 
 def _say(opened: Session, results: "list[FileResult]", seconds: float) -> None:

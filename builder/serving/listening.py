@@ -5,7 +5,7 @@ A listener has a port of the machine and a port of the policy, whose rules it ta
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.errors import UsageError
 
@@ -31,7 +31,8 @@ class Listening:
         try:
             ipaddress.ip_address(self.address)
         except ValueError as error:
-            raise UsageError(f"'{self.address}' is no IP address", where="--listen", hint="such as 127.0.0.1, or :: for all") from error
+            hint = "such as 127.0.0.1, or 0.0.0.0 for all of IPv4"
+            raise UsageError(f"'{self.address}' is no IP address", where="--listen", hint=hint) from error
         ports = list(self.ports())
         if twice := sorted({each for each in ports if ports.count(each) > 1}):
             raise UsageError(f"port {twice[0]} is named twice", hint="give each listener a port of its own")
@@ -45,6 +46,11 @@ class Listening:
     def host(self) -> str:
         """The address as it stands before a port."""
         return f"[{self.address}]" if ":" in self.address else self.address
+
+    @property
+    def loopback(self) -> "Listening":
+        """The same ports on the loopback of a sandbox without network."""
+        return replace(self, address="::1" if ":" in self.address else "127.0.0.1")
 
     def files(self) -> Mapping[str, str]:
         """Name of a file -> its text, nothing but `listen` directives (ngx_http_core_module)."""

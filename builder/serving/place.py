@@ -18,7 +18,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.errors import UsageError
 from builder.recipe import Limits
@@ -66,12 +66,16 @@ class Place:
     def _resty(self) -> str:
         return os.path.join(self.folder, "resty")
 
-    def spec(self, *words: str, home: str = "", network: bool = True) -> SandboxSpec:
-        """The sandbox of the image's command with more words after it. home: another folder of the host for it."""
+    def trial(self) -> "Place":
+        """A place like this one to try in, without the machine's network: with files of its own, on a loopback."""
+        return replace(self, folder=os.path.join(self.folder, "trial"), listening=self.listening.loopback)
+
+    def spec(self, *words: str, network: bool = True) -> SandboxSpec:
+        """The sandbox of the image's command with more words after it."""
         account = self.rootfs.account()
         files = {"/etc/hosts": BASE_FILES["/etc/hosts"]}
         mounts = [
-            Mount(home or self.home, account.home, writable=True), Mount(self.conf, CONF),
+            Mount(self.home, account.home, writable=True), Mount(self.conf, CONF),
             Mount(os.path.dirname(self.policy), POLICY),
             *(Mount(self._resty if each == _EMBEDDED else os.path.join(self.checkout, each), LUA[each]) for each in self.stand_ins),
         ]
@@ -91,24 +95,30 @@ class Place:
     def write(self) -> None:
         """Bring out/run up to date with the checkout and the command line.
 
-        The folders in it stay, since a running sandbox shows them. A feature's folder of the configuration (stream.d) is
-        taken where the image has it, since only such an nginx understands it.
+        The folders in it stay, since a running sandbox shows them.
         """
         os.makedirs(self.home, exist_ok=True)
         _emptied(self.conf)
         self._write_conf()
         if _EMBEDDED in self.stand_ins:
             _emptied(self._resty)
-            shutil.copytree(self.rootfs.root + LUA[_EMBEDDED], self._resty, dirs_exist_ok=True)
+            shutil.copytree(self.rootfs.host_path(LUA[_EMBEDDED]), self._resty, symlinks=True, dirs_exist_ok=True)
             shutil.copytree(os.path.join(self.checkout, _EMBEDDED), self._resty, dirs_exist_ok=True)
 
     def _write_conf(self) -> None:
-        for entry in os.scandir(os.path.join(self.checkout, _SOURCE)):
-            target = os.path.join(self.conf, entry.name)
-            if entry.is_file():
-                shutil.copyfile(entry.path, target)
-            elif self.rootfs.has(f"{CONF}/{entry.name}"):
-                shutil.copytree(entry.path, target)
+        """The checkout's files and folders; of the folders only those that the image has, since only such an nginx understands
+        what is in them, and all of those: what a feature's folder (stream.d) holds is the recipe's and not the checkout's."""
+        own, theirs = os.path.join(self.checkout, _SOURCE), self.rootfs.host_path(CONF)
+        with os.scandir(own) as found:
+            for entry in found:
+                if entry.is_file():
+                    shutil.copyfile(entry.path, os.path.join(self.conf, entry.name))
+        with os.scandir(theirs) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    edited = os.path.join(own, entry.name)
+                    source = edited if os.path.isdir(edited) else entry.path
+                    shutil.copytree(source, os.path.join(self.conf, entry.name), symlinks=True)
         self._write(_LISTEN, self.listening.files())
         if self.workers:
             self._write(_MAIN, {"workers.conf": f"worker_processes {self.workers};\n"})
@@ -140,7 +150,7 @@ def stand_ins(checkout: str, rootfs: Rootfs) -> tuple[str, ...]:
 
     A profile with other libraries has other files, and keeps them.
     """
-    return tuple(each for each, target in LUA.items() if _is_in(os.path.join(checkout, each), rootfs.root + target))
+    return tuple(each for each, target in LUA.items() if _is_in(os.path.join(checkout, each), rootfs.host_path(target)))
 
 
 def _is_in(own: str, theirs: str) -> bool:
@@ -153,6 +163,9 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def check(rootfs: Rootfs, image: str) -> None:
-    """Raises UsageError when the image is none of a gateway."""
-    if not rootfs.command or not rootfs.has(f"{CONF}/nginx.conf"):
-        raise UsageError(f"the image has no {CONF}/nginx.conf: it is no gateway", where=f"image {image}", hint="leave out --image")
+    """Raises UsageError when the image is no gateway's, or starts something else (as gateway-test does)."""
+    main = f"{CONF}/nginx.conf"
+    if not rootfs.has(main):
+        raise UsageError(f"the image has no {main}: it is no gateway", where=f"image {image}", hint="leave out --image")
+    if main not in rootfs.command:
+        raise UsageError(f"the image's command does not start nginx with {main}", where=f"image {image}", hint="leave out --image")

@@ -1,7 +1,8 @@
 """Has the running gateway take what was edited, once it is sure that it works. Else the old one goes on.
 
-Three looks, each with its own message: every Lua file compiles; nginx likes its configuration; and it starts, with the same
-files, in a sandbox without network, for as long as it takes to have workers. `nginx -t` alone does not run a line of Lua.
+Three looks, each with its own message: every Lua file compiles; nginx likes its configuration; and it starts, for as long as
+it takes to have workers. `nginx -t` alone does not run a line of Lua. All of them are taken in a sandbox without network, with
+files of their own: until it is known that they work, those of the running gateway stay as they are.
 """
 
 import os
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO
 
@@ -17,6 +19,7 @@ from builder.errors import RefusedError
 from builder.sandbox import Sandbox, SandboxSpec
 from builder.serving import tree
 from builder.serving.instance import Instance, one_reload
+from builder.serving.place import Place
 from builder.store.remove import remove_tree
 
 _PERIOD = 0.05
@@ -44,23 +47,31 @@ def reload(instance: Instance, sandbox: Sandbox) -> int:
     """
     place = instance.place
     with one_reload(place.folder):
+        _try(place.trial(), sandbox)
         place.write()
-        _compile(instance, sandbox)
-        _check(sandbox, place.spec("-t"), "nginx refuses the configuration")
-        _start(instance, sandbox)
         before = tree.children(instance.nginx.pid)
         if not instance.nginx.send(signal.SIGHUP):
             raise RefusedError("its nginx has just ended", where=place.folder, hint="start it: builder run --policy FILE")
         return _new_workers(instance, before)
 
 
-def _compile(instance: Instance, sandbox: Sandbox) -> None:
-    place = instance.place
+def _try(trial: Place, sandbox: Sandbox) -> None:
+    remove_tree(trial.folder)  # of a reload that was killed
+    try:
+        trial.write()
+        _compile(trial, sandbox)
+        _check(sandbox, trial.spec("-t", network=False), "nginx refuses the configuration")
+        _start(trial, sandbox)
+    finally:
+        remove_tree(trial.folder)
+
+
+def _compile(place: Place, sandbox: Sandbox) -> None:
     luajit = place.rootfs.program("luajit")
     files = tuple(place.lua_files())
     if luajit and files:
         # The words after a script are `arg`; there is no script but what -e says.
-        spec = replace(place.spec(), argv=(luajit, "-e", _COMPILE, "/dev/null", *files))
+        spec = replace(place.spec(network=False), argv=(luajit, "-e", _COMPILE, "/dev/null", *files))
         _check(sandbox, spec, "Lua does not compile")
 
 
@@ -76,29 +87,16 @@ def _refused(message: str, log: IO[bytes]) -> RefusedError:
     return RefusedError(f"{message}:\n" + log.read().decode(errors="replace").rstrip(), hint=_KEPT)
 
 
-def _start(instance: Instance, sandbox: Sandbox) -> None:
-    """Start it for a moment, away from the network, with a home of its own."""
-    place = instance.place
-    home = os.path.join(place.folder, "trial")
-    remove_tree(home)
-    os.mkdir(home)
+def _start(place: Place, sandbox: Sandbox) -> None:
+    """Start it for a moment."""
     cancel = threading.Event()
-    ended = threading.Event()
-    codes: list[int] = []
-    with tempfile.TemporaryFile() as log:
-
-        def serve() -> None:
-            try:
-                codes.append(sandbox.run(place.spec(home=home, network=False), log.fileno(), cancel).code)
-            finally:
-                ended.set()
-
-        thread = threading.Thread(target=serve, name="trial")
-        thread.start()
-        up = _until(_has_workers, ended)
-        cancel.set()
-        thread.join()
-        remove_tree(home)
+    with tempfile.TemporaryFile() as log, ThreadPoolExecutor(1, thread_name_prefix="trial") as pool:
+        trial = pool.submit(sandbox.run, place.spec(network=False), log.fileno(), cancel)
+        try:
+            up = _until(_has_workers, trial.done)
+        finally:
+            cancel.set()
+        trial.result()
         if not up:
             raise _refused("nginx does not start with it", log)
 
@@ -108,11 +106,12 @@ def _has_workers() -> bool:
     return main is not None and bool(tree.children(main.pid))
 
 
-def _until(true: Callable[[], bool], ended: threading.Event) -> bool:
+def _until(true: Callable[[], bool], ended: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline and not ended.wait(_PERIOD):
+    while time.monotonic() < deadline and not ended():
         if true():
             return True
+        time.sleep(_PERIOD)
     return False
 
 

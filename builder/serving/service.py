@@ -40,7 +40,7 @@ class Service:
         SIGINT, SIGTERM and SIGHUP have the command end what it is at (SIGQUIT); the second time it is ended at once.
         started: called with the command's process when it runs. SandboxError, BuildError: as `Sandbox.run`.
         """
-        with _signals(self._interrupted), _forwarded(out) as to_out, _forwarded(errors) as to_errors:
+        with signals(self._interrupted), _forwarded(out) as to_out, _forwarded(errors) as to_errors:
             thread = threading.Thread(target=self._serve, args=(replace(self._spec, errors_fd=to_errors), to_out), name="service")
             thread.start()
             try:
@@ -86,8 +86,10 @@ class Service:
 
 
 @contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _ENDING}
+def signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals that end it. A hang-up that is ignored stays so, as nohup(1) has it."""
+    wanted = [each for each in _ENDING if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in wanted}
     try:
         yield
     finally:
@@ -123,6 +125,9 @@ def _forward(source: int, target: int) -> None:
 def require_free(listening: Listening) -> None:
     """Raises RefusedError when a port cannot be listened on."""
     for port in listening.ports():
+        if port < _lowest_port():
+            hint = "take a port above, like --port 8080:80"
+            raise RefusedError(f"only root outside of the sandbox can listen on port {port}", where=listening.host, hint=hint)
         family = socket.AF_INET6 if ":" in listening.address else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,9 +137,6 @@ def require_free(listening: Listening) -> None:
                 hint = "end what listens there, or take another port: --port, --tls-port, --status-port"
                 where = f"{listening.host}:{port}"
                 raise RefusedError(f"nothing can listen there: {error.strerror}", where=where, hint=hint) from error
-        if port < _lowest_port():
-            hint = "take a port above, like --port 8080:80"
-            raise RefusedError(f"only root outside of the sandbox can listen on port {port}", where=listening.host, hint=hint)
 
 
 def _lowest_port() -> int:

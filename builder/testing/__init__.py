@@ -7,7 +7,7 @@
     marks.pm     loaded beside every file: says where a block begins, and keeps the error log of a failed one
     tap.py       the protocol of their output
     results.py   what came of them, block by block
-    summary.py   for people; junit.py for CI systems
+    summary.py   for people; junit.py for CI systems, in the file of report.py
 """
 
 from builder.testing.files import Suite, TestFile, filtered, find

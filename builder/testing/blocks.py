@@ -25,10 +25,6 @@ class BlockFile:
     prologue: str
     blocks: tuple[tuple[str, str], ...]
 
-    @property
-    def titles(self) -> tuple[str, ...]:
-        return tuple(title for title, _ in self.blocks)
-
     def only(self, wanted: Callable[[str], object]) -> "BlockFile":
         """The file with the blocks alone whose title is wanted. Nothing of the program above them changes."""
         return BlockFile(prologue=self.prologue, blocks=tuple(each for each in self.blocks if wanted(each[0])))

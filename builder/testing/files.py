@@ -16,6 +16,7 @@ from builder.testing import blocks
 UNIT = "unit"
 UNIT_CONF = "unit/nginx.conf"
 _UNIT = "_test.lua"
+_SERVROOT = "servroot"  # what `prove` leaves in the folder: no tests, but sockets and folders of other users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,7 @@ def find(folder: str, paths: Sequence[str] = (), *, whole: bool) -> Suite:
     """
     place = os.path.abspath(folder)
     if not os.path.isdir(place):
-        raise UsageError("there is no such folder of test files", where=folder, hint="name a folder with files *.t")
+        raise UsageError("there is no such folder of test files", where=folder, hint="name a folder with files *.t: --suite DIR")
     top, name = os.path.split(place)
     found = sorted(_names(place, name))
     if paths:
@@ -69,7 +70,7 @@ def find(folder: str, paths: Sequence[str] = (), *, whole: bool) -> Suite:
 
 def _names(place: str, name: str) -> Iterator[str]:
     for folder, folders, files in os.walk(place):
-        folders[:] = [each for each in folders if not each.startswith((".", "servroot"))]
+        folders[:] = [each for each in folders if not each.startswith((".", _SERVROOT))]
         below = os.path.relpath(folder, place)
         prefix = name if below == "." else f"{name}/{below}"
         yield from (f"{prefix}/{each}" for each in files if each.endswith(".t"))
@@ -80,7 +81,7 @@ def _names(place: str, name: str) -> Iterator[str]:
 def _inside(path: str, place: str, top: str) -> str:
     full = os.path.abspath(path)
     if not os.path.exists(full):
-        raise UsageError("there is no such file or folder", where=path)
+        raise UsageError("there is no such file or folder", where=path, hint=f"files of the suite are in {place}")
     if full != place and not full.startswith(place + os.sep):
         raise UsageError(f"it is not in {place}", where=path, hint="name another folder of test files with --suite")
     return os.path.relpath(full, top)
@@ -104,10 +105,12 @@ def filtered(suite: Suite, pattern: str) -> Suite:
     try:
         wanted = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"it is no regular expression: {error}", where=f"--filter {pattern}") from error
+        hint = r"a backslash makes a character stand for itself: \("
+        raise UsageError(f"it is no regular expression: {error}", where=f"--filter {pattern}", hint=hint) from error
     files = tuple(_only(suite.top, suite.files, wanted))
     if not files:
-        raise UsageError("no file's name and no block's title fits", where=f"--filter {pattern}")
+        hint = "titles are the lines of the files that begin with ==="
+        raise UsageError("no file's name and no block's title fits", where=f"--filter {pattern}", hint=hint)
     return replace(suite, files=files)
 
 
@@ -123,6 +126,13 @@ def _only(top: str, files: Iterable[TestFile], wanted: "re.Pattern[str]") -> Ite
                 yield replace(each, count=len(part.blocks), left_out=left_out, text=part.text() if left_out else None)
 
 
+def _left(folder: str, names: list[str]) -> list[str]:
+    """What of a folder is not copied: what earlier runs left, and whatever is neither file, folder nor link."""
+    paths = {each: os.path.join(folder, each) for each in names}
+    plain = {each for each, path in paths.items() if os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)}
+    return [each for each in names if each.startswith(_SERVROOT) or each not in plain]
+
+
 def copy(suite: Suite, into: str) -> str:
     """A copy of the suite's folder in which filtered files hold what is left of them; its path. The copy is the folder
     itself when nothing was left out."""
@@ -131,7 +141,7 @@ def copy(suite: Suite, into: str) -> str:
     if not changed:
         return source
     target = os.path.join(into, suite.folder)
-    shutil.copytree(source, target, symlinks=True)
+    shutil.copytree(source, target, symlinks=True, ignore=_left)
     for name, text in changed.items():
         path = os.path.join(into, name)
         os.unlink(path)

@@ -13,7 +13,6 @@
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 _PLAN = re.compile(r"1\.\.(\d+)\s*(?:#\s*(.*))?$")
@@ -148,7 +147,3 @@ class _Parser:
             items=tuple(self._items), plan=self._plan, skipped=self._skipped if not self._count else None, bail=self._bail,
             problems=tuple(self._problems),
         )
-
-
-def passed(checks: Iterable[Check]) -> bool:
-    return all(each.passed for each in checks)

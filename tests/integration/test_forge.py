@@ -203,6 +203,16 @@ def test_the_official_bundle(made: Forge) -> None:
     assert "SCHILY.xattr.security.capability" in nginx.pax_headers
 
 
+def test_the_image_without_the_gateway_on_the_base(made: Forge) -> None:
+    """/var/run is a link on the base, and stays one; the folder that is known by that name is there, too."""
+    answer = made.build("--profile", "upstream", "openresty", "--json")
+    assert answer.code == 0, answer.err
+    (row,) = answer.json
+    with tarfile.open(row["file"]) as layer:
+        assert layer.getmember("run/openresty").uid == 101
+        assert layer.getmember("var/run").linkname == "../run"
+
+
 # Archives that are not what the recipes of this repository pin
 
 

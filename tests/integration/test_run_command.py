@@ -152,6 +152,8 @@ def test_a_broken_edit_is_refused_and_the_old_one_goes_on(file: str, text: str, 
     assert done.returncode == 1
     assert done.stderr.startswith(message), done.stderr
     assert done.stderr.endswith(KEEPS)
+    assert "nonsense" not in (gateway.project / "out/run/conf/nginx.conf").read_text()
+    assert not (gateway.project / "out/run/trial").exists()
     assert ask(gateway.port)[0] == 302
     assert run(gateway.project, "run", "--reload").returncode == 0
 

@@ -173,6 +173,16 @@ def test_everything_that_can_go_wrong_is_told(project: Path, component: Path, tm
     assert "a word for the log" in suites["t/fails.t"].findtext("testcase/system-err", "")
 
 
+def test_a_report_that_cannot_be_written_costs_no_result(project: Path, component: Path) -> None:
+    done = run(project, *TEST, str(component / "t"), str(component / "t/passes.t"), "--junit", "/dev/full")
+    assert done.returncode == 5
+    assert done.stdout.startswith("files   1 passed\nblocks  2 passed\n")
+    assert done.stderr.endswith(
+        "builder: /dev/full: the report cannot be written: No space left on device\n  next: free space or permissions there\n"
+    )
+    assert Path("/dev/full").is_char_device()
+
+
 @pytest.mark.parametrize(("pattern", "files", "blocks"), [
     ("says what|a library", {"passed": 2, "failed": 0, "skipped": 0}, {"passed": 2, "failed": 0, "skipped": 0, "left out": 3}),
     ("TEST 2: says", {"passed": 0, "failed": 1, "skipped": 0}, {"passed": 0, "failed": 1, "skipped": 0, "left out": 2}),
@@ -222,7 +232,7 @@ def test_an_interrupt_ends_all_processes(number: signal.Signals, project: Path, 
     until_gone(processes)
     if number == signal.SIGINT:
         assert (command.returncode, out) == (130, "")
-        assert err.endswith("builder: interrupted; nothing is lost, the same command goes on where it was\n")
+        assert err.endswith("builder: interrupted; what was built stays, tests begin again\n")
         assert "testing t/hangs.t: interrupted, " in err
 
 
@@ -230,6 +240,7 @@ def test_an_interrupt_ends_all_processes(number: signal.Signals, project: Path, 
     (["--filter", "nothing like it"], "builder: --filter nothing like it: no file's name and no block's title fits\n"),
     (["--image", "openresty"], "builder: image openresty: the image has no perl on its PATH\n"
      "  next: take an image that has what Test::Nginx needs, such as gateway-test\n"),
+    (["--junit", "none/report.xml"], "builder: --junit none/report.xml: there is no such folder\n"),
     (["--image", "nothing"], "builder: there is no image 'nothing'\n"),
 ])  # fmt: skip
 def test_bad_arguments(words: list[str], message: str, project: Path, component: Path) -> None:

@@ -1,0 +1,71 @@
+"""Reloading: what is looked at before the running gateway is told. With a sandbox that is a fake."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.errors import SandboxError
+from builder.rootfs import Rootfs
+from builder.sandbox import Outcome, Sandbox, SandboxSpec
+from builder.serving import Instance, Listener, Listening, Place, reload, tree
+
+
+class Serving(Sandbox):
+    """What is to compile and to be checked is well; a server runs until it is cancelled, unless it fails as told."""
+
+    name = "serving"
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self._failure = failure
+        self.ended = ""
+
+    def _run(self, spec: SandboxSpec, _log_fd: int, cancel: threading.Event | None) -> Outcome:
+        assert not spec.network, "nothing is tried in the machine's network"
+        if cancel is None:
+            return Outcome(code=0)
+        if self._failure:
+            raise self._failure
+        self.ended = "cancelled" if cancel.wait(20) else "time"
+        return Outcome(code=137, killed=self.ended)
+
+    def probe(self) -> None: ...
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    checkout, root = tmp_path / "checkout", tmp_path / "root"
+    for path in (checkout / "lua/conf/nginx.conf", root / "etc/gateway/nginx.conf"):
+        path.parent.mkdir(parents=True)
+        path.write_text("main")
+    place = Place(
+        checkout=str(checkout), folder=str(tmp_path / "run"), policy=str(tmp_path / "p.json"), inherited={}, stand_ins=(),
+        rootfs=Rootfs(root=str(root), env={}, command=("/nginx",), user="nginx"),
+        listening=Listening(address="192.0.2.2", http=(Listener(8080, 80),), https=(Listener(8443, 443),), status=1936),
+    )  # fmt: skip
+    place.write()
+    own = tree.process(os.getpid())
+    assert own is not None
+    return Instance(builder=own, nginx=own, tools="", place=place)
+
+
+def interrupted(_true: Callable[[], bool], _ended: object) -> bool:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_ends_what_is_tried(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["builder.serving.reload"], "_until", interrupted)  # the package has the function by that name
+    sandbox = Serving()
+    with pytest.raises(KeyboardInterrupt):
+        reload(instance, sandbox)
+    assert sandbox.ended == "cancelled"
+    assert sorted(os.listdir(instance.place.folder)) == ["conf", "home", "reloading"]
+
+
+def test_a_sandbox_that_cannot_be_made_is_said_to_be_one(instance: Instance) -> None:
+    with pytest.raises(SandboxError, match="no namespaces here"):
+        reload(instance, Serving(SandboxError("no namespaces here")))
+    assert sorted(os.listdir(instance.place.folder)) == ["conf", "home", "reloading"]
