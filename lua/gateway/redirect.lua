@@ -1,8 +1,8 @@
 --- Where a rule's redirect leads.
 --
--- A redirect is { url, code, scheme, host, port }, all but the code possibly nil. An absolute url ("https://...") is taken as it is.
--- Otherwise url is a path that replaces path and query; scheme, host and port replace their part of what the client asked for.
--- A port goes with its scheme: where the rule names a scheme and no port, the scheme's own port is meant.
+-- A redirect is the text of the Location header when it leads to the same place whatever was asked for, else
+-- { url, scheme, host, port }, of which url is a path that replaces path and query; scheme, host and port replace their part of what
+-- the client asked for. A port goes with its scheme: where the rule names a scheme and no port, the scheme's own port is meant.
 
 local byte = string.byte
 local find = string.find
@@ -51,23 +51,22 @@ end
 local _M = {}
 
 
---- The redirect's answer when it is the same for every request, else nil: to be asked before anything is read of the request.
-function _M.fixed(redirect)
-    local url = redirect.url
-    if url and (find(url, ABSOLUTE) or not (redirect.scheme or redirect.host or redirect.port)) then
+--- The redirect of what a rule gives for one; nil when it gives nothing.
+-- @param url absolute ("https://..."), which is taken as it is, or a path
+function _M.new(url, scheme, host, port)
+    if url and (find(url, ABSOLUTE) or not (scheme or host or port)) then
         return url
     end
-    return nil
+    if not (url or scheme or host or port) then
+        return nil
+    end
+    return { url = url, scheme = scheme, host = host, port = port }
 end
 
 
---- The value of the Location header.
+--- The value of the Location header of a redirect that is no text.
 -- @param request { scheme, host (without port) | nil, host_header | nil, uri (path and query as the client sent them) }
 function _M.location(redirect, request)
-    local fixed = _M.fixed(redirect)
-    if fixed then
-        return fixed
-    end
     -- Never the path alone: "//elsewhere/" would be taken for another host.
     local path = redirect.url or asked_path(request.uri)
     if byte(path, 1) ~= SLASH then

@@ -3,7 +3,7 @@
 --   { id, upstream = name of a group | nil,
 --     host, wildcard, path, prefix, other, never            its keys, see expression.keys: what must hold before it can match
 --     test = function(request) -> boolean | nil               absent when the keys say it all
---     redirect = { url, code, scheme, host, port } | nil      code always, of the others at least one
+--     redirect = see gateway.redirect | nil, redirect_code = 301 | 303 | 307 | 308 | nil      302 is what a redirect has without one
 --     cors = { origin, headers } | nil
 --     rewrite = { pattern = regular expression | nil, target } | nil        without a pattern the whole path is replaced
 --     backend_protocol = "http" | "https" | "grpc" | "grpcs" | nil, vhost = text | nil,
@@ -18,6 +18,7 @@ local fields = require "gateway.fields"
 local headers = require "gateway.rule.headers"
 local keys = require "gateway.expression.keys"
 local printable = require "gateway.printable"
+local redirect = require "gateway.redirect"
 
 local concat = table.concat
 local re_find = ngx.re.find
@@ -25,7 +26,7 @@ local re_find = ngx.re.find
 local PROTOCOLS = { http = "http", https = "https", grpc = "grpc", grpcs = "grpcs" }
 local SCHEMES = { http = "http", https = "https" }
 local REDIRECT_CODES = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
-local DEFAULT_REDIRECT_CODE = 302
+local USUAL_REDIRECT_CODE = 302
 local MOST_PORT = 65535
 local MOST_MILLISECONDS = 24 * 3600 * 1000
 
@@ -44,21 +45,17 @@ local function read_redirect_code(rule)
     if code and not REDIRECT_CODES[code] then
         return rule:complain("redirect_code", "%.14g is not one of 301, 302, 303, 307, 308", code)
     end
-    return code
+    return code ~= USUAL_REDIRECT_CODE and code or nil
 end
 
+-- The redirect and its code. A code alone would send the client to where it already is, for ever.
 local function read_redirect(rule)
     local url, host = rule:line("redirect_url"), rule:line("redirect_host")
     local scheme = rule:choice("redirect_scheme", SCHEMES)
     local port = nonzero(rule:integer("redirect_port", 0, MOST_PORT))
     local code = read_redirect_code(rule)
-    -- A code alone would send the client to where it already is, for ever.
-    if not (url or host or scheme or port) then
-        return nil
-    end
-    local redirect = { code = code or DEFAULT_REDIRECT_CODE }
-    redirect.url, redirect.scheme, redirect.host, redirect.port = url, scheme, host, port
-    return redirect
+    local found = redirect.new(url, scheme, host, port)
+    return found, found and code
 end
 
 local function read_cors(rule)
@@ -157,8 +154,9 @@ function _M.parse(text)
         return nil, err
     end
     local id, upstream, matching = read_id(rule), rule:line("upstream"), read_matching(rule)
-    local redirect, config = read_redirect(rule), rule:fields("config")
-    if not redirect then
+    local target, code = read_redirect(rule)
+    local config = rule:fields("config")
+    if not target then
         require_upstream(rule)
     end
     -- One by one: what is absent takes no room, and there may be very many rules.
@@ -170,7 +168,7 @@ function _M.parse(text)
         end
         parsed.test = not matching.keys_suffice and matching.test or nil
     end
-    parsed.redirect = redirect
+    parsed.redirect, parsed.redirect_code = target, code
     parsed.cors = read_cors(rule)
     parsed.rewrite = read_rewrite(rule)
     parsed.backend_protocol = rule:choice("backend_protocol", PROTOCOLS)

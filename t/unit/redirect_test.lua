@@ -9,7 +9,8 @@ local function location(fields, request)
     for name, value in pairs(request or {}) do
         asked[name] = value or nil
     end
-    return redirect.location(fields, asked)
+    local found = redirect.new(fields.url, fields.scheme, fields.host, fields.port)
+    return type(found) == "string" and found or redirect.location(found, asked)
 end
 
 
@@ -49,8 +50,8 @@ function TestLocation.test_an_address_of_ipv6_keeps_its_brackets()
     equals(location({ url = "/x", host = "[::2]" }, { host = "[::1]", host_header = "[::1]" }), "http://[::2]/x")
 end
 
-function TestLocation.test_the_code_alone_leads_to_the_same_place_in_absolute_form()
-    equals(location({ code = 301 }, { uri = "//evil.example/" }), "http://a.example:8080//evil.example/")
+function TestLocation.test_a_path_that_looks_like_a_host_stays_a_path()
+    equals(location({ port = 8080 }, { uri = "//evil.example/" }), "http://a.example:8080//evil.example/")
 end
 
 function TestLocation.test_the_absolute_form_of_a_request_is_cut_to_its_path()
@@ -64,14 +65,15 @@ function TestLocation.test_without_a_host_there_is_still_one()
 end
 
 
-local TestFixed = {}
+local TestNew = {}
 
-function TestFixed.test_what_depends_on_the_request_is_not_fixed()
-    equals(redirect.fixed({ url = "/x" }), "/x")
-    equals(redirect.fixed({ url = "https://b.example/", port = 1 }), "https://b.example/")
-    equals(redirect.fixed({ url = "/x", port = 1 }), nil)
-    equals(redirect.fixed({ scheme = "https" }), nil)
+function TestNew.test_what_does_not_depend_on_the_request_is_a_text()
+    equals(redirect.new("/x"), "/x")
+    equals(redirect.new("https://b.example/", nil, nil, 1), "https://b.example/")
+    equals(redirect.new("/x", nil, nil, 1), { url = "/x", port = 1 })
+    equals(redirect.new(nil, "https"), { scheme = "https" })
+    equals(redirect.new(), nil)
 end
 
 
-return { TestLocation = TestLocation, TestFixed = TestFixed }
+return { TestLocation = TestLocation, TestNew = TestNew }

@@ -133,13 +133,13 @@ local TestRedirect = {}
 
 function TestRedirect.test_any_field_makes_one()
     equals(parsed({}).redirect, nil)
-    equals(parsed({ redirect_url = "https://x/y" }).redirect, { url = "https://x/y", code = 302 })
-    equals(parsed({ redirect_host = "x" }).redirect, { host = "x", code = 302 })
-    equals(parsed({ redirect_scheme = "HTTPS" }).redirect, { scheme = "https", code = 302 })
-    equals(parsed({ redirect_port = 8443 }).redirect, { port = 8443, code = 302 })
-    equals(parsed({ redirect_code = 301 }).redirect, nil)
-    equals(parsed({ redirect_url = "/", redirect_scheme = "http", redirect_host = "h", redirect_port = 1, redirect_code = 308 }).redirect,
-        { url = "/", scheme = "http", host = "h", port = 1, code = 308 })
+    equals(parsed({ redirect_url = "https://x/y" }).redirect, "https://x/y")
+    equals(parsed({ redirect_host = "x" }).redirect, { host = "x" })
+    equals(parsed({ redirect_scheme = "HTTPS" }).redirect, { scheme = "https" })
+    equals(parsed({ redirect_port = 8443 }).redirect, { port = 8443 })
+    equals(parsed({ redirect_code = 301 }), { id = "r", upstream = "u", host = "a.b" })
+    local found = parsed({ redirect_url = "/", redirect_scheme = "http", redirect_host = "h", redirect_port = 1, redirect_code = 308 })
+    equals({ found.redirect, found.redirect_code }, { { url = "/", scheme = "http", host = "h", port = 1 }, 308 })
 end
 
 function TestRedirect.test_absent_is_null_and_empty_and_0()
@@ -150,9 +150,10 @@ function TestRedirect.test_absent_is_null_and_empty_and_0()
 end
 
 function TestRedirect.test_codes()
-    for _, code in ipairs({ 301, 302, 303, 307, 308 }) do
-        equals(parsed({ redirect_url = "/", redirect_code = code }).redirect.code, code)
+    for _, code in ipairs({ 301, 303, 307, 308 }) do
+        equals(parsed({ redirect_url = "/", redirect_code = code }).redirect_code, code)
     end
+    equals(parsed({ redirect_url = "/", redirect_code = 302 }).redirect_code, nil)
     for _, code in ipairs({ 200, 300, 304, 305, 399, 302.5, -302 }) do
         check_error({ redirect_code = code }, "redirect_code: " .. code .. " is not one of 301, 302, 303, 307, 308")
     end

@@ -28,12 +28,13 @@ local new_request = request.new
 local ngx = ngx
 local refuse = reasons.refuse
 local rules_of = caches.rules
+local type = type
 local update = caches.update
 local var = ngx.var
 
 local ERR, WARN = ngx.ERR, ngx.WARN
 local NOT_FOUND, UNAVAILABLE = ngx.HTTP_NOT_FOUND, ngx.HTTP_SERVICE_UNAVAILABLE
-local NO_CONTENT = 204
+local FOUND, NO_CONTENT = 302, 204
 local GRPC_LOCATION = "@grpc"
 
 local PROTOCOL_OF_MODE = { https = "https", grpc = "grpc" }
@@ -51,15 +52,10 @@ local function location_for(target, asked)
 end
 
 
-local function send_redirect(target, context)
-    -- Found out by the first request: searching a text ends what the compiler can translate.
-    local fixed = target.fixed
-    if fixed == nil then
-        fixed = redirect.fixed(target) or false
-        target.fixed = fixed
-    end
-    header["Location"] = fixed or location_for(target, context.request)
-    return exit(target.code)
+local function send_redirect(rule, context)
+    local target = rule.redirect
+    header["Location"] = type(target) == "string" and target or location_for(target, context.request)
+    return exit(rule.redirect_code or FOUND)
 end
 
 
@@ -132,7 +128,7 @@ end
 
 local function serve(rule, context, in_grpc)
     if rule.redirect then
-        return send_redirect(rule.redirect, context)
+        return send_redirect(rule, context)
     end
     if rule.cors and cors.is_preflight(context.request) then
         context.preflight = true
