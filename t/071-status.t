@@ -243,3 +243,24 @@ GET /t
 one one
 --- no_error_log
 [error]
+
+
+
+=== TEST 10: rules of layer 4 that this nginx cannot serve count as left out
+--- policy_2
+{"stream": {"tcp": {"22": [{"rule": "a", "upstream": "one"}, {"rule": "b", "upstream": "one"}]}, "udp": {"53": [{"rule": "c", "upstream": "one"}]}}}
+--- config
+location = /t {
+    content_by_lua_block {
+        local testing = require "testing"
+        local serves_stream = ngx.config.nginx_configure():find("stream[-_]lua") ~= nil
+        testing.use(2)
+        ngx.say(testing.status().policy.left_out == (serves_stream and 0 or 3) and "as it should be" or testing.status().policy.left_out)
+    }
+}
+--- request
+GET /t
+--- response_body
+as it should be
+--- no_error_log
+[alert]

@@ -5,6 +5,7 @@ local document = require "gateway.document"
 local ffi = require "ffi"
 local index = require "gateway.index"
 local rule = require "gateway.rule"
+local watch = require "gateway.watch"
 
 ffi.cdef [[
     typedef struct { long seconds; long nanoseconds; } matching_time;
@@ -43,10 +44,7 @@ local function print_figure(name, text, ...)
 end
 
 local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read("*a")
-    file:close()
-    return text
+    return assert(watch.new(path, math.huge):read(function() end))
 end
 
 local Request = {}
@@ -98,9 +96,21 @@ end
 
 -- The texts of a policy's rules.
 local function measure_splitting(path)
-    local text = read(path)
-    print_figure(("document.split, %.1f MB"):format(#text / 1e6), "%.1f ms", least(function() assert(document.split(text)) end))
-    return assert(document.split(text)).http.tcp[1][2]
+    local content = read(path)
+    local name = ("document.split, %.1f MB"):format(content.length / 1e6)
+    print_figure(name, "%.1f ms", least(function() assert(document.split(content)) end))
+    local spans = assert(document.split(content)).http.tcp[1][2]
+    print_figure("  digests of its rules", "%.1f ms", least(function()
+        for i = 1, spans.count do
+            spans:digest(i)
+        end
+    end))
+    local texts = {}
+    for i = 1, spans.count do
+        texts[i] = spans:text(i)
+    end
+    content:release()
+    return texts
 end
 
 local function measure(policy, requests)

@@ -1,18 +1,20 @@
---- The policy document: its text taken apart into the raw JSON texts of its members, without decoding them.
+--- The policy document: its members found in the bytes of the file, without decoding them or copying them into strings.
 --
--- The reader compares these texts with those it knows, so that only what changed is ever decoded. The whole text is checked
--- against JSON's grammar on the way, unknown members are read over, null stands for an absent section.
+-- The reader compares their fingerprints with those it knows, so that only what changed is ever decoded. The whole text is
+-- checked against JSON's grammar on the way, unknown members are read over, null stands for an absent section.
 --
---   { certificates = { { domain, text }, ... },
---     http = { tcp = { { port, { text, ... } }, ... } },
+--   { certificates = { names = { domain, ... }, spans },
+--     http = { tcp = { { port, spans }, ... } },
 --     stream = { tcp = as in http, udp = as in http },
---     groups = { text, ... } }
+--     groups = spans }
 --
--- port is a number. Of members with the same name in one object the last counts, at the place of the first.
+-- spans are as in `gateway.document.spans`, port is a number. Of members with the same name in one object the last counts, at the
+-- place of the first.
 
 local decode = require("cjson.safe").decode
 local printable = require "gateway.printable"
 local scanner = require "gateway.document.scanner"
+local spans = require "gateway.document.spans"
 
 local find = string.find
 local format = string.format
@@ -52,28 +54,21 @@ local function unescape(scan, name, i)
     return list[1]
 end
 
--- Puts { name, value } where that name stood before, or at the end.
-local function put(list, positions, name, value)
-    local position = positions[name] or #list + 1
-    positions[name] = position
-    list[position] = { name, value }
-end
-
--- Reads the list of objects at i, returns the position behind it and their texts.
+-- Reads the list of objects at i, returns the position behind it and where they lie.
 local function read_objects(scan, i, place)
     if not expect_list(scan, i, place) then
-        return scan:skip_value(i), nil
+        return scan:skip_value(i), spans.new(scan.content)
     end
-    local texts = {}
+    local found = spans.new(scan.content)
     local behind = scan:each_element(i, function(index, at)
         if not scan:is_object(at) then
             scan.fail(at, "%s[%d] is not an object", place, index)
         end
-        local next_at, text = scan:slice(at)
-        texts[index + 1] = text
+        local next_at = scan:skip_value(at)
+        found:put(index + 1, at, next_at)
         return next_at
     end)
-    return behind, texts
+    return behind, found
 end
 
 local function read_port(scan, name, place, i)
@@ -92,8 +87,10 @@ local function read_ports(scan, i, place)
     end
     local behind = scan:each_member(i, function(name, at)
         local port = read_port(scan, unescape(scan, name, at), place, at)
-        local next_at, texts = read_objects(scan, at, place .. "." .. port)
-        put(ports, positions, port, texts or {})
+        local next_at, found = read_objects(scan, at, place .. "." .. port)
+        local position = positions[port] or #ports + 1
+        positions[port] = position
+        ports[position] = { port, found }
         return next_at
     end)
     return behind, ports
@@ -115,8 +112,12 @@ local function read_subsystem(scan, i, place, found)
     end)
 end
 
+local function no_certificates(scan)
+    return { names = {}, spans = spans.new(scan.content) }
+end
+
 local function read_certificates(scan, i)
-    local certificates, positions = {}, {}
+    local certificates, positions = no_certificates(scan), {}
     if not expect_object(scan, i, "certificate_map") then
         return scan:skip_value(i), certificates
     end
@@ -125,8 +126,11 @@ local function read_certificates(scan, i)
         if not scan:is_object(at) then
             scan.fail(at, "certificate_map.%s is not an object", printable(domain))
         end
-        local next_at, text = scan:slice(at)
-        put(certificates, positions, domain, text)
+        local next_at = scan:skip_value(at)
+        local position = positions[domain] or #certificates.names + 1
+        positions[domain] = position
+        certificates.names[position] = domain
+        certificates.spans:put(position, at, next_at)
         return next_at
     end)
     return behind, certificates
@@ -147,15 +151,15 @@ local SECTIONS = {
         return read_subsystem(scan, i, "stream", doc.stream)
     end,
     backend_group = function(scan, i, doc)
-        local groups
-        i, groups = read_objects(scan, i, "backend_group")
-        doc.groups = groups or {}
+        i, doc.groups = read_objects(scan, i, "backend_group")
         return i
     end,
 }
 
 local function read_document(scan)
-    local doc = { certificates = {}, http = { tcp = {} }, stream = { tcp = {}, udp = {} }, groups = {} }
+    local doc = {
+        certificates = no_certificates(scan), http = { tcp = {} }, stream = { tcp = {}, udp = {} }, groups = spans.new(scan.content),
+    }
     local i = scan:skip_space(0)
     if not scan:is_object(i) then
         scan.fail(i, "the policy is not an object")
@@ -168,7 +172,7 @@ local function read_document(scan)
         return scan:skip_value(at)
     end)
     i = scan:skip_space(i)
-    if i ~= #scan.text then
+    if i ~= scan.content.length then
         scan.fail(i, "something follows the policy's end")
     end
     return doc
@@ -178,10 +182,12 @@ end
 local _M = {}
 
 
---- text: the policy file's content. pause: function that is called about every 256 KiB of it, or nil.
--- Returns the document, or nil, err: "line 3, column 7: http.tcp.80[3] is not an object" (elements are counted from 0).
-function _M.split(text, pause)
-    local scan = scanner.new(text, pause)
+--- Takes a document apart.
+-- @param content of the policy file, as from `gateway.content`; the document lives as long as it does
+-- @param pause called about every 256 KiB of it, or nil
+-- @return the document; or nil, err: "line 3, column 7: http.tcp.80[3] is not an object" (elements are counted from 0)
+function _M.split(content, pause)
+    local scan = scanner.new(content, pause)
     local ok, result = pcall(read_document, scan)
     if ok then
         return result
@@ -189,8 +195,9 @@ function _M.split(text, pause)
     if type(result) ~= "table" or not result.at then
         error(result, 0)
     end
-    if result.at >= #text then
-        return nil, format("%s: the text ends here, but %s", scan:place(#text), result.message_at_end or result.message)
+    local length = content.length
+    if result.at >= length then
+        return nil, format("%s: the text ends here, but %s", scan:place(length), result.message_at_end or result.message)
     end
     return nil, scan:place(result.at) .. ": " .. result.message
 end

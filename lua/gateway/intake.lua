@@ -1,8 +1,9 @@
---- Taking a policy in: from the document's raw texts to the shelf, doing work only for what changed.
+--- Taking a policy in: from the document to the shelf, doing work only for what changed.
 --
 -- Each member (rule, group, certificate) is known by the digest of its text. One that is on the shelf already was checked when
--- it came; any other is parsed now, and put there when it is good. Each bad member is reported once, not again while it stays
--- as it is. Then the lists and certificates that differ are staged and committed, all of them or none.
+-- it came, and its text is not even looked at; any other is parsed now, and put there when it is good. Each bad member is
+-- reported once, not again while it stays as it is. Then the lists and certificates that differ are staged and committed, all of
+-- them or none.
 
 local attempts = require "gateway.intake.attempt"
 local members = require "gateway.intake.members"
@@ -24,14 +25,27 @@ local _M = {}
 local mt = { __index = _M }
 
 
+local function are_equal(one, other)
+    if #one ~= #other then
+        return false
+    end
+    for i = 1, #one do
+        if one[i] ~= other[i] then
+            return false
+        end
+    end
+    return true
+end
+
+
 -- Notes a list, and that it changed if it did.
 local function set_list(self, attempt, key, digests)
-    local joined = concat(digests, ",")
     local before = self.lists[key]
-    attempt.lists[key] = { members = joined, count = #digests, is_whole = true }
-    if before and before.is_whole and before.members == joined then
+    if before and before.is_whole and are_equal(before.members, digests) then
+        attempt.lists[key] = before
         return
     end
+    attempt.lists[key] = { members = digests, is_whole = true }
     attempt.changed[#attempt.changed + 1] = {
         key = key,
         text = '{"key":"' .. key .. '","version":' .. attempt.version .. ',"members":['
@@ -60,10 +74,10 @@ local function take_document(self, attempt, doc)
     set_list(self, attempt, GROUPS, members.groups(self, attempt, doc.groups))
     for _, protocol in ipairs(self.protocols) do
         for _, entry in ipairs(doc[self.subsystem][protocol]) do
-            local port, texts = entry[1], entry[2]
+            local port, spans = entry[1], entry[2]
             local place = self.subsystem .. " " .. protocol .. " port " .. port
             local key = shelf_module.list_key(self.subsystem, protocol, port)
-            set_list(self, attempt, key, members.rules(self, attempt, place, texts))
+            set_list(self, attempt, key, members.rules(self, attempt, place, spans))
         end
     end
     if self.subsystem == "http" then
@@ -120,7 +134,7 @@ local function put_in_force(self, attempt)
     end
     local gone = remove_vanished(self, attempt)
     self.lists, self.certificates = attempt.lists, attempt.certificates
-    self.bodies_before, self.bodies, self.bad = self.bodies, attempt.bodies, attempt.bad
+    self.bad, self.in_force, self.is_untidy = attempt.bad, attempt.version, true
     return stale_keys(attempt, gone)
 end
 
@@ -129,7 +143,7 @@ local function ports_of(lists)
     local ports = {}
     for key, list in pairs(lists) do
         if key ~= GROUPS then
-            ports[key] = list.count
+            ports[key] = #list.members
         end
     end
     return ports
@@ -150,12 +164,17 @@ end
 -- Learns what is on the shelf.
 local function recall(self)
     local found = self.shelf:inventory()
-    self.certificates, self.bodies = found.certificates, found.bodies
+    self.certificates = found.certificates
+    for kind, digests in pairs(found.bodies) do
+        for digest in pairs(digests) do
+            self.bodies[kind][digest] = 0
+        end
+    end
     for key in pairs(found.lists) do
         local list = self.shelf:list(key)
         self.version = max(self.version, list.version)
         self.lists[key] = {
-            members = concat(list.members, ","),
+            members = list.members,
             -- Otherwise it was written by a process that was killed before it was done.
             is_whole = self.shelf:stamp(key) == list.version,
         }
@@ -175,8 +194,10 @@ function _M.new(shelf, subsystem, report)
         report = report,
         parse_rule = is_stream and rule.parse_stream or rule.parse,
         protocols = is_stream and { "tcp", "udp" } or { "tcp" },
-        version = 0,
-        lists = {}, certificates = {}, bodies = {}, bodies_before = {}, bad = {}, repeated = {}, group_names = {},
+        version = 0,   -- of the attempt made last
+        in_force = 0,  -- version of the one that succeeded last
+        bodies = { rule = {}, group = {} },
+        lists = {}, certificates = {}, bad = {}, repeated = {}, about_groups = {},
     }, mt)
     recall(self)
     return self
@@ -213,21 +234,27 @@ function _M:take(doc, pause, may_go_on)
 end
 
 
---- Has the bodies removed later that the policy before had and this one has not; to be called after each `take`.
+--- Has the bodies removed later that the policy in force does not use; to be called after each `take`.
 -- @param pause called now and then; may wait
 function _M:tidy(pause)
-    local before, count = self.bodies_before, 0
-    self.bodies_before = {}
-    for name in pairs(before) do
-        if not self.bodies[name] then
-            self.shelf:bury(name)
-            self.group_names[name:match("^group/(.+)$") or ""] = nil
-        end
-        count = count + 1
-        if count % STRIDE == 0 then
-            pause()
+    if not self.is_untidy then
+        return
+    end
+    for kind, bodies in pairs(self.bodies) do
+        local count = 0
+        for digest, version in pairs(bodies) do
+            if version < self.in_force then
+                bodies[digest] = nil
+                self.about_groups[digest] = nil
+                self.shelf:bury(kind .. "/" .. digest)
+            end
+            count = count + 1
+            if count % STRIDE == 0 then
+                pause()
+            end
         end
     end
+    self.is_untidy = false
 end
 
 

@@ -9,7 +9,10 @@
 --
 --     { path, subsystem, pid, generation,
 --       loaded_at (seconds since 1970), bytes, digest, seconds, longest_stretch      of the policy in force
---       counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } },
+--       counts = { rules, groups, certificates            in force,
+--                  left_out                               members of the file that are not in force as the file has them: rules,
+--                                                         groups, backends, certificates, also where the one before stays
+--                  ports = { [list key] = number of rules } },
 --       taken, refused               how many files were taken over and refused since nginx started
 --       error, error_at            why the file as it is now was refused }
 

@@ -37,20 +37,21 @@ function _M.new(path, limit, shelf, report)
 end
 
 
--- Says that this nginx cannot serve the document's rules of layer 4.
+-- Says that this nginx cannot serve the document's rules of layer 4. Returns how many they are.
 local function mention_stream(self, doc)
     if subsystem == "stream" or SERVES_STREAM then
-        return
+        return 0
     end
     local count = 0
     for _, ports in pairs(doc.stream) do
         for _, entry in ipairs(ports) do
-            count = count + #entry[2]
+            count = count + entry[2].count
         end
     end
     if count > 0 then
         self.report(("stream rules left out, %d of them: this nginx has no stream Lua module"):format(count))
     end
+    return count
 end
 
 
@@ -90,6 +91,23 @@ function _M:look()
 end
 
 
+-- Takes the content of the file in, and tells the workers what is stale. Returns what `gateway.intake` does.
+local function take_in(self, content, pause, may_go_on)
+    local doc, err = document.split(content, pause)
+    if not doc then
+        return nil, err
+    end
+    local taken
+    taken, err = self.intake:take(doc, pause, may_go_on)
+    if not taken then
+        return nil, err
+    end
+    tell(self, taken.stale)
+    taken.counts.left_out = taken.counts.left_out + mention_stream(self, doc)
+    return taken
+end
+
+
 --- Reads the file, takes it in, and tells the workers what is stale.
 -- @param digest of the content that is in force, or nil: the same content is not taken in again
 -- @param may_go_on called now and then; when it returns false, nothing changes
@@ -101,26 +119,20 @@ function _M:run(digest, may_go_on)
     local function pause()
         stretch:pause()
     end
-    local text, found, problem = self.watch:read(pause)
-    if not text then
+    local content, found, problem = self.watch:read(pause)
+    if not content then
         return nil, found, problem
     end
-    local result = { found = found }
+    local taken, err
     if found.digest ~= digest then
-        local doc, err = document.split(text, pause)
-        if not doc then
-            return nil, err, found
-        end
-        result.taken, err = self.intake:take(doc, pause, may_go_on)
-        if not result.taken then
-            return nil, err, found
-        end
-        tell(self, result.taken.stale)
-        mention_stream(self, doc)
+        taken, err = take_in(self, content, pause, may_go_on)
+    end
+    content:release()
+    if err then
+        return nil, err, found
     end
     stretch:pause()
-    result.seconds, result.longest_stretch = now() - began, stretch.longest
-    return result
+    return { found = found, taken = taken, seconds = now() - began, longest_stretch = stretch.longest }
 end
 
 

@@ -9,7 +9,7 @@
 --     /certificates                 the names of the certificates, a JSON list in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
 --
--- A digest is a fingerprint of a text (MD5, 22 characters), not a signature: who can write the policy file needs no collision.
+-- A digest is a fingerprint of a text, as from `gateway.digest`.
 --
 -- Nothing here is ever evicted: everything is written with `safe_set`, which refuses when the dictionary is full. So that a
 -- policy is put in force whole or not at all, the reader first puts the bodies there, which nobody looks for yet, then
@@ -19,10 +19,9 @@
 
 local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
-local encode_base64url = require("ngx.base64").encode_base64url
+local digests = require "gateway.digest"
 
 local huge = math.huge
-local md5_bin = ngx.md5_bin
 local pairs = pairs
 local setmetatable = setmetatable
 
@@ -91,10 +90,8 @@ function _M.open(name)
 end
 
 
---- The fingerprint of a text: 22 characters that are safe in a URL.
-function _M.digest(text)
-    return encode_base64url(md5_bin(text))
-end
+--- The fingerprint of a text.
+_M.digest = digests.of
 
 
 --- The key of a port's rules, "http_tcp_80".
@@ -284,8 +281,10 @@ end
 local function note(self, found, key)
     if key:sub(1, #STAGED) == STAGED then
         self.dict:delete(key)
-    elseif key:find("^rule/") or key:find("^group/") then
-        found.bodies[key] = true
+    elseif key:find("^rule/") then
+        found.bodies.rule[key:sub(#"rule/" + 1)] = true
+    elseif key:find("^group/") then
+        found.bodies.group[key:sub(#"group/" + 1)] = true
     elseif key == GROUPS or key:find(LIST) then
         found.lists[key] = true
     elseif not key:find("/", 1, true) then
@@ -295,9 +294,9 @@ end
 
 
 --- What lies here, for a reader that takes over from another process; removes what that one had staged.
--- @return { lists = { key -> true }, certificates = { name -> digest }, bodies = { "rule/<digest>" -> true } }
+-- @return { lists = { key -> true }, certificates = { name -> digest }, bodies = { rule = { digest -> true }, group = the same } }
 function _M:inventory()
-    local found = { lists = {}, certificates = {}, bodies = {} }
+    local found = { lists = {}, certificates = {}, bodies = { rule = {}, group = {} } }
     local keys = self.dict:get_keys(0)
     for i = 1, #keys do
         note(self, found, keys[i])

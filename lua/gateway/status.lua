@@ -77,7 +77,7 @@ local function gauges(state, generation)
         },
         {
             name = "gateway_policy_left_out", kind = "gauge", value = counts.left_out or 0,
-            help = "Members of the policy file that are not in force because they are not usable.",
+            help = "Rules, groups, backends and certificates of the policy file that are not in force as the file has them.",
         },
     }
 end

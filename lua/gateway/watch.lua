@@ -8,6 +8,8 @@
 -- The system calls are made by number, because C libraries differ in which stat functions they export while the kernel's
 -- `struct stat` is the same under all of them.
 
+local contents = require "gateway.content"
+local digests = require "gateway.digest"
 local ffi = require "ffi"
 
 local C = ffi.C
@@ -15,8 +17,7 @@ local bor = require("bit").bor
 local cast = ffi.cast
 local concat = table.concat
 local errno = ffi.errno
-local max = math.max
-local md5_bin = ngx.md5_bin
+local min = math.min
 local setmetatable = setmetatable
 local to_string = ffi.string
 local tonumber = tonumber
@@ -88,10 +89,10 @@ end
 
 
 -- Reads into `content` until the end of the file or until it is full. Returns the number of bytes.
-local function fill(fd, content, size, pause)
+local function fill(fd, content, pause)
     local length = 0
-    while length < size do
-        local got = tonumber(C.read(fd, content + length, math.min(CHUNK, size - length)))
+    while length < content.length do
+        local got = tonumber(C.read(fd, content.bytes + length, min(CHUNK, content.length - length)))
         if got == 0 then
             break
         elseif got > 0 then
@@ -105,14 +106,14 @@ local function fill(fd, content, size, pause)
 end
 
 
--- A fingerprint of the content, computed piece by piece so that others can run in between.
-local function fingerprint(content, length, pause)
-    local digests = {}
-    for offset = 0, length - 1, CHUNK do
-        digests[#digests + 1] = md5_bin(to_string(content + offset, math.min(CHUNK, length - offset)))
+-- The fingerprint of the whole content.
+local function fingerprint(content, pause)
+    local digest = digests.new()
+    for offset = 0, content.length - 1, CHUNK do
+        digest:update(content.bytes + offset, min(CHUNK, content.length - offset))
         pause()
     end
-    return ngx.md5(concat(digests))
+    return digest:hex()
 end
 
 
@@ -129,30 +130,45 @@ local function problem_of(found, limit)
 end
 
 
--- Reads the open file once. Returns its content, or nil, err, and in either case its status; the third value is true when
--- the file was written to meanwhile.
-local function read_once(fd, limit, pause)
-    local before, err = fstat(fd)
-    if not before then
+-- Reads the open file, of which `before` is the status, into `content`. Returns its fingerprint; or nil, err, and true when the
+-- file was written to meanwhile.
+local function read_into(content, fd, before, pause)
+    local length, err = fill(fd, content, pause)
+    if not length then
         return nil, err
     end
-    local problem = problem_of(before, limit)
-    if problem then
-        return nil, problem, before
-    end
-    local content = ffi.new("uint8_t[?]", max(before.size, 1))
-    local length
-    length, err = fill(fd, content, before.size, pause)
-    if not length then
-        return nil, err, before
-    end
-    local digest = fingerprint(content, length, pause)
+    local digest = length == content.length and fingerprint(content, pause)
     local after = fstat(fd)
-    if not after or after.identity ~= before.identity or length ~= before.size then
-        return nil, "changed while it was read", before, true
+    if not digest or not after or after.identity ~= before.identity then
+        return nil, "changed while it was read", true
     end
-    before.digest = digest
-    return to_string(content, length), nil, before
+    return digest
+end
+
+
+-- Reads the open file once. Returns its content, or nil, err, and in either case its status; the fourth value is true when the
+-- file was written to meanwhile.
+local function read_once(fd, limit, pause)
+    local found, err = fstat(fd)
+    if not found then
+        return nil, err
+    end
+    local problem = problem_of(found, limit)
+    if problem then
+        return nil, problem, found
+    end
+    local content
+    content, err = contents.new(found.size)
+    if not content then
+        return nil, err, found
+    end
+    local changed
+    found.digest, err, changed = read_into(content, fd, found, pause)
+    if not found.digest then
+        content:release()
+        return nil, err, found, changed
+    end
+    return content, nil, found
 end
 
 
@@ -183,24 +199,25 @@ end
 
 --- Reads the file as it was at one moment: what changed meanwhile is read again.
 -- @param pause called now and then; may wait
--- @return content and its status with a `digest`; or nil, what is wrong, and the status if there is one
+-- @return content as from `gateway.content`, to be released by the caller, and its status with a `digest`; or nil, what is wrong,
+--         and the status if there is one
 function _M:read(pause)
-    local text, err, found, changed
+    local content, err, found, changed
     for _ = 1, ATTEMPTS do
         local fd = C.open(self.path, bor(O_RDONLY, O_NONBLOCK, O_CLOEXEC))
         if fd < 0 then
             return nil, "could not open: " .. message(errno())
         end
-        text, err, found, changed = read_once(fd, self.limit, pause)
+        content, err, found, changed = read_once(fd, self.limit, pause)
         C.close(fd)
         if not changed then
             break
         end
     end
-    if not text then
+    if not content then
         return nil, err, found
     end
-    return text, found
+    return content, found
 end
 
 

@@ -1,8 +1,46 @@
 local cjson = require "cjson"
+local content_of = require "content_of"
 local document = require "gateway.document"
 local luaunit = require "luaunit"
 
 local equals = luaunit.assertEquals
+
+-- The texts of members.
+local function texts_of(spans)
+    local texts = {}
+    for i = 1, spans.count do
+        texts[i] = spans:text(i)
+    end
+    return texts
+end
+
+local function each_port(ports)
+    local list = {}
+    for i, entry in ipairs(ports) do
+        list[i] = { entry[1], texts_of(entry[2]) }
+    end
+    return list
+end
+
+-- The document of a text, with the texts of its members in their places.
+local function split(text, pause)
+    local content = content_of(text)
+    local doc, err = document.split(content, pause)
+    if not doc then
+        content:release()
+        return nil, err
+    end
+    local certificates = {}
+    for i, domain in ipairs(doc.certificates.names) do
+        certificates[i] = { domain, doc.certificates.spans:text(i) }
+    end
+    local texts = {
+        certificates = certificates, http = { tcp = each_port(doc.http.tcp) },
+        stream = { tcp = each_port(doc.stream.tcp), udp = each_port(doc.stream.udp) }, groups = texts_of(doc.groups),
+    }
+    content:release()
+    return texts
+end
 
 local EMPTY = { certificates = {}, http = { tcp = {} }, stream = { tcp = {}, udp = {} }, groups = {} }
 
@@ -26,7 +64,7 @@ local SAMPLE = [==[
 -- Each of `cases`, text -> the whole error.
 local function check_errors(cases)
     for text, expected in pairs(cases) do
-        local doc, err = document.split(text)
+        local doc, err = split(text)
         equals({ text, doc, err }, { text, nil, expected })
     end
 end
@@ -35,7 +73,7 @@ end
 local TestSplit = {}
 
 function TestSplit.test_the_parts_are_the_texts_of_the_members()
-    local doc = assert(document.split(
+    local doc = assert(split(
         '{"certificate_map":{"a.b":{"cert":"c" }},"http":{"tcp":{"80":[ {"rule" : 1},{}]}},"backend_group":[{"name":"g"}],'
             .. '"stream":{"tcp":{"1":[{"a":2}]},"udp":{"2":[{"b":3}]}}}'))
     equals(doc, {
@@ -78,7 +116,7 @@ end
 
 function TestSplit.test_the_parts_decode_to_what_the_whole_decodes_to()
     local whole = cjson.decode(SAMPLE)
-    local certificates, http, tcp, udp, groups = decoded(assert(document.split(SAMPLE)))
+    local certificates, http, tcp, udp, groups = decoded(assert(split(SAMPLE)))
     equals(certificates, whole.certificate_map)
     equals(http, without_nulls(whole.http.tcp))
     equals(tcp, whole.stream.tcp)
@@ -92,7 +130,7 @@ function TestSplit.test_members_keep_their_order()
         names[i] = "d" .. (i * 7919 % 1000)
         lines[i] = '"' .. names[i] .. '":{}'
     end
-    local doc = assert(document.split('{"certificate_map":{' .. table.concat(lines, ",") .. "}}"))
+    local doc = assert(split('{"certificate_map":{' .. table.concat(lines, ",") .. "}}"))
     for i, entry in ipairs(doc.certificates) do
         equals(entry[1], names[i])
     end
@@ -104,27 +142,27 @@ function TestSplit.test_absent_and_null_sections_are_empty()
         '{"http":{},"stream":{},"certificate_map":{},"backend_group":[]}', '{"http":{"tcp":null},"stream":{"tcp":null,"udp":null}}',
         '{"http":{"tcp":{}},"stream":{"udp":{}}}', '{"HTTP":{"tcp":{"80":3}},"backend_groups":7}',
     }) do
-        equals({ text, document.split(text) }, { text, EMPTY })
+        equals({ text, split(text) }, { text, EMPTY })
     end
-    equals(document.split('{"http":{"tcp":{"80":null}}}').http.tcp, { { 80, {} } })
+    equals(split('{"http":{"tcp":{"80":null}}}').http.tcp, { { 80, {} } })
 end
 
 function TestSplit.test_of_members_with_the_same_name_the_last_counts()
-    local doc = assert(document.split(
+    local doc = assert(split(
         '{"http":{"tcp":{"80":[{"a":1}],"81":[],"80":[{"a":2}]}},"certificate_map":{"x":{"n":1},"y":{},"x":{"n":2}}}'))
     equals(doc.http.tcp, { { 80, { '{"a":2}' } }, { 81, {} } })
     equals(doc.certificates, { { "x", '{"n":2}' }, { "y", "{}" } })
-    equals(document.split('{"http":{"tcp":{"80":[{}]}},"http":{"tcp":{"81":[{}]}}}').http.tcp, { { 81, { "{}" } } })
-    equals(document.split('{"http":{"tcp":{"80":[{}]},"tcp":null}}').http.tcp, {})
-    equals(document.split('{"backend_group":[{}],"backend_group":null}').groups, {})
-    equals(document.split('{"http":{"tcp":{"80":[{}]}},"http":null}').http.tcp, {})
+    equals(split('{"http":{"tcp":{"80":[{}]}},"http":{"tcp":{"81":[{}]}}}').http.tcp, { { 81, { "{}" } } })
+    equals(split('{"http":{"tcp":{"80":[{}]},"tcp":null}}').http.tcp, {})
+    equals(split('{"backend_group":[{}],"backend_group":null}').groups, {})
+    equals(split('{"http":{"tcp":{"80":[{}]}},"http":null}').http.tcp, {})
 end
 
 function TestSplit.test_names_may_be_written_with_escapes()
-    local doc = assert(document.split([[{"\u0068ttp":{"t\u0063p":{"\u00380":[{}]}},"certificate_map":{"a\/\u0062\ud83d\ude00\"":{}}}]]))
+    local doc = assert(split([[{"\u0068ttp":{"t\u0063p":{"\u00380":[{}]}},"certificate_map":{"a\/\u0062\ud83d\ude00\"":{}}}]]))
     equals(doc.http.tcp, { { 80, { "{}" } } })
     equals(doc.certificates, { { 'a/b😀"', "{}" } })
-    local _, err = document.split([[{"\ud83d":1}]])
+    local _, err = split([[{"\ud83d":1}]])
     luaunit.assertStrContains(err, "line 1, column 11: a member's name cannot be decoded: ")
 end
 
@@ -132,27 +170,27 @@ function TestSplit.test_a_large_document_gives_its_caller_pauses()
     local rule = '{"rule":"' .. ("x"):rep(1000) .. '"}'
     local text = '{"http":{"tcp":{"80":[' .. (rule .. ","):rep(3999) .. rule .. "]}}}"
     local pauses = 0
-    local doc = assert(document.split(text, function()
+    local doc = assert(split(text, function()
         pauses = pauses + 1
         ngx.sleep(0.001)
     end))
     equals(#doc.http.tcp[1][2], 4000)
     equals(pauses, math.floor(#text / (256 * 1024)))
     pauses = 0
-    assert(document.split('{"else":[' .. ("[1,2,3],"):rep(100000) .. "0]}", function() pauses = pauses + 1 end))
+    assert(split('{"else":[' .. ("[1,2,3],"):rep(100000) .. "0]}", function() pauses = pauses + 1 end))
     equals(pauses, 3)
 end
 
 function TestSplit.test_an_error_of_the_pause_is_not_the_documents()
     local text = '{"else":[' .. ("1,"):rep(200000) .. "1]}"
-    luaunit.assertErrorMsgContains("cannot pause here", document.split, text, function() error("cannot pause here") end)
+    luaunit.assertErrorMsgContains("cannot pause here", split, text, function() error("cannot pause here") end)
 end
 
 function TestSplit.test_huge_texts_and_numbers_of_members()
     local text = ("x"):rep(20 * 1024 * 1024)
-    equals(#document.split('{"certificate_map":{"a":{"cert":"' .. text .. '"}}}').certificates[1][2], #text + 11)
+    equals(#split('{"certificate_map":{"a":{"cert":"' .. text .. '"}}}').certificates[1][2], #text + 11)
     local many = '{"http":{"tcp":{"80":[' .. ("{},"):rep(300000) .. "{}]}}}"
-    equals(#document.split(many).http.tcp[1][2], 300001)
+    equals(#split(many).http.tcp[1][2], 300001)
 end
 
 
@@ -209,7 +247,7 @@ function TestShape.test_ports_are_ports()
                 "line 1, column " .. 20 + #port .. ": http.tcp." .. port .. ": not a port from 1 to 65535",
         })
     end
-    equals(document.split('{"stream":{"udp":{"1":[],"65535":[]}}}').stream.udp, { { 1, {} }, { 65535, {} } })
+    equals(split('{"stream":{"udp":{"1":[],"65535":[]}}}').stream.udp, { { 1, {} }, { 65535, {} } })
 end
 
 
@@ -267,7 +305,7 @@ function TestGrammar.test_numbers()
         ["1.2.3"] = { "',' or '}' is missing", 4 },
     })
     for _, number in ipairs({ "0", "-0", "0.0", "10", "1.25", "-1.5e10", "1E5", "1e+5", "1e-05", "123456789012345678901234567890" }) do
-        luaunit.assertNotNil(document.split('{"else":' .. number .. "}"), number)
+        luaunit.assertNotNil(split('{"else":' .. number .. "}"), number)
     end
 end
 
@@ -286,7 +324,7 @@ function TestGrammar.test_strings()
     })
     check_errors({ ['{"else":"a\nb"}'] = "line 1, column 11: control character 0x0a in a string" })
     for _, text in ipairs({ "\127", "é", "\255\254", "😀", '\\"', "\\\\", "\\/", "\\u00FF", "\\ud83d", " ", "'" }) do
-        luaunit.assertNotNil(document.split('{"else":"' .. text .. '","x":"' .. text .. text .. '"}'), text)
+        luaunit.assertNotNil(split('{"else":"' .. text .. '","x":"' .. text .. text .. '"}'), text)
     end
 end
 
@@ -335,7 +373,7 @@ function TestGrammar.test_depth_has_a_limit()
     local function nested(depth)
         return '{"else":' .. ("["):rep(depth) .. ("]"):rep(depth) .. "}"
     end
-    luaunit.assertNotNil(document.split(nested(256)))
+    luaunit.assertNotNil(split(nested(256)))
     check_errors({
         [nested(257)] = "line 1, column 265: nested deeper than 256",
         [nested(100000)] = "line 1, column 265: nested deeper than 256",
@@ -345,11 +383,11 @@ end
 
 function TestGrammar.test_a_text_that_ends_too_early_is_an_error_wherever_it_ends()
     for length = 0, #SAMPLE - 3 do
-        local doc, err = document.split(SAMPLE:sub(1, length))
+        local doc, err = split(SAMPLE:sub(1, length))
         luaunit.assertNil(doc, "accepted although cut at " .. length)
         luaunit.assertStrMatches(err, "line %d+, column %d+: .+")
     end
-    luaunit.assertNotNil(document.split(SAMPLE:sub(1, -2)))
+    luaunit.assertNotNil(split(SAMPLE:sub(1, -2)))
 end
 
 function TestGrammar.test_how_early_ends_are_told()
@@ -379,7 +417,7 @@ function TestGrammar.test_damaged_texts_are_judged_as_the_decoder_judges_them()
         local at, with = math.random(#SAMPLE), math.random(#bytes)
         local text = SAMPLE:sub(1, at - 1) .. bytes:sub(with, with) .. SAMPLE:sub(at + math.random(0, 2))
         if not judged_otherwise(text:gsub("\\ud83d\\ude00", "")) then
-            local doc, err = document.split(text)
+            local doc, err = split(text)
             local whole = decode(text)
             local wrong_shape = err and (err:find("is not a") or err:find("not a port"))
             if not wrong_shape and (doc ~= nil) ~= (whole ~= nil) then

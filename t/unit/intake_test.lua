@@ -1,4 +1,5 @@
 local cjson = require "cjson"
+local content_of = require "content_of"
 local document = require "gateway.document"
 local intakes = require "gateway.intake"
 local luaunit = require "luaunit"
@@ -60,10 +61,12 @@ end
 local function take(policy, may_go_on)
     -- cjson takes an empty list for an object.
     local text = cjson.encode(policy):gsub('"80":{}', '"80":[]')
-    local doc = assert(document.split(text))
+    local content = content_of(text)
+    local doc = assert(document.split(content))
     reports = {}
     parsed = 0
     local taken, err = intake:take(doc, pause, may_go_on or always)
+    content:release()
     if taken then
         for _, keys in pairs(taken.stale) do
             table.sort(keys)
@@ -334,6 +337,109 @@ function TestCertificates.test_names_that_are_none()
 end
 
 
+-- A certificate whose name is written in several ways.
+local function of_names(...)
+    local certificates = {}
+    for _, name in ipairs({ ... }) do
+        certificates[name] = certificate "exact"
+    end
+    return { certificate_map = certificates }
+end
+
+function TestCertificates.test_names_that_differ_in_case_alone_are_one_certificate()
+    local taken = take(of_names("a.example", "A.example", "A.EXAMPLE"))
+    equals({ taken.counts.certificates, taken.counts.left_out, taken.stale.certificates }, { 1, 0, { "a.example" } })
+    equals(shelf:certificate_names(), { "a.example" })
+end
+
+
+-- What is not in force as the file has it is counted at every reading, also when it was reported long ago.
+local TestLeftOut = {}
+
+local BAD_RULE = rule("bad", { internal_dsl = { { "EQUALS", "URL", "/" } } })
+local UNUSABLE = { { port = 80 }, { address = "10.0.0.1", port = 80 }, { address = "a.example", port = 80 } }
+
+function TestLeftOut.setUp()
+    set_up("policy")
+end
+
+-- The number left out of a policy: when it is taken first, again, by a new process, and with another rule beside it.
+local function left_out(policy)
+    local found = {}
+    local function note()
+        found[#found + 1] = assert(take(policy)).counts.left_out
+    end
+    note()
+    note()
+    intake = new_intake()
+    note()
+    policy.http = policy.http or with_rules(rule "a").http
+    table.insert(policy.http.tcp["80"], rule "another")
+    note()
+    return found
+end
+
+function TestLeftOut.test_nothing_is_left_out_of_a_good_policy()
+    equals(left_out({ backend_group = { group "a" }, certificate_map = { ["a.example"] = certificate "exact" } }), { 0, 0, 0, 0 })
+end
+
+function TestLeftOut.test_bad_rules()
+    equals(left_out(with_rules(rule "a", BAD_RULE, BAD_RULE)), { 2, 2, 2, 2 })
+end
+
+function TestLeftOut.test_a_bad_group_without_one_before()
+    equals(left_out({ backend_group = { group("a", { mode = "ftp" }), group "b" } }), { 1, 1, 1, 1 })
+end
+
+function TestLeftOut.test_a_bad_group_in_whose_place_the_one_before_stays()
+    take({ backend_group = { group "a" } })
+    equals(left_out({ backend_group = { group("a", { mode = "ftp" }) } }), { 1, 1, 1, 1 })
+    equals(groups(), "a:http")
+end
+
+function TestLeftOut.test_the_backends_of_the_group_that_stays_are_not_the_files()
+    take({ backend_group = { group("a", { backends = UNUSABLE }) } })
+    equals(left_out({ backend_group = { group("a", { mode = "ftp" }) } }), { 1, 1, 1, 1 })
+end
+
+function TestLeftOut.test_backends()
+    equals(left_out({ backend_group = { group("a", { backends = UNUSABLE }), group "b", group("c", { backends = UNUSABLE }) } }),
+           { 4, 4, 4, 4 })
+end
+
+function TestLeftOut.test_a_backend_that_takes_no_traffic_is_as_the_file_has_it()
+    equals(left_out({ backend_group = { group("a", { backends = { { address = "10.0.0.1", port = 80, weight = 0 } } }) } }), { 0, 0, 0, 0 })
+end
+
+function TestLeftOut.test_a_second_group_of_one_name_counts_once_whatever_its_backends_are()
+    equals(left_out({ backend_group = { group "a", group("a", { backends = UNUSABLE }) } }), { 1, 1, 1, 1 })
+end
+
+function TestLeftOut.test_a_bad_certificate_without_one_before()
+    equals(left_out({ certificate_map = { ["a.example"] = certificate("exact", "default") } }), { 1, 1, 1, 1 })
+end
+
+function TestLeftOut.test_a_bad_certificate_in_whose_place_the_one_before_stays()
+    take({ certificate_map = { ["a.example"] = certificate "exact" } })
+    equals(left_out({ certificate_map = { ["a.example"] = certificate("exact", "default") } }), { 1, 1, 1, 1 })
+    equals(shelf:certificate_names(), { "a.example" })
+end
+
+function TestLeftOut.test_all_of_them()
+    take({ backend_group = { group "a" }, certificate_map = { ["a.example"] = certificate "exact" } })
+    local policy = with_rules(rule "a", BAD_RULE)
+    policy.backend_group = { group("a", { mode = "ftp" }), group("b", { backends = UNUSABLE }) }
+    policy.certificate_map = { ["a.example"] = certificate("exact", "default"), ["b.example"] = certificate("exact", "default") }
+    equals(left_out(policy), { 6, 6, 6, 6 })
+end
+
+function TestLeftOut.test_nothing_once_all_is_mended()
+    left_out({ backend_group = { group("a", { mode = "ftp" }) }, certificate_map = { ["a.example"] = certificate("exact", "default") } })
+    local taken = take({ backend_group = { group "a" }, certificate_map = { ["a.example"] = certificate "exact" } })
+    equals({ taken.counts.left_out, reports }, { 0, {} })
+end
+
+
 local TestWhole = {}
 
 function TestWhole.setUp()
@@ -359,6 +465,18 @@ function TestWhole.test_a_policy_that_does_not_fit_changes_nothing()
     table.sort(after)
     equals({ ids(), groups(), after }, { "a", "", keys })
     luaunit.assertAlmostEquals(ngx.shared.small:free_space(), free, 4096)
+end
+
+function TestWhole.test_what_a_policy_that_did_not_fit_has_used_is_not_buried_and_what_it_brought_is_gone()
+    take(with_rules(rule "a", rule "b"))
+    local rules = big_rules(200, "x")
+    table.insert(rules, 1, rule "a")
+    take({ http = { tcp = { ["80"] = rules } } })
+    intake:tidy(pause)
+    equals({ ids(), next(shelf.buried) }, { "a b" })
+    take(with_rules(rule "b", rule "c"))
+    local gone = shelf_module.digest(cjson.encode(rule "a"))
+    equals({ ids(), parsed, shelf.buried["rule/" .. gone] ~= nil }, { "b c", 1, true })
 end
 
 function TestWhole.test_after_a_policy_that_did_not_fit_a_smaller_one_is_taken_in()
@@ -417,4 +535,6 @@ function TestWhole.test_stream_takes_its_own_rules_and_no_certificates()
 end
 
 
-return { TestRules = TestRules, TestGroups = TestGroups, TestCertificates = TestCertificates, TestWhole = TestWhole }
+return {
+    TestRules = TestRules, TestGroups = TestGroups, TestCertificates = TestCertificates, TestLeftOut = TestLeftOut, TestWhole = TestWhole,
+}

@@ -215,7 +215,7 @@ function TestState.test_the_inventory_tells_what_lies_here_and_clears_what_was_s
     equals(shelf_module.open():inventory(), {
         lists = { http_tcp_80 = true, backend_group = true },
         certificates = { ["a.example"] = "digest" },
-        bodies = { ["rule/r"] = true, ["group/g"] = true },
+        bodies = { rule = { r = true }, group = { g = true } },
     })
     equals(dict:get("staged/b.example"), nil)
 end

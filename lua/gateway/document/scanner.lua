@@ -11,11 +11,11 @@ local byte = string.byte
 local char = string.char
 local find = string.find
 local format = string.format
-local sub = string.sub
 
 local QUOTE, BACKSLASH, COMMA, COLON, MINUS, ZERO, DOT = byte('"\\,:-0.', 1, 7)
 local OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET = byte("{}[", 1, 3)
 local LOWER_U, LOWER_E, UPPER_E, PLUS = byte("ueE+", 1, 4)
+local NEWLINE = byte("\n")
 
 local DEEPEST = 256            -- the decoder that reads the parts later stops at 1000
 local PAUSE_EVERY = 256 * 1024
@@ -175,11 +175,12 @@ local _M = {}
 local mt = { __index = _M }
 
 
---- text: the document. pause: called about every 256 KiB between two values, so that the caller can let others work.
-function _M.new(text, pause)
+--- content: the document, as from `gateway.content`. pause: called about every 256 KiB between two values, so that the caller
+-- can let others work.
+function _M.new(content, pause)
     return setmetatable({
-        text = text,
-        bytes = ffi.cast("const uint8_t *", text),  -- lives as long as `text` here does
+        content = content,
+        bytes = content.bytes,
         open = ffi.new("uint8_t[?]", DEEPEST + 1),  -- by depth, the brace or bracket that is open
         pause = pause,
         pause_at = pause and PAUSE_EVERY or math.huge,
@@ -234,13 +235,6 @@ function _M:skip_value(i)
 end
 
 
---- Reads one value and returns its text besides the position behind it.
-function _M:slice(i)
-    local behind = self:skip_value(i)
-    return behind, sub(self.text, i + 1, behind)
-end
-
-
 function _M:is_object(i)
     return self.bytes[i] == OPEN_BRACE
 end
@@ -258,7 +252,7 @@ end
 
 --- Reads the object at i. visit(name as it is written, position of the value) returns the position behind the value.
 function _M:each_member(i, visit)
-    local bytes, text = self.bytes, self.text
+    local bytes, content = self.bytes, self.content
     i = skip_space(bytes, i + 1)
     if bytes[i] == CLOSE_BRACE then
         return i + 1
@@ -266,7 +260,7 @@ function _M:each_member(i, visit)
     local ended = false
     while not ended do
         local value = skip_name(bytes, i)
-        local name = sub(text, i + 2, skip_string(bytes, i) - 1)
+        local name = content:text(i + 1, skip_string(bytes, i) - i - 2)
         i, ended = step(bytes, visit(name, value), OPEN_BRACE)
     end
     return i
@@ -291,14 +285,13 @@ end
 
 --- "line L, column C" of position i, both from 1, columns in bytes.
 function _M:place(i)
-    local line, start = 1, 0
-    while true do
-        local _, newline = find(self.text, "\n", start + 1, true)
-        if not newline or newline > i then
-            return format("line %d, column %d", line, i - start + 1)
+    local bytes, line, start = self.bytes, 1, 0
+    for at = 0, i - 1 do
+        if bytes[at] == NEWLINE then
+            line, start = line + 1, at + 1
         end
-        line, start = line + 1, newline
     end
+    return format("line %d, column %d", line, i - start + 1)
 end
 
 

@@ -1,12 +1,17 @@
 --- One attempt at taking a policy in: what was found good or bad so far, and what was put on the shelf for it.
 --
---     bodies        names ("rule/<digest>") of the members that the new policy uses -> true
---     bad           names of the members that were refused -> true, or the name that the group has
+--     version       of the lists that change
+--     bad           "rule/<digest>", "group/<digest>", "certificate/<name>/<digest>" of the members that were refused -> true, or
+--                   the name that the group has
 --     added         { kind, digest } of what was put on the shelf and goes again should the attempt fail
---     lists         key -> { members = digests joined with ",", count }
+--     lists         key -> { members = digests }
 --     certificates  name -> digest
 --     changed       { key, text, stamp, is_certificate }: what is to be staged
---     rules, groups, count_certificates, left_out    numbers
+--     rules, groups, count_certificates    numbers of what is to be in force
+--     left_out      number of the document's members (rules, groups, backends, certificates) that are not in force as they are
+--
+-- The bodies on the shelf are not the attempt's own, since there may be many and most stay: it marks those that it uses with its
+-- version. When it fails, the marks do no harm: a mark says "not older than", and what has none of the policy in force is buried.
 
 local concat = table.concat
 local setmetatable = setmetatable
@@ -20,13 +25,13 @@ local mt = { __index = _M }
 
 
 --- @param shelf that the policy is put on
--- @param before bodies and bad of the policy before: { bodies, bad }
+-- @param before { bodies = { rule = { digest -> version }, group = the same }, bad = as here, of the policy before }
 -- @param version of the lists that change
 -- @param hooks { pause, may_go_on, report }
 function _M.new(shelf, before, version, hooks)
     return setmetatable({
         shelf = shelf, before = before, version = version, hooks = hooks,
-        added = {}, bodies = {}, bad = {}, lists = {}, certificates = {}, changed = {},
+        added = {}, bad = {}, lists = {}, certificates = {}, changed = {},
         reports = 0, rules = 0, groups = 0, count_certificates = 0, left_out = 0,
     }, mt)
 end
@@ -67,20 +72,29 @@ function _M:step(count)
 end
 
 
---- Whether a member was found good or bad before; what is known stays known for the next policy.
--- @return true, false, or nil when it was not seen yet
-function _M:known(name)
-    if self.bodies[name] then
-        return true
-    elseif self.before.bodies[name] then
-        self.bodies[name] = true
-        return true
-    end
-    local bad = self.bad[name] or self.before.bad[name]
-    if bad then
-        self.bad[name] = bad
+--- Notes that the new policy uses a body.
+function _M:use(kind, digest)
+    self.before.bodies[kind][digest] = self.version
+end
+
+
+--- Whether a member was found good before; it is used then.
+-- @param kind "rule" or "group"
+function _M:knows(kind, digest)
+    local bodies = self.before.bodies[kind]
+    if not bodies[digest] then
         return false
     end
+    bodies[digest] = self.version
+    return true
+end
+
+
+--- What was noted of a member that was found bad before, which it stays; nil of any other.
+function _M:refusal(name)
+    local noted = self.bad[name] or self.before.bad[name]
+    self.bad[name] = noted
+    return noted
 end
 
 
@@ -92,7 +106,7 @@ function _M:admit(kind, digest, text)
     elseif is_new then
         self.added[#self.added + 1] = { kind, digest }
     end
-    self.bodies[kind .. "/" .. digest] = true
+    self:use(kind, digest)
 end
 
 
@@ -100,7 +114,9 @@ end
 function _M:undo()
     self.shelf:abandon()
     for i = 1, #self.added do
-        self.shelf:drop_body(self.added[i][1], self.added[i][2])
+        local kind, digest = self.added[i][1], self.added[i][2]
+        self.shelf:drop_body(kind, digest)
+        self.before.bodies[kind][digest] = nil
     end
 end
 

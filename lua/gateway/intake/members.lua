@@ -5,9 +5,9 @@
 
 local certificate = require "gateway.certificate"
 local group = require "gateway.group"
+local new_table = require "table.new"
 local shelf_module = require "gateway.shelf"
 
-local digest_of = shelf_module.digest
 local find = string.find
 local ipairs = ipairs
 
@@ -32,24 +32,25 @@ local function is_good_rule(intake, attempt, place, i, digest, text)
 end
 
 
--- The name of a group on the shelf.
-local function name_of(intake, digest)
-    local name = intake.group_names[digest]
-    if not name then
+-- What is known of a group on the shelf: { name, left_out = number of its backends that cannot be used }.
+local function about_group(intake, digest)
+    local about = intake.about_groups[digest]
+    if not about then
         local made = group.parse(intake.shelf:body("group", digest) or "")
-        name = made and made.name
-        intake.group_names[digest] = name
+        about = made and { name = made.name, left_out = #made.problems }
+        intake.about_groups[digest] = about
     end
-    return name
+    return about
 end
 
 
 -- The digest of the group of this name that is in force; from now on it belongs to this attempt too.
 local function keep_group(intake, attempt, name)
-    local list = name and intake.lists[GROUPS]
-    for digest in (list and list.members or ""):gmatch("[^,]+") do
-        if name_of(intake, digest) == name then
-            attempt.bodies["group/" .. digest] = true
+    local list = intake.lists[GROUPS]
+    for _, digest in ipairs(list and list.members or {}) do
+        local about = about_group(intake, digest)
+        if about and about.name == name then
+            attempt:use("group", digest)
             return digest
         end
     end
@@ -61,30 +62,28 @@ local function take_new_group(intake, attempt, i, digest, text)
     local made, err, name = group.parse(text)
     if made then
         attempt:admit("group", digest, text)
-        intake.group_names[digest] = made.name
         for _, problem in ipairs(made.problems) do
             attempt:complain("backend_group '", made.name, "': backend left out: ", problem)
         end
         return digest
     end
     attempt.bad["group/" .. digest] = name or true
-    local previous = keep_group(intake, attempt, name)
+    local previous = name and keep_group(intake, attempt, name)
     attempt:complain("backend_group ", name and "'" .. name .. "'" or "[" .. i - 1 .. "]",
                      previous and " refused, " .. PREVIOUS_STAYS or " left out", ": ", err)
     return previous
 end
 
 
--- The digest that stands for a group: its own, or in place of a bad one that of the group in force, or nil.
-local function take_group(intake, attempt, i, text)
-    local digest = digest_of(text)
-    local good = attempt:known("group/" .. digest)
-    if good then
+-- The digest that stands for group i of the document: its own, or in place of a bad one that of the group in force, or nil.
+local function take_group(intake, attempt, spans, i, digest)
+    if attempt:knows("group", digest) then
         return digest
-    elseif good == nil then
-        return take_new_group(intake, attempt, i, digest, text)
     end
-    local name = attempt.bad["group/" .. digest]
+    local name = attempt:refusal("group/" .. digest)
+    if not name then
+        return take_new_group(intake, attempt, i, digest, spans:text(i))
+    end
     return name ~= true and keep_group(intake, attempt, name) or nil
 end
 
@@ -98,24 +97,36 @@ local function certificate_problem(name, text)
 end
 
 
--- The digest of a certificate, or of the one that stays in its place, or nil.
-local function take_certificate(intake, attempt, name, text)
-    local digest = digest_of(text)
+-- The digest of a certificate, or of the one that stays in its place, or nil. Second value: whether it is its own.
+local function take_certificate(intake, attempt, name, spans, i)
+    local digest = spans:digest(i)
     local previous = intake.certificates[name]
-    local label = "certificate/" .. name .. "/" .. digest
     if previous == digest then
-        return digest
-    elseif attempt:known(label) == false then
-        return previous
+        return digest, true
     end
+    local label = "certificate/" .. name .. "/" .. digest
+    if attempt:refusal(label) then
+        return previous, false
+    end
+    local text = spans:text(i)
     local problem = certificate_problem(name, text)
     if not problem then
         attempt.changed[#attempt.changed + 1] = { key = name, text = text, stamp = digest, is_certificate = true }
-        return digest
+        return digest, true
     end
     attempt.bad[label] = true
     attempt:complain("certificate '", name, "'", previous and " refused, " .. PREVIOUS_STAYS or " left out", ": ", problem)
-    return previous
+    return previous, false
+end
+
+
+-- Names in lower case -> where they stand in the document: of those that differ in case alone the last counts.
+local function places_of(names)
+    local places = new_table(0, #names)
+    for i = 1, #names do
+        places[names[i]:lower()] = i
+    end
+    return places
 end
 
 
@@ -124,57 +135,64 @@ local _M = {}
 
 --- The digests of a port's good rules, in order.
 -- @param place of the port in reports
-function _M.rules(intake, attempt, place, texts)
-    local digests = {}
-    for i, text in ipairs(texts) do
-        local digest = digest_of(text)
-        local good = attempt:known("rule/" .. digest)
-        if good == nil then
-            good = is_good_rule(intake, attempt, place, i, digest, text)
+-- @param spans as from `gateway.document.spans`
+function _M.rules(intake, attempt, place, spans)
+    local digests, count = new_table(spans.count, 0), 0
+    for i = 1, spans.count do
+        local digest = spans:digest(i)
+        local is_good = attempt:knows("rule", digest)
+        if not is_good and not attempt:refusal("rule/" .. digest) then
+            is_good = is_good_rule(intake, attempt, place, i, digest, spans:text(i))
         end
-        if good then
-            digests[#digests + 1] = digest
+        if is_good then
+            count = count + 1
+            digests[count] = digest
         end
         attempt:step(i)
     end
-    attempt.rules = attempt.rules + #digests
-    attempt.left_out = attempt.left_out + #texts - #digests
+    attempt.rules = attempt.rules + count
+    attempt.left_out = attempt.left_out + spans.count - count
     return digests
 end
 
 
 --- The digests of the backend groups, in order, one for each name.
-function _M.groups(intake, attempt, texts)
+-- @param spans as from `gateway.document.spans`
+function _M.groups(intake, attempt, spans)
     local digests, taken = {}, {}
-    for i, text in ipairs(texts) do
-        local digest = take_group(intake, attempt, i, text)
-        local name = digest and name_of(intake, digest)
-        if name and not taken[name] then
-            taken[name] = true
+    for i = 1, spans.count do
+        local own = spans:digest(i)
+        local digest = take_group(intake, attempt, spans, i, own)
+        local about = digest and about_group(intake, digest)
+        if about and not taken[about.name] then
+            taken[about.name] = true
             digests[#digests + 1] = digest
-        elseif name and not intake.repeated[name] then
-            intake.repeated[name] = true
-            attempt:complain("backend_group '", name, "' [", i - 1, "] left out: another one has this name")
+            attempt.left_out = attempt.left_out + (digest == own and about.left_out or 1)
+        else
+            attempt.left_out = attempt.left_out + 1
+            if about and not intake.repeated[about.name] then
+                intake.repeated[about.name] = true
+                attempt:complain("backend_group '", about.name, "' [", i - 1, "] left out: another one has this name")
+            end
         end
         attempt:step(i)
     end
     attempt.groups = #digests
-    attempt.left_out = attempt.left_out + #texts - #digests
     return digests
 end
 
 
 --- Notes the digests of the certificates in `attempt.certificates`, by name.
--- @param certificates list of { name, text }
+-- @param certificates { names, spans } of the document
 function _M.certificates(intake, attempt, certificates)
-    for i, entry in ipairs(certificates) do
-        local name = entry[1]:lower()
-        local digest = take_certificate(intake, attempt, name, entry[2])
-        attempt.certificates[name] = digest
-        if digest then
-            attempt.count_certificates = attempt.count_certificates + 1
-        else
-            attempt.left_out = attempt.left_out + 1
+    local places = places_of(certificates.names)
+    for i, domain in ipairs(certificates.names) do
+        local name = domain:lower()
+        if places[name] == i then
+            local digest, is_own = take_certificate(intake, attempt, name, certificates.spans, i)
+            attempt.certificates[name] = digest
+            attempt.count_certificates = attempt.count_certificates + (digest and 1 or 0)
+            attempt.left_out = attempt.left_out + (is_own and 0 or 1)
         end
         attempt:step(i)
     end
