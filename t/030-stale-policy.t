@@ -15,30 +15,18 @@ __DATA__
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- policy_2
 {"http": {"tcp": {"80": [
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local function lines()
-            local _, count = testing.read(ngx.config.prefix() .. "logs/error.log"):gsub(" refused, the previous policy stays", "")
-            return count
-        end
+--- lua
+local function lines() return testing.logged(" refused, the previous policy stays") end
 
-        testing.use(2, 0)
-        assert(testing.wait_until(function() return lines() == 1 end, 3), "not refused")
-        for _ = 1, 3 do
-            testing.use(2, 0)
-            assert(not testing.wait_until(function() return lines() > 1 end, 0.5), "refused again")
-        end
-        ngx.say(lines(), " line, counted: ", testing.metric("gateway_policy_errors_total"), ", served by ", testing.who("/x"))
-    }
-}
---- request
-GET /t
+testing.use(2, 0)
+testing.await_refusals(1)
+for _ = 1, 3 do
+    testing.use(2, 0)
+    assert(not testing.wait_until(function() return lines() > 1 end, 0.5), "refused again")
+end
+ngx.say(lines(), " line, counted: ", testing.metric("gateway_policy_errors_total"), ", served by ", testing.who("/x"))
 --- response_body
 1 line, counted: 1, served by one
---- timeout
-10
 --- error_log
 refused, the previous policy stays in force: line 2, column 1: the text ends here
 --- no_error_log
@@ -54,24 +42,13 @@ refused, the previous policy stays in force: line 2, column 1: the text ends her
 {"http": {"tcp": {"80": [
 --- policy_3
 []
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local function lines()
-            local _, count = testing.read(ngx.config.prefix() .. "logs/error.log"):gsub(" refused, the previous policy stays", "")
-            return count
-        end
-
-        for n = 2, 3 do
-            testing.use(n, 0)
-            assert(testing.wait_until(function() return lines() == n - 1 end, 3), "not refused")
-        end
-        ngx.say(lines(), " lines, counted: ", testing.metric("gateway_policy_errors_total"), ", served by ", testing.who("/x"))
-    }
-}
---- request
-GET /t
+--- lua
+for n = 2, 3 do
+    testing.use(n, 0)
+    testing.await_refusals(n - 1)
+end
+ngx.say(testing.logged(" refused, the previous policy stays"), " lines, counted: ", testing.metric("gateway_policy_errors_total"),
+        ", served by ", testing.who("/x"))
 --- response_body
 2 lines, counted: 2, served by one
 --- error_log
@@ -90,26 +67,14 @@ refused, the previous policy stays in force: line 1, column 1: the policy is not
 {"http": {"tcp": {"80": [
 --- rules_3
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local function lines()
-            local _, count = testing.read(ngx.config.prefix() .. "logs/error.log"):gsub(" refused, the previous policy stays", "")
-            return count
-        end
-
-        for round = 1, 2 do
-            testing.use(2, 0)
-            assert(testing.wait_until(function() return lines() == round end, 3), "not refused")
-            testing.replace_policy(testing.read(testing.path("policy-3.json")))
-            assert(testing.wait_until(function() return testing.status().last_error == ngx.null and testing.who("/x") == "two" end, 3))
-        end
-        ngx.say(lines(), " lines, generation ", testing.generation())
-    }
-}
---- request
-GET /t
+--- lua
+for round = 1, 2 do
+    testing.use(2, 0)
+    testing.await_refusals(round)
+    testing.use(3, 0)
+    assert(testing.wait_until(function() return testing.status().last_error == ngx.null and testing.who("/x") == "two" end, 3))
+end
+ngx.say(testing.logged(" refused, the previous policy stays"), " lines, generation ", testing.generation())
 --- response_body
 2 lines, generation 2
 --- error_log
@@ -127,19 +92,13 @@ refused, the previous policy stays in force: line 2, column 1: the text ends her
 {"http": {"tcp": {"80": [
 --- rules_3
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        testing.use(2, 0)
-        assert(testing.wait_until(function() return testing.metric("gateway_policy_errors_total") == 1 end, 3), "not refused")
-        ngx.say(testing.who("/x"), ", generation ", testing.generation())
-        testing.use(3)
-        ngx.say(testing.wait_until(function() return testing.who("/x") == "two" end, 1) and "two" or "not taken", ", generation ", testing.generation())
-    }
-}
---- request
-GET /t
+--- lua
+testing.use(2, 0)
+testing.await_refusals(1)
+ngx.say(testing.who("/x"), ", generation ", testing.generation())
+testing.use(3)
+assert(testing.wait_until(function() return testing.who("/x") == "two" end, 3), "the good policy does not serve")
+ngx.say(testing.who("/x"), ", generation ", testing.generation())
 --- response_body
 one, generation 1
 two, generation 2
@@ -158,30 +117,22 @@ refused, the previous policy stays in force:
 {"http": {"tcp": {"80": [
 --- policy_3
 {"http": []}
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local load = require("testing.load").start(3, function()
-            local who = testing.who("/x?close=1")
-            return who == "one", who
-        end)
-        for round = 1, 2 do
-            for n = 2, 3 do
-                testing.use(n, 0)
-                assert(testing.wait_until(function() return testing.metric("gateway_policy_errors_total") == round * 2 + n - 3 end, 3))
-            end
-        end
-        local report = load:stop()
-        ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
-    }
-}
---- request
-GET /t
+--- lua
+local load = require("testing.load").start(3, function()
+    local who = testing.who("/x?close=1")
+    return who == "one", who
+end)
+for round = 1, 2 do
+    for n = 2, 3 do
+        testing.use(n, 0)
+        testing.await_refusals(round * 2 + n - 3)
+    end
+end
+local report = load:stop()
+ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
 --- response_body
 0 failed
---- timeout
-15
+--- timeout: 15
 --- error_log
 refused, the previous policy stays in force: line 1, column 10: http is not an object
 --- no_error_log
@@ -195,18 +146,11 @@ refused, the previous policy stays in force: line 1, column 10: http is not an o
 {"http": {"tcp": {"80": [
 --- rules_2
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        assert(testing.wait_until(function() return testing.metric("gateway_policy_errors_total") == 1 end, 3), "not refused")
-        ngx.say("generation ", testing.generation())
-        testing.use(2)
-        ngx.say(testing.who("/x"), ", generation ", testing.generation())
-    }
-}
---- request
-GET /t
+--- lua
+testing.await_refusals(1)
+ngx.say("generation ", testing.generation())
+testing.use(2)
+ngx.say(testing.who("/x"), ", generation ", testing.generation())
 --- response_body
 generation 0
 one, generation 1
@@ -227,24 +171,12 @@ refused, no policy is in force yet: line 2, column 1: the text ends here
 --- rules_3
 [{"rule": "bad", "upstream": "one", "internal_dsl": 7},
  {"rule": "r", "upstream": "three", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local function lines()
-            local _, count = testing.read(ngx.config.prefix() .. "logs/error.log"):gsub("rule 'bad' left out", "")
-            return count
-        end
-
-        for n, who in pairs({ [2] = "two", [3] = "three" }) do
-            testing.use(n)
-            assert(testing.wait_until(function() return testing.who("/x") == who end, 3), "not taken: " .. n)
-        end
-        ngx.say(lines(), " line, left out: ", testing.metric("gateway_policy_left_out"))
-    }
-}
---- request
-GET /t
+--- lua
+testing.use(2)
+assert(testing.wait_until(function() return testing.who("/x") == "two" end, 3), "not taken: 2")
+testing.use(3)
+assert(testing.wait_until(function() return testing.who("/x") == "three" end, 3), "not taken: 3")
+ngx.say(testing.logged("rule 'bad' left out"), " line, left out: ", testing.metric("gateway_policy_left_out"))
 --- response_body
 1 line, left out: 2
 --- error_log

@@ -71,17 +71,10 @@ __DATA__
 --- no_policy
 --- rules_2
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say("generation ", testing.generation())
-        testing.use(2)
-        ngx.say(testing.who("/x"), ", generation ", testing.generation())
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say("generation ", testing.generation())
+testing.use(2)
+ngx.say(testing.who("/x"), ", generation ", testing.generation())
 --- response_body
 generation 0
 one, generation 1
@@ -97,19 +90,12 @@ refused, no policy is in force yet: could not open: No such file or directory
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_2
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        assert(os.remove(testing.path("policy.json")))
-        assert(testing.wait_until(function() return testing.metric("gateway_policy_errors_total") == 1 end, 3), "not counted")
-        ngx.say(testing.tally(6, "/x"))
-        testing.use(2)
-        ngx.say(testing.wait_until(function() return testing.tally(6, "/x") == "two 6" end, 2) and "taken" or "not taken")
-    }
-}
---- request
-GET /t
+--- lua
+testing.remove_policy()
+testing.await_refusals(1)
+ngx.say(testing.tally(6, "/x"))
+testing.use(2)
+ngx.say(testing.wait_until(function() return testing.tally(6, "/x") == "two 6" end, 2) and "taken" or "not taken")
 --- response_body
 one 6
 taken
@@ -120,61 +106,64 @@ refused, the previous policy stays in force: could not open: No such file or dir
 
 
 
-=== TEST 3: after fifty replacements in a second the last one is in force
+=== TEST 3: no request fails while the file is replaced fifty times a second, and then the last one is in force
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_2
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_3
 [{"rule": "r", "upstream": "three", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for i = 1, 50 do
-            testing.use(i % 2 == 0 and 3 or 2, 0)
-            ngx.sleep(0.02)
-        end
-        ngx.say(testing.wait_until(function() return testing.tally(8, "/x") == "three 8" end, 2) and "the last" or testing.tally(8, "/x"))
-    }
-}
---- request
-GET /t
+--- lua
+local policies = { testing.read(testing.path("policy-2.json")), testing.read(testing.path("policy-3.json")) }
+local load = require("testing.load").start(2, function()
+    local who = testing.who("/x?close=1")
+    return who == "one" or who == "two" or who == "three", who
+end)
+for i = 1, 100 do
+    testing.replace_policy(policies[(i - 1) % 2 + 1])
+    ngx.sleep(0.02)
+end
+local report = load:stop()
+ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
+ngx.say(testing.wait_until(function() return testing.tally(8, "/x") == "three 8" end, 2) and "the last" or testing.tally(8, "/x"))
 --- response_body
+0 failed
 the last
---- timeout: 10
+--- timeout: 20
 --- no_error_log
 [error]
 
 
 
-=== TEST 4: twenty thousand rules at once are taken
+=== TEST 4: a hundred thousand rules at once are taken, and until then the policy before serves
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_2
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local rules = {}
-        for i = 1, 19999 do
-            rules[i] = ('{"rule": "r%d", "upstream": "three", "internal_dsl": [["EQ", "URL", "/r%d"]]}'):format(i, i)
-        end
-        local text = testing.read(testing.path("policy-2.json"))
-        local opening = '"80":['
-        local _, stop = text:find(opening, 1, true)
-        testing.replace_policy(text:sub(1, stop) .. table.concat(rules, ",") .. "," .. text:sub(stop + 1))
-        assert(testing.wait_until(function() return testing.generation() == 2 end, 10), "not taken")
-        assert(testing.wait_until(function() return testing.who("/x") == "two" end, 3), "the last rule does not serve")
-        ngx.say(testing.who("/r1"), " ", testing.who("/r19999"), " ", testing.who("/x"), ", ", testing.metric("gateway_policy_rules"), " rules")
-    }
-}
---- request
-GET /t
+--- lua
+local rules = {}
+for i = 1, 99999 do
+    rules[i] = ('{"rule": "r%d", "upstream": "three", "internal_dsl": [["EQ", "URL", "/r%d"]]}'):format(i, i)
+end
+local text = testing.read(testing.path("policy-2.json"))
+local opening = '"80":['
+local _, stop = text:find(opening, 1, true)
+testing.replace_policy(text:sub(1, stop) .. table.concat(rules, ",") .. "," .. text:sub(stop + 1))
+rules, text = nil, nil
+
+local others = 0
+assert(testing.wait_until(function()
+    local who = testing.who("/x")
+    others = others + ((who == "one" or who == "two") and 0 or 1)
+    return testing.generation() == 2 and testing.tally(8, "/x") == "two 8"
+end, 30), "not taken")
+ngx.say(others, " served by none of both")
+ngx.say(testing.who("/r1"), " ", testing.who("/r50000"), " ", testing.who("/r99999"), ", ",
+        testing.metric("gateway_policy_rules"), " rules")
 --- response_body
-three three two, 20001 rules
---- timeout: 20
+0 served by none of both
+three three three, 100001 rules
+--- timeout: 60
 --- no_error_log
 [error]
 

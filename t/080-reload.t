@@ -161,7 +161,7 @@ policy
 location = /t {
     content_by_lua_block {
         local testing = require "testing"
-        assert(os.remove(testing.path("policy.json")))
+        testing.remove_policy()
         testing.reload()
         ngx.say(testing.who("/x"), " ", testing.who("/y"))
     }

@@ -18,23 +18,28 @@
 #   https_rules    JSON list: the rules of port 443, when they are to differ
 #   groups         JSON list: backend groups besides the ready ones. A backend is an object, or the name of a backend above, with a
 #                  weight if need be: "one", "two*3"
-#   certificates   JSON object: domain or port -> name of a certificate in t/certs (without .crt)
+#   certificates   JSON object: domain or port -> name of a certificate in t/certs (without .crt); "exact+default" is the first one
+#                  with the key of the second
 #   policy         the whole policy as it is, instead of the four above; $PORT_ONE etc. are replaced
 #   no_policy      no policy file is written
 #   rules_2, https_rules_2, groups_2, certificates_2, policy_2 (up to 9)
 #                  further policies, which testing.use(2) puts in force
 #   worker_count   number of workers, else what the file says with workers(), else 1
-#   ask_workers    a further server, by which testing.workers asks each worker for itself
+#   ask_workers    a further server, by which testing.workers asks each worker for itself; its rules are those of port 80, too
 #   options        Lua fields: overrides of the gateway's options
 #   init_lua       Lua code in the place of the call of gateway.init
 #   http_config    more text for the http level
 #   config         more text (locations) for the server that Test::Nginx asks
+#   lua            Lua code of the location /t, which is then what is asked for; it begins with `local testing = require "testing"`
 #
 #   probes         requests and what they are to bring, one a line, fields apart by two spaces or more:
 #                      GET /path  Host: a.example  X-Any: header  => one
 #                      GET https://a.example/path  => 302 https://b.example/
 #                  What is expected is the beginning (up to a space) of "<backend> <method> <uri>" as the backend got it, or of
 #                  "<status> <Location>" when no backend answered. A path with a scheme goes to the TLS port with that name as SNI.
+#
+# What most blocks of a file have in common the file says with each_block(SECTION => TEXT, ...): the sections of the blocks that do not
+# have them themselves. In the place of a text may stand a sub, which makes it from the block.
 #
 # Ready groups: one, two, three, tls, grpc (a backend each), both (one and two), dead, dead_and_one, broken_and_one, empty.
 # Environment: GATEWAY_CONF_DIR, where the configuration files lie (/etc/gateway); GATEWAY_LUA_PATH, a Lua path that is searched before
@@ -52,6 +57,8 @@ use File::Basename qw(dirname);
 use JSON::PP;
 use Test::Nginx::Socket -Base;
 use Test::Nginx::Util qw($ServerPort);
+
+our @EXPORT = (@Test::Nginx::Socket::EXPORT, 'each_block');
 
 # Options come from each block alone: the image sets some of them for its own start.
 delete @ENV{ grep { /^(?:NEW_POLICY_PATH|GATEWAY_(?:POLICY|WATCH|PORTS))/ } keys %ENV };
@@ -86,6 +93,8 @@ no_root_location();
 log_level($ENV{TEST_NGINX_LOG_LEVEL} || 'info');
 master_on();
 workers(1);
+# Longer than anything that a block waits for by itself, so that it can say what it waited for in vain.
+timeout(10);
 
 sub port_of ($) {
     my $name = shift;
@@ -122,7 +131,8 @@ sub group ($) {
 sub certificate ($) {
     my $name = shift;
     return $name if ref $name;
-    return {cert => slurp("$Here/certs/$name.crt"), key => slurp("$Here/certs/$name.key")};
+    my ($cert, $key) = split /\+/, $name;
+    return {cert => slurp("$Here/certs/$cert.crt"), key => slurp("$Here/certs/" . ($key || $cert) . '.key')};
 }
 
 sub with_ports ($) {
@@ -191,6 +201,38 @@ _EOC_
     return $text . "    server { listen 127.0.0.1:$broken; access_log off; return 444; }\n";
 }
 
+my @Usual;
+
+sub each_block (@) {
+    push @Usual, @_;
+}
+
+sub add_usual ($) {
+    my $block = shift;
+    for (my $i = 0; $i < @Usual; $i += 2) {
+        my ($name, $usual) = @Usual[$i, $i + 1];
+        next if defined $block->$name;
+        my $value = ref $usual ? $usual->($block) : $usual;
+        $block->set_value($name, $value) if defined $value;
+    }
+}
+
+# The location of the section `lua`, and the request that goes with it.
+sub add_lua ($) {
+    my $block = shift;
+    my $lua = $block->lua;
+    my $location = <<_EOC_;
+        location = /t {
+            content_by_lua_block {
+                local testing = require "testing"
+                $lua
+            }
+        }
+_EOC_
+    $block->set_value('config', ($block->config || '') . $location);
+    $block->set_value('request', 'GET /t') if !defined $block->request;
+}
+
 # A location that makes the requests of the section `probes`, and the request and the answer that go with it.
 sub add_probes ($) {
     my $block = shift;
@@ -216,21 +258,22 @@ sub worker_server () {
         listen 127.0.0.1:$port reuseport;
         access_log off;
         keepalive_requests 1000000;
-        location / {
+        location /ask/ {
             content_by_lua_block { require("testing.workers").answer() }
         }
+        include $Conf/routes.conf;
     }
 _EOC_
 }
 
 sub http_config ($) {
     my $block = shift;
-    my ($http, $https, $status) = map { port_of($_) } qw(http https status);
+    my ($http, $https, $status, $each_worker) = map { port_of($_) } qw(http https status workers);
     my $options = $block->options || '';
     my $init = $block->init_lua || <<_EOC_;
 require("gateway").init({
             policy_path = ngx.config.prefix() .. "html/policy.json",
-            ports = "$http=80,$https=443",
+            ports = "$http=80,$https=443,$each_worker=80",
             $options
         })
 _EOC_
@@ -270,9 +313,11 @@ my $usual_workers;
 
 add_block_preprocessor(sub {
     my $block = shift;
+    add_usual($block);
     $usual_workers = workers() if !defined $usual_workers;
     workers(defined $block->worker_count ? $block->worker_count + 0 : $usual_workers);
     add_probes($block) if defined $block->probes;
+    add_lua($block) if defined $block->lua;
     my $own = $block->config || '';
     my $born = 'location = /born { content_by_lua_block { ngx.print(require("testing").born) } }';
     $block->set_value('config', "$own\n        $born\n        include $Conf/routes.conf;\n");

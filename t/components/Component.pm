@@ -31,6 +31,8 @@ no_root_location();
 log_level('info');
 master_on();
 workers(2);
+# Longer than anything that a block waits for by itself, so that it can say what it waited for in vain.
+timeout(20);
 
 # Are the libraries under lua/embedded the ones that this nginx loads?
 sub embedded () {

@@ -94,9 +94,13 @@ refresh
 require("listener").start({ interval = 0.01 })
 --- lua
 require("listener").post("a")
-ngx.sleep(0.2)
 for id = 0, 3 do
-    ngx.say(elsewhere('return require("listener").heard()', id))
+    local heard
+    require("master").wait_until(function()
+        heard = elsewhere('return require("listener").heard()', id)
+        return heard ~= "nothing"
+    end)
+    ngx.say(heard)
 end
 --- response_body
 a
@@ -230,7 +234,9 @@ for id = 0, 3 do
     old[elsewhere('return ngx.worker.pid()', id)] = true
 end
 require("listener").post("old")
-ngx.sleep(0.1)
+for id = 0, 3 do
+    master.wait_until(function() return elsewhere('return require("listener").heard()', id) == "old" end)
+end
 master.signal("HUP")
 local pid, heard
 master.wait_until(function()
@@ -238,9 +244,11 @@ master.wait_until(function()
     return pid and not old[pid]
 end)
 ngx.say(heard)
+master.wait_until(function()
+    return master.has_logged("stopping of this worker") and master.has_logged("stopping of another")
+end)
 --- response_body
 nothing
---- wait: 1
 --- error_log
 heard of started of this worker
 heard of stopping of this worker
@@ -255,16 +263,20 @@ heard of stopping of another
 require("listener").start({ interval = 0.01 })
 own.pid = ngx.worker.pid()
 own.generation = ngx.shared.elsewhere:get("generation")
+ngx.shared.elsewhere:set("started:" .. ngx.worker.id(), own.generation)
 --- config
 location = /post_and_hear {
     content_by_lua_block {
+        local master, run = require "master", require("elsewhere").run
         require("listener").post("new")
-        ngx.sleep(0.2)
-        local heard = {}
         for id = 0, 3 do
-            heard[id + 1] = require("elsewhere").run('return own.generation, require("listener").heard()', id)
+            local heard
+            master.wait_until(function()
+                heard = run('return own.generation, require("listener").heard()', id)
+                return not heard:find("nothing")
+            end)
+            ngx.say(heard)
         end
-        ngx.print(table.concat(heard, "\n"))
     }
 }
 location = /pid {
@@ -274,27 +286,28 @@ location = /pid {
 }
 --- lua
 local master = require "master"
-local old, fresh = {}, {}
+local old = {}
 for id = 0, 3 do
     old[elsewhere('return own.pid', id)] = true
-    ngx.shared.elsewhere:delete("ready:" .. id)
 end
 ngx.shared.elsewhere:set("generation", 2)
 master.signal("HUP")
-master.wait_until(function()
-    local all = true
-    for id = 0, 3 do
-        all = all and ngx.shared.elsewhere:get("ready:" .. id)
-    end
-    return all
-end)
+-- As long as an old worker is there, it may take a text that is meant for the new one of its number. This one stays until its
+-- answer is sent, but its timers end when it is told to stop.
+for pid in pairs(old) do
+    master.wait_until(function()
+        return tonumber(pid) == ngx.worker.pid() and ngx.worker.exiting() or not master.is_alive(pid)
+    end)
+end
 local pid
 master.wait_until(function()
     pid = master.get("/pid")
     return pid and not old[pid]
 end)
-ngx.sleep(0.2)
-ngx.say((master.get("/post_and_hear")))
+for id = 0, 3 do
+    master.wait_until(function() return ngx.shared.elsewhere:get("started:" .. id) == 2 end)
+end
+ngx.print((master.get("/post_and_hear")))
 --- response_body
 2 new
 2 new

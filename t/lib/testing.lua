@@ -9,6 +9,8 @@ pcall(ffi.cdef, "int kill(int pid, int signal);")
 local SIGHUP = 1
 -- As many answers of new workers in a row as leave no doubt that the old ones take none any more.
 local ANSWERS = 5
+-- Milliseconds that a client waits for an answer: the request by which a worker makes the index of a huge policy takes seconds.
+local PATIENCE = 20000
 
 local _M = {
     -- When this configuration was read: Gateway.pm has it told at /born.
@@ -46,34 +48,6 @@ function _M.read(path)
 end
 
 
---- Put this text in the policy's place in one step, as controllers do.
-function _M.replace_policy(text)
-    local path = _M.path("policy.json")
-    local file = assert(io.open(path .. ".new", "wb"))
-    file:write(text)
-    file:close()
-    assert(os.rename(path .. ".new", path))
-end
-
-
---- Put the policy that the sections `rules_<n>`, `groups_<n>` etc. describe in force, and wait until every worker may have it.
--- seconds: how long to wait for the generation to grow; 0 not to wait.
-function _M.use(n, seconds)
-    local before = _M.generation()
-    _M.replace_policy(_M.read(_M.path("policy-" .. n .. ".json")))
-    if seconds == 0 then
-        return
-    end
-    assert(_M.wait_until(function() return _M.generation() > before end, seconds or 3), "the new policy was not taken over")
-end
-
-
---- How many policies were taken over so far.
-function _M.generation()
-    return ngx.shared.policy:get("/generation") or 0
-end
-
-
 --- Ask until `condition()` holds; false when it does not within the seconds.
 function _M.wait_until(condition, seconds)
     local deadline = ngx.now() + seconds
@@ -85,6 +59,55 @@ function _M.wait_until(condition, seconds)
         ngx.update_time()
     until ngx.now() > deadline
     return false
+end
+
+
+--- How many policies were taken over so far.
+function _M.generation()
+    return ngx.shared.policy:get("/generation") or 0
+end
+
+
+-- What the reader says of itself.
+local function reader_state()
+    return cjson.decode(ngx.shared.policy:get("/state") or "{}")
+end
+
+
+--- Wait until the reader has dealt with the first file: a worker may serve requests before the one that reads has begun.
+function _M.await_reader()
+    assert(_M.wait_until(function() return _M.generation() > 0 or reader_state().error end, 5), "the reader does not read")
+end
+
+
+--- Put this text in the policy's place in one step, as controllers do.
+function _M.replace_policy(text)
+    _M.await_reader()
+    local path = _M.path("policy.json")
+    local file = assert(io.open(path .. ".new", "wb"))
+    file:write(text)
+    file:close()
+    assert(os.rename(path .. ".new", path))
+end
+
+
+--- Delete the policy's file.
+function _M.remove_policy()
+    _M.await_reader()
+    assert(os.remove(_M.path("policy.json")))
+end
+
+
+--- Put the policy that the sections `rules_<n>`, `groups_<n>` etc. describe in force, and wait until every worker may have it.
+-- seconds: how long to wait for the generation to grow; 0 not to wait.
+function _M.use(n, seconds)
+    _M.await_reader()
+    local before = _M.generation()
+    _M.replace_policy(_M.read(_M.path("policy-" .. n .. ".json")))
+    if seconds == 0 then
+        return
+    end
+    assert(_M.wait_until(function() return _M.generation() > before end, seconds or 3), "the new policy was not taken over")
 end
 
 
@@ -148,7 +171,7 @@ end
 -- Returns the socket, or nil and an error.
 function _M.connect(name, tls)
     local sock = ngx.socket.tcp()
-    sock:settimeout(5000)
+    sock:settimeout(PATIENCE)
     local ok, err = sock:connect("127.0.0.1", _M.port(name), { pool_size = 1, pool = tostring(sock) })
     if not ok then
         return nil, err
@@ -164,25 +187,38 @@ function _M.connect(name, tls)
 end
 
 
---- One request. options: method, host, headers (a table), body, to (name of a port, "http" by default), tls (as for connect),
--- connection (the Connection header). Returns { status, headers (lower-case names), body }, or nil and an error.
+--- Begin a request over an open connection. options: method, host, headers (a table), body, connection (the Connection header,
+-- "close" by default).
+function _M.send(sock, path, options)
+    assert(sock:send(request_text(path, options)))
+end
+
+
+--- The answer to what was sent: { status, headers (lower-case names), body }, or nil and an error.
+function _M.receive(sock, options)
+    local line, err = sock:receive("*l")
+    if not line then
+        return nil, err
+    end
+    local status = tonumber(line:match("^HTTP/1%.%d (%d+)"))
+    local headers = read_headers(sock)
+    return { status = status, headers = headers, body = read_body(sock, status, headers, options.method) }
+end
+
+
+--- One request over a connection of its own. options: those of `send`, to (name of a port, "http" by default), tls (as for connect).
+-- Returns the answer as `receive` does.
 function _M.request(path, options)
     options = options or {}
     local sock, err = _M.connect(options.to or (options.tls and "https") or "http", options.tls)
     if not sock then
         return nil, err
     end
-    assert(sock:send(request_text(path, options)))
-    local line
-    line, err = sock:receive("*l")
-    if not line then
-        return nil, err
-    end
-    local status = tonumber(line:match("^HTTP/1%.%d (%d+)"))
-    local headers = read_headers(sock)
-    local body = read_body(sock, status, headers, options.method)
+    _M.send(sock, path, options)
+    local answer
+    answer, err = _M.receive(sock, options)
     sock:close()
-    return { status = status, headers = headers, body = body }
+    return answer, err
 end
 
 
@@ -197,7 +233,7 @@ function _M.upgrade(path, lines, options)
     if not sock then
         return nil, err
     end
-    assert(sock:send(request_text(path, options)))
+    _M.send(sock, path, options)
     local status = assert(sock:receive("*l"))
     read_headers(sock)
     local echoes = {}
@@ -210,10 +246,15 @@ function _M.upgrade(path, lines, options)
 end
 
 
---- The name of the backend that answered this request, or the status when it was none.
-function _M.who(path, options)
-    local answer = assert(_M.request(path, options))
+--- The name of the backend that gave this answer, or the status when it was none.
+function _M.backend_of(answer)
     return answer.headers["x-backend"] or answer.status
+end
+
+
+--- The same for a request that is made now.
+function _M.who(path, options)
+    return _M.backend_of(assert(_M.request(path, options)))
 end
 
 
@@ -265,6 +306,23 @@ function _M.metric(series)
     local text = "\n" .. _M.metrics()
     local _, stop = text:find("\n" .. series .. " ", 1, true)
     return stop and tonumber(text:match("^%S+", stop + 1))
+end
+
+
+--- Wait until so many policies were refused since nginx started: the log has their lines by then.
+function _M.await_refusals(count)
+    local function refused() return _M.metric("gateway_policy_errors_total") end
+    assert(_M.wait_until(function() return refused() == count end, 5), "not " .. count .. " refused policies")
+end
+
+
+--- How many lines of the error log have this Lua pattern.
+function _M.logged(pattern)
+    local count = 0
+    for line in _M.read(ngx.config.prefix() .. "logs/error.log"):gmatch("[^\n]+") do
+        count = count + (line:find(pattern) and 1 or 0)
+    end
+    return count
 end
 
 

@@ -27,6 +27,23 @@ function _M.signal(name, pid)
     assert(os.execute("kill -" .. name .. " " .. pid))
 end
 
+--- Is this process there still?
+function _M.is_alive(pid)
+    local file = io.open("/proc/" .. pid .. "/stat")
+    if file then
+        file:close()
+    end
+    return file ~= nil
+end
+
+--- Does the error log have this text?
+function _M.has_logged(text)
+    local file = assert(io.open(ngx.config.prefix() .. "logs/error.log"))
+    local log = file:read("*a")
+    file:close()
+    return log:find(text, 1, true) ~= nil
+end
+
 --- The body of GET `path`, on a connection of its own; nil and an error when there is no answer.
 function _M.get(path)
     local socket = ngx.socket.tcp()

@@ -1,14 +1,18 @@
---- Asking each worker for itself what its caches hold. Blocks with the section `ask_workers` have a server for it, on which each
--- worker has a listening socket of its own; a connection that is kept open stays with its worker.
+--- Asking each worker for itself: what its caches hold, and who serves its requests. Blocks with the section `ask_workers` have a
+-- server for it, on which each worker has a listening socket of its own; a connection that is kept open stays with its worker.
 --
 --     local workers = require("testing.workers").connect(2)
 --     ngx.say(workers:ask(0, "rules/http_tcp_80"))      -- "3 a b": from level 3, the rules a and b
+--     ngx.say(workers:who_all("/x"))                    -- "one; one": in both workers /x goes to the backend one
 
 local testing = require "testing"
 
 local setmetatable = setmetatable
 
 local MOST_CONNECTIONS = 400
+-- What goes to the server's own location, and not through the gateway's rules.
+local PREFIX = "/ask/"
+local KEEP = { connection = "keep-alive" }
 
 local _M = {}
 local mt = { __index = _M }
@@ -47,9 +51,9 @@ local ANSWERS = {
 }
 
 
---- The answer of the server's only location.
+--- The answer of the location /ask/ of that server.
 function _M.answer()
-    local what, key = ngx.var.uri:match("^/(%w+)/?(.*)$")
+    local what, key = ngx.var.uri:match("^/ask/(%w+)/?(.*)$")
     if what == "who" then
         return ngx.say(ngx.worker.id(), " ", ngx.worker.pid())
     end
@@ -61,34 +65,18 @@ function _M.answer()
 end
 
 
-local function send(sock, path)
-    assert(sock:send("GET /" .. path .. " HTTP/1.1\r\nHost: workers\r\n\r\n"))
+local function exchange(sock, path)
+    testing.send(sock, path, KEEP)
+    return testing.receive(sock, KEEP)
 end
 
 
 local function ask(sock, path)
-    send(sock, path)
-    local length
-    repeat
-        local line, err = sock:receive("*l")
-        if not line then
-            return nil, err
-        end
-        length = line:match("^Content%-Length: (%d+)") or length
-        if line:match("^Transfer%-Encoding: chunked") then
-            length = "chunked"
-        end
-    until line == ""
-    local body
-    if length == "chunked" then
-        body = sock:receive(tonumber(sock:receive("*l"), 16))
-        sock:receive("*l")
-        sock:receive("*l")
-        sock:receive("*l")
-    else
-        body = sock:receive(tonumber(length))
+    local answer, err = exchange(sock, PREFIX .. path)
+    if not answer then
+        return nil, err
     end
-    return (body:gsub("\n$", ""))
+    return (answer.body:gsub("\n$", ""))
 end
 
 
@@ -141,17 +129,35 @@ end
 
 --- As `ask`, but does not wait for the answer.
 function _M:ask_in_vain(id, path)
-    send(self[id].sock, path)
+    testing.send(self[id].sock, PREFIX .. path, KEEP)
+end
+
+
+-- What `ask_one(id)` returns for each worker in turn, joined with "; ".
+local function join(self, ask_one)
+    local answers = {}
+    for id = 0, self.count - 1 do
+        answers[id + 1] = tostring(ask_one(id))
+    end
+    return table.concat(answers, "; ")
 end
 
 
 --- What all workers answer, one after the other, joined with "; ".
 function _M:ask_all(path)
-    local answers = {}
-    for id = 0, self.count - 1 do
-        answers[id + 1] = self:ask(id, path)
-    end
-    return table.concat(answers, "; ")
+    return join(self, function(id) return self:ask(id, path) end)
+end
+
+
+--- The backend that serves this request of the gateway in a worker, or the status when it is none.
+function _M:who(id, path)
+    return testing.backend_of(assert(exchange(self[id].sock, path)))
+end
+
+
+--- The same for all workers, one after the other, joined with "; ".
+function _M:who_all(path)
+    return join(self, function(id) return self:who(id, path) end)
 end
 
 
@@ -170,19 +176,29 @@ function _M:ask_at_once(path)
 end
 
 
---- Seconds until each worker answers with this value, whatever the level; nil when one does not within the limit.
-function _M:wait_for(path, value, limit)
+-- Seconds until `ask_one(id)` returns the value, as text, for each worker; nil and an error when it does not within the limit.
+local function wait_for(self, value, limit, ask_one)
     ngx.update_time()
     local began = ngx.now()
     for id = 0, self.count - 1 do
-        local answered = testing.wait_until(function()
-            return self:ask(id, path):match("^%S+ (.*)$") == value
-        end, limit - (ngx.now() - began))
+        local answered = testing.wait_until(function() return tostring(ask_one(id)) == value end, limit - (ngx.now() - began))
         if not answered then
-            return nil, "worker " .. id .. " answers " .. self:ask(id, path)
+            return nil, "worker " .. id .. " answers " .. tostring(ask_one(id))
         end
     end
     return ngx.now() - began
+end
+
+
+--- Seconds until each worker answers with this value, whatever the level; nil and an error when one does not within the limit.
+function _M:wait_for(path, value, limit)
+    return wait_for(self, value, limit, function(id) return self:ask(id, path):match("^%S+ (.*)$") end)
+end
+
+
+--- Seconds until in each worker this backend (or status) serves the request; nil and an error when not within the limit.
+function _M:wait_for_backend(path, backend, limit)
+    return wait_for(self, backend, limit, function(id) return self:who(id, path) end)
 end
 
 
