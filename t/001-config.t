@@ -163,7 +163,7 @@ location = /t {
 --- request
 GET /t
 --- response_body
-404 null
+503 null
 --- grep_error_log eval: qr/\[error\].*?the limit is \d+/
 --- grep_error_log_out eval
 qr/\A.*has \d+ bytes, the limit is 1000\n\z/

@@ -513,3 +513,34 @@ GET /  Host: a.example  => one
 GET https://a.example/  => two
 --- no_error_log
 [error]
+
+
+
+=== TEST 39: SRC_IP is the peer's address when X-Forwarded-For names none
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "127.0.0.1"]]}]
+--- probes
+GET /  X-Forwarded-For: ,  => one
+GET /  X-Forwarded-For: , 10.1.2.3  => one
+--- no_error_log
+[error]
+
+
+
+=== TEST 40: an X-Forwarded-For full of blanks does not keep the worker busy
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "a"]]}]
+--- lua
+for _, tail in ipairs({ "b", "b, c", ", c" }) do
+    ngx.update_time()
+    local began = ngx.now()
+    local who = testing.who("/", { headers = { ["X-Forwarded-For"] = "a" .. (" "):rep(30000) .. tail } })
+    ngx.update_time()
+    ngx.say(who, ngx.now() - began < 0.5 and " at once" or " after " .. ngx.now() - began .. " s")
+end
+--- response_body
+one at once
+one at once
+one at once
+--- no_error_log
+[error]

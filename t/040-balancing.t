@@ -4,6 +4,9 @@ use FindBin;
 use lib $FindBin::Bin;
 use Gateway 'no_plan';
 
+# All ends of all connections are in one process here.
+worker_connections(512);
+
 run_tests();
 
 __DATA__
@@ -256,5 +259,31 @@ location = /t {
 GET /t
 --- response_body
 the same connection
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: as many connections are kept as were needed at one time
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- lua
+local ports, count = {}, 0
+for _ = 1, 2 do
+    local threads = {}
+    for i = 1, 50 do
+        threads[i] = ngx.thread.spawn(testing.request, "/?sleep=0.3")
+    end
+    for i = 1, 50 do
+        local _, answer = assert(ngx.thread.wait(threads[i]))
+        local port = answer.headers["x-peer-port"]
+        count = count + (ports[port] and 0 or 1)
+        ports[port] = true
+    end
+    ngx.say(count)
+end
+--- response_body
+50
+50
 --- no_error_log
 [error]

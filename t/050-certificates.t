@@ -417,3 +417,27 @@ HTTP/1.1 200 OK
 1 certificate
 --- no_error_log
 [error]
+
+
+
+=== TEST 18: a worker lets a certificate go that the policy has no more, though nobody asks for it again
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- certificates
+{"a.example": "exact"}
+--- certificates_2
+{"443": "default"}
+--- lua
+local caches = require "gateway.caches"
+testing.await_reader()
+local weak = setmetatable({ (assert(caches.certificate("a.example"))) }, { __mode = "v" })
+testing.use(2)
+ngx.say(testing.wait_until(function()
+    collectgarbage()
+    collectgarbage()
+    return weak[1] == nil
+end, 4))
+--- response_body
+true
+--- no_error_log
+[error]

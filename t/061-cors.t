@@ -175,3 +175,37 @@ Access-Control-Request-Method: PUT
 one OPTIONS /x
 --- no_error_log
 [error]
+
+
+
+=== TEST 11: a list with "*" on it allows any origin, without credentials
+--- rules
+[{"rule": "r", "upstream": "one", "enable_cors": true, "cors_allow_origin": "https://a.example, *", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /
+--- more_headers
+Origin: https://evil.example
+--- response_headers
+Access-Control-Allow-Origin: *
+! Access-Control-Allow-Credentials
+--- no_error_log
+[error]
+
+
+
+=== TEST 12: the origin is the one that the client sent, not the one that the rule has for its backend
+--- rules
+[{"rule": "r", "upstream": "one", "enable_cors": true, "cors_allow_origin": "https://a.example, https://b.example",
+  "config": {"rewrite_request": {"headers_remove": ["Origin"]}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- request
+GET /
+--- more_headers
+Origin: https://a.example
+X-Echo: origin
+--- response_headers
+Access-Control-Allow-Origin: https://a.example
+--- response_body
+one GET /
+origin: (none)
+--- no_error_log
+[error]

@@ -208,3 +208,78 @@ X-Tea: green
 Location: /y
 --- no_error_log
 [error]
+
+
+
+=== TEST 16: the backend is told the host that the rule was chosen by, whatever the Host header of an absolute form says
+--- rules
+[{"rule": "a", "upstream": "one", "internal_dsl": [["EQ", "HOST", "a.example"]]},
+ {"rule": "b", "upstream": "two", "internal_dsl": [["EQ", "HOST", "b.example"]]}]
+--- raw_request eval
+"GET http://a.example:81/x HTTP/1.1\r\nHost: b.example:82\r\nX-Echo: host, x-forwarded-host\r\nConnection: close\r\n\r\n"
+--- response_body
+one GET /x
+host: a.example
+x-forwarded-host: a.example
+--- no_error_log
+[error]
+
+
+
+=== TEST 17: a rule's own Host counts for the absolute form too
+--- rules
+[{"rule": "r", "upstream": "one", "config": {"rewrite_request": {"headers": {"Host": "c.example"}}},
+  "internal_dsl": [["EQ", "HOST", "a.example"]]}]
+--- raw_request eval
+"GET http://a.example/x HTTP/1.1\r\nHost: b.example\r\nX-Echo: host\r\nConnection: close\r\n\r\n"
+--- response_body
+one GET /x
+host: c.example
+--- no_error_log
+[error]
+
+
+
+=== TEST 18: a backend cannot send a request on to another rule
+--- rules
+[{"rule": "open", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/open"]]},
+ {"rule": "closed", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/closed"]]}]
+--- request
+GET /open?header=X-Accel-Redirect:/closed
+--- response_headers
+X-Backend: one
+! X-Accel-Redirect
+--- response_body
+one GET /open?header=X-Accel-Redirect:/closed
+--- no_error_log
+[error]
+
+
+
+=== TEST 19: the head of an answer may be large
+--- rules
+[{"rule": "r", "upstream": "large", "internal_dsl": [["STARTS_WITH", "URL", "/"]]},
+ {"rule": "g", "upstream": "large", "backend_protocol": "grpc", "internal_dsl": [["STARTS_WITH", "URL", "/grpc"]]}]
+--- groups
+[{"name": "large", "backends": ["free"]}]
+--- http_config
+server {
+    listen 127.0.0.1:$TEST_NGINX_PORT_FREE;
+    http2 on;
+    location / {
+        content_by_lua_block {
+            ngx.header["X-Large"] = ("x"):rep(12000)
+            ngx.say("large")
+        }
+    }
+}
+--- lua
+for _, path in ipairs({ "/", "/grpc" }) do
+    local answer = testing.request(path)
+    ngx.say(answer.status, " ", #(answer.headers["x-large"] or ""))
+end
+--- response_body
+200 12000
+200 12000
+--- no_error_log
+[error]

@@ -228,3 +228,48 @@ one GET /?header=X-A:1
 x-b: 2
 --- no_error_log
 [error]
+
+
+
+=== TEST 14: a request header is added beside the client's, however many headers there are
+--- rules
+[{"rule": "r", "upstream": "one", "config": {"rewrite_request": {"headers_add": {"X-A": "gateway"}}},
+  "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- more_headers eval
+join("", map { "X-Filler-$_: x\r\n" } 1 .. 120) . "X-A: client\r\nX-Where: x-a"
+--- groups
+[{"name": "one", "backends": ["free"]}]
+--- http_config
+server { listen 127.0.0.1:$TEST_NGINX_PORT_FREE; return 200 "$http_x_a\n"; }
+--- request
+GET /x
+--- response_body
+client, gateway
+--- no_error_log
+[error]
+
+
+
+=== TEST 15: what says where a message ends is not a rule's to change
+--- rules
+[{"rule": "r", "upstream": "one", "config": {"rewrite_request": {"headers": {"content-length": "3"}},
+  "rewrite_response": {"headers_add": {"Transfer-Encoding": "chunked"}}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]},
+ {"rule": "next", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- probes
+GET /x  => two
+--- error_log
+rule 'r' left out: config.rewrite_request.headers: 'content-length' says where a message ends, which no rule can change; config.rewrite_response.headers_add: 'Transfer-Encoding' says where a message ends, which no rule can change
+
+
+
+=== TEST 16: a header of an answer is called as the rule says
+--- rules
+[{"rule": "r", "upstream": "one", "config": {"rewrite_response": {"headers": {"X_Set": "1"}, "headers_add": {"X_Added": "2"}}},
+  "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- lua
+local headers = testing.request("/x").headers
+ngx.say(headers.x_set, " ", headers.x_added)
+--- response_body
+1 2
+--- no_error_log
+[error]

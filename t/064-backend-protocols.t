@@ -289,3 +289,38 @@ HTTP/1.1 101 Switching Protocols
 echo hello
 --- no_error_log
 [error]
+
+
+
+=== TEST 18: a kept connection is not used for another protocol
+--- rules
+[{"rule": "g", "upstream": "grpc", "internal_dsl": [["STARTS_WITH", "URL", "/g"]]},
+ {"rule": "h", "upstream": "grpc", "backend_protocol": "http", "config": {"timeout": {"proxy_read_timeout_ms": 1000}},
+  "internal_dsl": [["STARTS_WITH", "URL", "/h"]]}]
+--- lua
+for _, path in ipairs({ "/g1", "/h1", "/g2", "/h2" }) do
+    local answer = testing.request(path)
+    ngx.say(path, " ", answer.status, " ", answer.headers["x-protocol"])
+end
+--- response_body
+/g1 200 HTTP/2.0
+/h1 200 HTTP/1.1
+/g2 200 HTTP/2.0
+/h2 200 HTTP/1.1
+--- no_error_log
+[error]
+
+
+
+=== TEST 19: a connection is not upgraded to HTTP/2, whose requests would pass the rules by
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- raw_request eval
+"GET /x HTTP/1.1\r\nHost: a.example\r\nX-Echo: upgrade, connection\r\nUpgrade: websocket, H2C\r\nHTTP2-Settings: AAMAAABk\r\n"
+    . "Connection: Upgrade, HTTP2-Settings, close\r\n\r\n"
+--- response_body
+one GET /x
+upgrade: (none)
+connection: (none)
+--- no_error_log
+[error]

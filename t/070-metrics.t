@@ -367,3 +367,18 @@ GET /t
 40
 --- no_error_log
 [error]
+
+
+
+=== TEST 13: an answer of a backend is no failure, be it 502 or 504
+--- rules
+[{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- lua
+ngx.say(testing.request("/?status=502").status, " ", testing.request("/?status=504").status)
+testing.settle()
+ngx.say(testing.metric('gateway_upstream_failures_total{group="both"}'))
+--- response_body
+502 504
+nil
+--- no_error_log
+[error]

@@ -245,3 +245,33 @@ GET /t
 --- timeout: 20
 --- no_error_log
 [error]
+
+
+
+=== TEST 9: a reload while a large change is read leaves nothing out of it
+--- rules
+[{"rule": "first", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- lua
+local cjson = require "cjson"
+testing.await_reader()
+local policy = cjson.decode(testing.read(testing.path("policy.json")))
+for _, name in ipairs({ "a", "b" }) do
+    local rules = {}
+    for i = 1, 20000 do
+        rules[i] = { rule = name .. i, upstream = "one", internal_dsl = { { "EQ", "URL", "/" .. name .. i } } }
+    end
+    rules[#rules + 1] = { rule = name, upstream = "two", internal_dsl = { { "STARTS_WITH", "URL", "/" .. name } } }
+    policy.http.tcp["80"] = rules
+    local text, before = cjson.encode(policy), testing.generation()
+    testing.replace_policy(text)
+    ngx.sleep(0.2)
+    testing.reload()
+    local is_taken = testing.wait_until(function() return testing.generation() > before end, 15)
+    ngx.say(is_taken and "taken" or "not taken", ", ", testing.who("/" .. name .. "1"), " ", testing.who("/" .. name .. "x"))
+end
+--- response_body
+taken, one two
+taken, one two
+--- timeout: 40
+--- no_error_log
+[error]

@@ -51,6 +51,7 @@ local SPECIFICATIONS = {
 
 local shelf
 local settled = false
+local await_until
 local stores = {}
 
 
@@ -116,10 +117,10 @@ local function new_store(specification)
 end
 
 
--- While no policy was ever read, this one waits for the reader, which may be another worker.
+-- While no policy was ever read, requests wait for the reader, which may be another worker: until PATIENCE after the first that does.
 local function await_reader()
-    local deadline = now() + PATIENCE
-    while not shelf:is_settled() and now() < deadline do
+    await_until = await_until or now() + PATIENCE
+    while not shelf:is_settled() and now() < await_until do
         sleep(POLL)
     end
     settled = shelf:is_settled()
@@ -182,7 +183,11 @@ local function take(store, key)
     if store.held[key] ~= nil then
         -- Not a tail call: LuaJIT could not translate this function by itself.
         local value, err, level = store.cache:get(key, nil, read_shelf, key)
-        return value, err, level
+        if level == 1 or (not err and is_current(key, value)) then
+            return value, err, level
+        end
+        -- It is not in L1 any more, and what L2 has is not what is in force.
+        store.held[key] = nil
     end
     local until_when = store.fetching[key]
     if until_when and until_when > now() then
@@ -195,18 +200,43 @@ local function take(store, key)
 end
 
 
-local function check_store(store, stretch)
-    local count = 0
-    for key, stamp in pairs(store.held) do
-        if (shelf:stamp(key) or false) ~= stamp then
-            store.held[key] = nil
-            local ok, err = store.cache:delete(key)
-            if not ok then
-                return nil, err
-            end
+-- The keys that a store knows, in a list of their own: while one walks through it and waits, others change the store.
+local function known_keys(store)
+    local held, keys = store.held, {}
+    for key in pairs(held) do
+        keys[#keys + 1] = key
+    end
+    for key in pairs(store.last) do
+        if held[key] == nil then
+            keys[#keys + 1] = key
         end
-        count = count + 1
-        if count % STRIDE == 0 then
+    end
+    return keys
+end
+
+
+local function check_key(store, key)
+    local held, stamp = store.held[key], shelf:stamp(key) or false
+    if not stamp then
+        -- Nobody may ever ask for it again.
+        store.last[key] = nil
+    end
+    if held == nil or held == stamp then
+        return true
+    end
+    store.held[key] = nil
+    return store.cache:delete(key)
+end
+
+
+local function check_store(store, stretch)
+    local keys = known_keys(store)
+    for i = 1, #keys do
+        local ok, err = check_key(store, keys[i])
+        if not ok then
+            return nil, err
+        end
+        if i % STRIDE == 0 then
             stretch:pause()
         end
     end
@@ -270,6 +300,12 @@ function _M.certificate(domain)
         return nil, nil, 3
     end
     return take(store, domain)
+end
+
+
+--- Whether any policy was ever taken over.
+function _M.has_policy()
+    return shelf:generation() ~= nil
 end
 
 

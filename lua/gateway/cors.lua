@@ -2,7 +2,7 @@
 --
 -- A rule's cors is { origin, headers }: origin is "*", one origin, or several separated by commas; headers is what
 -- Access-Control-Allow-Headers says. With a list the answer names the request's own origin, or nothing when it is not on the list,
--- and says that it varies by it.
+-- and says that it varies by it. A list with "*" on it allows any.
 
 local gmatch = string.gmatch
 local type = type
@@ -20,22 +20,19 @@ local function is_preflight(request)
 end
 
 
-local function is_listed(list, origin)
+-- The origin to name in the answer; nil when the request's is not allowed. Where any is, none is named: to one that is named,
+-- browsers show what they are given with the user's cookies.
+local function allowed_origin(list, origin)
+    local allowed
     for item in gmatch(list, "[^,%s]+") do
-        if item == origin or item == ANY then
-            return true
+        if item == ANY then
+            return ANY
+        end
+        if item == origin then
+            allowed = origin
         end
     end
-    return false
-end
-
-
--- The origin to name in the answer; nil when the request's is not allowed.
-local function allowed_origin(cors, origin)
-    if cors.origin == ANY then
-        return ANY
-    end
-    return origin and is_listed(cors.origin, origin) and origin or nil
+    return allowed
 end
 
 
@@ -60,7 +57,7 @@ local _M = { is_preflight = is_preflight }
 -- @param origin the request's Origin header or nil
 -- @param preflight whether this answers a preflight
 function _M.apply(cors, header, origin, preflight)
-    local allowed = allowed_origin(cors, origin)
+    local allowed = allowed_origin(cors.origin, origin)
     header["Access-Control-Allow-Origin"] = allowed
     if cors.origin ~= ANY then
         add_vary(header)

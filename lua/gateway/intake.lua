@@ -134,7 +134,7 @@ local function put_in_force(self, attempt)
     end
     local gone = remove_vanished(self, attempt)
     self.lists, self.certificates = attempt.lists, attempt.certificates
-    self.bad, self.in_force, self.is_untidy = attempt.bad, attempt.version, true
+    self.bad, self.repeated, self.in_force, self.is_untidy = attempt.bad, attempt.repeated, attempt.version, true
     return stale_keys(attempt, gone)
 end
 

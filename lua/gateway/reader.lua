@@ -103,7 +103,10 @@ local function accept(result)
     end
     if taken then
         -- The last of all: who sees the number grow may rely on everything else.
-        shelf:count()
+        local ok, err = shelf:count()
+        if not ok then
+            report("could not count the policy that was taken over: " .. err)
+        end
     end
 end
 
@@ -174,7 +177,7 @@ local function on_timer(premature)
         end
         local pause = slice.pauser()
         reading:tidy(pause)
-        shelf:sweep(pause)
+        shelf:sweep(pause, is_still_mine)
     end, debug.traceback)
     is_busy = false
     if not ok then

@@ -11,7 +11,6 @@ local tostring = tostring
 
 local ABSOLUTE = "^%a[%w+.-]*:"
 local PORT_OF_HOST = ":(%d+)$"
-local AFTER_AUTHORITY = "^%a[%w+.-]*://[^/?]*([/?].*)$"
 local SLASH = byte("/")
 local DEFAULT_PORTS = { http = "80", https = "443" }
 
@@ -39,15 +38,6 @@ local function origin(redirect, request)
 end
 
 
--- Path and query that the client asked for. A proxy's absolute form ("GET http://host/path") is cut to them.
-local function asked_path(uri)
-    if byte(uri, 1) == SLASH then
-        return uri
-    end
-    return match(uri, AFTER_AUTHORITY) or "/"
-end
-
-
 local _M = {}
 
 
@@ -65,10 +55,11 @@ end
 
 
 --- The value of the Location header of a redirect that is no text.
--- @param request { scheme, host (without port) | nil, host_header | nil, uri (path and query as the client sent them) }
+-- @param request { scheme, host (without port) | nil, host_header | nil, uri (path and query as the client sent them, nginx cuts off what
+--        stands before them in the absolute form of a request) }
 function _M.location(redirect, request)
     -- Never the path alone: "//elsewhere/" would be taken for another host.
-    local path = redirect.url or asked_path(request.uri)
+    local path = redirect.url or request.uri
     if byte(path, 1) ~= SLASH then
         path = "/" .. path
     end

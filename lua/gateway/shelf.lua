@@ -46,8 +46,9 @@ local _M = { GROUPS = GROUPS, NAMES = NAMES }
 local mt = { __index = _M }
 
 
--- Removes what is buried and due, or all that is buried. Returns how many.
-local function sweep(self, due, pause)
+-- Removes what is buried and due, or all that is buried. Returns how many. May be given `pause`, and then `may_go_on`: another
+-- process may have taken over in the meantime, and have put a policy in force that needs what is buried here.
+local function sweep(self, due, pause, may_go_on)
     local names = {}
     for name, since in pairs(self.buried) do
         if since <= due then
@@ -62,6 +63,9 @@ local function sweep(self, due, pause)
         end
         if pause and i % STRIDE == 0 then
             pause()
+            if not may_go_on() then
+                return i
+            end
         end
     end
     return #names
@@ -154,7 +158,7 @@ end
 
 --- Whether the reader has come to a first result, be it that there is no policy to read.
 function _M:is_settled()
-    return self.dict:get("/state") ~= nil
+    return self.dict:get("/state") ~= nil or self:generation() ~= nil
 end
 
 
@@ -188,12 +192,6 @@ function _M:put_body(kind, digest, text)
         return false
     end
     return nil, err
-end
-
-
---- Removes a member's text at once: for bodies that were never in force.
-function _M:drop_body(kind, digest)
-    self.dict:delete(kind .. "/" .. digest)
 end
 
 
@@ -271,9 +269,10 @@ end
 
 --- Removes the bodies that were buried long enough ago.
 -- @param pause called now and then; may wait
+-- @param may_go_on called after each pause; when it returns false, the others stay
 -- @return number of bodies that were removed
-function _M:sweep(pause)
-    return sweep(self, ngx.now() - GRACE, pause)
+function _M:sweep(pause, may_go_on)
+    return sweep(self, ngx.now() - GRACE, pause, may_go_on)
 end
 
 

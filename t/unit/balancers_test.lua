@@ -204,6 +204,16 @@ function TestConsistentHash.test_very_different_weights_make_no_huge_ring()
     luaunit.assertTrue(os.clock() - began < 1)
 end
 
+function TestConsistentHash.test_many_peers_make_no_huge_ring_either()
+    local weights = {}
+    for i = 1, 1100 do
+        weights[i] = 50 + i % 50
+    end
+    local balancer = balancer_of(weights, { affinity = "sip-hash" })
+    assert(balancer:pick(new_context("192.0.2.1")))
+    luaunit.assertTrue(balancer.points < 2 ^ 21)
+end
+
 
 local TestSticky = {}
 

@@ -50,6 +50,11 @@ function TestApply.test_one_origin_of_a_list_is_named()
     })
 end
 
+function TestApply.test_any_origin_beside_others_is_not_named_either()
+    equals(headers_for("https://a, *", "https://b"), { ["Access-Control-Allow-Origin"] = "*", Vary = "Origin" })
+    equals(headers_for("https://a, *", "https://a"), { ["Access-Control-Allow-Origin"] = "*", Vary = "Origin" })
+end
+
 function TestApply.test_another_origin_is_not_named_and_the_answer_still_varies()
     equals(headers_for("https://a", "https://b"), { Vary = "Origin" })
     equals(headers_for("https://a", "https://a.evil", true), { Vary = "Origin" })

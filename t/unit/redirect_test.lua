@@ -54,12 +54,6 @@ function TestLocation.test_a_path_that_looks_like_a_host_stays_a_path()
     equals(location({ port = 8080 }, { uri = "//evil.example/" }), "http://a.example:8080//evil.example/")
 end
 
-function TestLocation.test_the_absolute_form_of_a_request_is_cut_to_its_path()
-    equals(location({ scheme = "https" }, { uri = "http://a.example/x?y" }), "https://a.example/x?y")
-    equals(location({ scheme = "https" }, { uri = "http://a.example?y" }), "https://a.example/?y")
-    equals(location({ scheme = "https" }, { uri = "http://a.example" }), "https://a.example/")
-end
-
 function TestLocation.test_without_a_host_there_is_still_one()
     equals(location({ scheme = "https" }, { host = false, host_header = false }), "https://localhost/p?q")
 end

@@ -317,6 +317,15 @@ function TestHeaders.test_wrong_names()
             .. "config.rewrite_request.headers_remove: a list is not the name of a header")
 end
 
+function TestHeaders.test_what_says_where_a_message_ends_is_not_to_change()
+    for _, name in ipairs({ "Content-Length", "transfer-encoding" }) do
+        local text = ": '" .. name .. "' says where a message ends, which no rule can change"
+        check_error({ config = { rewrite_request = { headers = { [name] = "1" } } } }, "config.rewrite_request.headers" .. text)
+        check_error({ config = { rewrite_response = { headers_add = { [name] = "1" } } } }, "config.rewrite_response.headers_add" .. text)
+        check_error({ config = { rewrite_request = { headers_remove = { name } } } }, "config.rewrite_request.headers_remove" .. text)
+    end
+end
+
 function TestHeaders.test_wrong_values()
     for _, value in ipairs({ "a\rb", "a\nb", "a\0b" }) do
         check_error({ config = { rewrite_request = { headers = { A = value } } } },

@@ -3,11 +3,16 @@
 local chash = require "resty.chash"
 local peers_of = require "gateway.balancers.peers"
 
+local floor = math.floor
+local max = math.max
+local min = math.min
 local setmetatable = setmetatable
 
--- The ring has this many points for each unit of weight, so that weights in the thousands would make it very large.
+-- The ring has this many points for each unit of weight, so that weights in the thousands would make it very large, and so would
+-- those of hundreds of peers together. 10000 units are 13 MB in each worker.
 local POINTS = 160
 local MOST_WEIGHT = 100
+local MOST_UNITS = 10000
 
 local _M = {}
 local mt = { __index = _M }
@@ -16,7 +21,8 @@ local mt = { __index = _M }
 --- @param group a Group
 -- @return balancer
 function _M.new(group)
-    local by_id, weights, count, total = peers_of(group, MOST_WEIGHT)
+    local most = max(1, min(MOST_WEIGHT, floor(MOST_UNITS / #group.peers)))
+    local by_id, weights, count, total = peers_of(group, most)
     return setmetatable({
         by_id = by_id,
         peer_count = count,

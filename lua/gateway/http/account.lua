@@ -3,12 +3,21 @@
 local metrics = require "gateway.metrics"
 
 local count_request = metrics.request
+local find = string.find
 local ngx = ngx
 local now = ngx.now
 local start_time = ngx.req.start_time
+local var = ngx.var
 
--- What nginx answers when a backend did not.
+-- What nginx answers when no backend did; a backend may answer so itself.
 local FAILURES = { [502] = true, [504] = true }
+
+
+-- Whether the backend that was asked last sent the head of an answer: of one that did not there is a "-" in the place of its time.
+local function has_answered()
+    return find(var.upstream_header_time or "-", "%d$") ~= nil
+end
+
 
 local _M = {}
 
@@ -20,7 +29,7 @@ function _M.run()
         return
     end
     local status, rule = ngx.status, context.rule
-    if context.tries and FAILURES[status] then
+    if context.tries and FAILURES[status] and not has_answered() then
         metrics.upstream_failure(context.balancer.name)
     end
     return count_request(listener.port, status, rule and rule.id, now() - start_time())

@@ -36,7 +36,7 @@ function _M.run()
         return
     end
     if rule.cors then
-        cors.apply(rule.cors, header, context.request:header("origin"), context.preflight)
+        cors.apply(rule.cors, header, context.origin, context.preflight)
     end
     if rule.response_headers then
         headers.apply(rule.response_headers, remove_response_header, set_response_header, add_header)

@@ -3,6 +3,7 @@
 -- What the later phases need lies in `ngx.ctx`:
 --
 --     request, listener, rule | nil         always
+--     origin | nil, preflight | nil         when the rule has CORS, see `gateway.cors`
 --     balancer, peer, point, set_cookie     when the request goes to a backend, see `gateway.balancers`
 
 local ngxvar = require "resty.ngxvar"
@@ -19,9 +20,11 @@ local redirect = require "gateway.redirect"
 local request = require "gateway.http.request"
 local uri = require "gateway.uri"
 
+local add_header = require("ngx.req").add_header
 local cache_hit = metrics.cache_hit
 local exit = ngx.exit
 local fetch = ngxvar.fetch
+local has_policy = caches.has_policy
 local header = ngx.header
 local listener_of = listener.of
 local new_request = request.new
@@ -46,7 +49,7 @@ local function location_for(target, asked)
     return redirect.location(target, {
         scheme = fetch("scheme", raw),
         host = asked.host,
-        host_header = fetch("http_host", raw),
+        host_header = fetch("gateway_asked_host", raw),
         uri = fetch("request_uri", raw),
     })
 end
@@ -56,18 +59,6 @@ local function send_redirect(rule, context)
     local target = rule.redirect
     header["Location"] = type(target) == "string" and target or location_for(target, context.request)
     return exit(rule.redirect_code or FOUND)
-end
-
-
-local function add_request_header(name, value)
-    local present = ngx.req.get_headers()[name]
-    if type(present) == "table" then
-        present[#present + 1] = value
-        value = present
-    elseif present then
-        value = { present, value }
-    end
-    ngx.req.set_header(name, value)
 end
 
 
@@ -101,7 +92,7 @@ local function prepare(rule, context, protocol)
         rewrite_uri(rule, context)
     end
     if rule.request_headers then
-        headers.apply(rule.request_headers, ngx.req.clear_header, ngx.req.set_header, add_request_header)
+        headers.apply(rule.request_headers, ngx.req.clear_header, ngx.req.set_header, add_header)
     end
 end
 
@@ -127,6 +118,10 @@ end
 
 
 local function serve(rule, context, in_grpc)
+    if rule.cors then
+        -- Before the headers change: the rule may have one for its backend only.
+        context.origin = context.request:header("origin")
+    end
     if rule.redirect then
         return send_redirect(rule, context)
     end
@@ -157,6 +152,9 @@ function _M.run(in_grpc)
     end
     if err then
         return refuse(UNAVAILABLE, ERR, context, err)
+    end
+    if not index and not has_policy() then
+        return refuse(UNAVAILABLE, WARN, context, "no policy is in force yet")
     end
     return refuse(NOT_FOUND, WARN, context, index and "no rule matches" or "the port has no rules")
 end

@@ -3,6 +3,7 @@
 --     version       of the lists that change
 --     bad           "rule/<digest>", "group/<digest>", "certificate/<name>/<digest>" of the members that were refused -> true, or
 --                   the name that the group has
+--     repeated      name -> true of the groups whose name an earlier one has
 --     added         { kind, digest } of what was put on the shelf and goes again should the attempt fail
 --     lists         key -> { members = digests }
 --     certificates  name -> digest
@@ -31,7 +32,7 @@ local mt = { __index = _M }
 function _M.new(shelf, before, version, hooks)
     return setmetatable({
         shelf = shelf, before = before, version = version, hooks = hooks,
-        added = {}, bad = {}, lists = {}, certificates = {}, changed = {},
+        added = {}, bad = {}, repeated = {}, lists = {}, certificates = {}, changed = {},
         reports = 0, rules = 0, groups = 0, count_certificates = 0, left_out = 0,
     }, mt)
 end
@@ -110,12 +111,12 @@ function _M:admit(kind, digest, text)
 end
 
 
---- Takes everything back.
+--- Takes everything back. Bodies are only buried: a process that took over may have found them on the shelf.
 function _M:undo()
     self.shelf:abandon()
     for i = 1, #self.added do
         local kind, digest = self.added[i][1], self.added[i][2]
-        self.shelf:drop_body(kind, digest)
+        self.shelf:bury(kind .. "/" .. digest)
         self.before.bodies[kind][digest] = nil
     end
 end

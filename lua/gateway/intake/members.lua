@@ -130,6 +130,15 @@ local function places_of(names)
 end
 
 
+-- Once for each name, until no two groups have it any more.
+local function complain_of_repetition(intake, attempt, i, name)
+    if not (attempt.repeated[name] or intake.repeated[name]) then
+        attempt:complain("backend_group '", name, "' [", i - 1, "] left out: another one has this name")
+    end
+    attempt.repeated[name] = true
+end
+
+
 local _M = {}
 
 
@@ -170,9 +179,8 @@ function _M.groups(intake, attempt, spans)
             attempt.left_out = attempt.left_out + (digest == own and about.left_out or 1)
         else
             attempt.left_out = attempt.left_out + 1
-            if about and not intake.repeated[about.name] then
-                intake.repeated[about.name] = true
-                attempt:complain("backend_group '", about.name, "' [", i - 1, "] left out: another one has this name")
+            if about then
+                complain_of_repetition(intake, attempt, i, about.name)
             end
         end
         attempt:step(i)

@@ -1,16 +1,21 @@
 --- Changes to headers: an object with `headers` (name -> value, to set), `headers_add` (name -> value or list of values) and
 -- `headers_remove` (list of names) -> { set = { { name, value }, ... }, add = the same, remove = { name, ... } }, each sorted
 -- by name and empty when there is nothing to do.
+--
+-- Headers that say where a message ends are not a rule's to change: what follows the end that one side sees, the other takes for
+-- the next message, which may be somebody else's.
 
 local fields = require "gateway.fields"
 local null = require("cjson").null
 local printable = require "gateway.printable"
 
 local find = string.find
+local lower = string.lower
 local sort = table.sort
 
 local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
 local LINE_END = "[%z\r\n]"
+local FRAMING = { ["content-length"] = true, ["transfer-encoding"] = true }
 
 local function sorted_names(object)
     local names = {}
@@ -28,6 +33,10 @@ local function check_name(changes, place, name)
     end
     if not find(name, TOKEN) then
         changes:complain(place, "'%s' is not the name of a header", printable(name))
+        return false
+    end
+    if FRAMING[lower(name)] then
+        changes:complain(place, "'%s' says where a message ends, which no rule can change", name)
         return false
     end
     return true
