@@ -441,10 +441,10 @@ class Bench:
         self.report.rates("  passed on to a backend, against plain proxy_pass", routed, proxied, None)
 
     def many_rules(self, one: Gateway, many: Gateway, requests: str) -> None:
-        """Row 2: the same requests, in the same order. Fewer different ones show how much of the difference is the memory they touch."""
+        """Row 2: the same request again and again, and different ones in turn, whose rules lie in different places of memory."""
         walk = self.script("walk", WALK)
         lines = Path(requests).read_text().splitlines(keepends=True)
-        for count, reach in ((len(lines), 0.9), (100, None), (1, None)):
+        for count in (1, 100, len(lines)):
             some = self.folder / f"requests-{count}.tsv"
             some.write_text("".join(lines[:: len(lines) // count][:count]))
             sides = [
@@ -452,8 +452,8 @@ class Bench:
                 for each in (many, one)
             ]
             found, single = in_turns(self.rounds, *sides)
-            what = f"{RULES} rules against one, {count} different requests in turn" if reach else f"  {count} of them"
-            self.report.rates(what, found, single, reach)
+            which = f"{count} different requests in turn" if count > 1 else "one request"
+            self.report.rates(f"{RULES} rules against one, {which}", found, single, 0.9)
 
     def changing(self, many: Gateway, text: Many, requests: str) -> None:
         """Row 3: latency under full load while the policy changes every second."""
