@@ -77,25 +77,33 @@ refused, the previous policy stays in force: line 1, column 60: the text ends he
 --- policy_2 chomp
 {"http": {"tcp": {"80": [{"rule": "r", "enable_cors": tru
 --- error_log
-refused, the previous policy stays in force: line 1, column 55: a value is missing
+refused, the previous policy stays in force: line 1, column 58: the text ends here, but a value is missing
 
 
 
-=== TEST 8: an empty policy file is refused
+=== TEST 8: a policy that ends inside an escape is refused
+--- policy_2 chomp
+{"http": {"tcp": {"80": [{"rule": "r\
+--- error_log
+refused, the previous policy stays in force: line 1, column 38: the text ends here, but a string is not closed
+
+
+
+=== TEST 9: an empty policy file is refused
 --- put: testing.replace_policy("")
 --- error_log
 refused, the previous policy stays in force: is empty
 
 
 
-=== TEST 9: a policy of blanks alone is refused
+=== TEST 10: a policy of blanks alone is refused
 --- put: testing.replace_policy("   ")
 --- error_log
 refused, the previous policy stays in force: line 1, column 4: the text ends here, but the policy is not an object
 
 
 
-=== TEST 10: a policy larger than the limit is refused, however good it is
+=== TEST 11: a policy larger than the limit is refused, however good it is
 --- options: policy_limit = 20000
 --- put
 local text = testing.read(testing.path("policy-3.json"))
@@ -105,7 +113,7 @@ refused, the previous policy stays in force: has 20001 bytes, the limit is 20000
 
 
 
-=== TEST 11: a huge policy is refused without being read, when nobody set a limit
+=== TEST 12: a huge policy is refused without being read, when nobody set a limit
 --- put
 testing.await_reader()
 local path = testing.path("policy.json")
@@ -119,7 +127,7 @@ refused, the previous policy stays in force: has 134217729 bytes, the limit is 1
 
 
 
-=== TEST 12: a policy as large as the limit is taken
+=== TEST 13: a policy as large as the limit is taken
 --- rules_2
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- options: policy_limit = 20000
@@ -136,7 +144,7 @@ refused: 0
 
 
 
-=== TEST 13: a folder in the place of the policy is refused
+=== TEST 14: a folder in the place of the policy is refused
 --- put
 testing.await_reader()
 local ffi = require "ffi"
@@ -149,7 +157,7 @@ refused, the previous policy stays in force: is a directory
 
 
 
-=== TEST 14: a policy that is a list is refused
+=== TEST 15: a policy that is a list is refused
 --- policy_2
 []
 --- error_log
@@ -157,7 +165,7 @@ refused, the previous policy stays in force: line 1, column 1: the policy is not
 
 
 
-=== TEST 15: a policy that is not JSON is refused
+=== TEST 16: a policy that is not JSON is refused
 --- policy_2
 http: {}
 --- error_log
@@ -165,7 +173,7 @@ refused, the previous policy stays in force: line 1, column 1:
 
 
 
-=== TEST 16: a policy that goes on behind its end is refused
+=== TEST 17: a policy that goes on behind its end is refused
 --- policy_2
 {} {}
 --- error_log
@@ -173,7 +181,7 @@ refused, the previous policy stays in force: line 1, column 4: something follows
 
 
 
-=== TEST 17: a section http that is a list is refused
+=== TEST 18: a section http that is a list is refused
 --- policy_2
 {"http": []}
 --- error_log
@@ -181,7 +189,7 @@ refused, the previous policy stays in force: line 1, column 10: http is not an o
 
 
 
-=== TEST 18: a section http.tcp that is a text is refused
+=== TEST 19: a section http.tcp that is a text is refused
 --- policy_2
 {"http": {"tcp": "80"}}
 --- error_log
@@ -189,7 +197,7 @@ refused, the previous policy stays in force: line 1, column 18: http.tcp is not 
 
 
 
-=== TEST 19: the rules of a port that are an object are refused
+=== TEST 20: the rules of a port that are an object are refused
 --- policy_2
 {"http": {"tcp": {"80": {}}}}
 --- error_log
@@ -197,7 +205,7 @@ refused, the previous policy stays in force: line 1, column 25: http.tcp.80 is n
 
 
 
-=== TEST 20: a rule that is a number is refused
+=== TEST 21: a rule that is a number is refused
 --- policy_2
 {"http": {"tcp": {"80": [
   {}, 7]}}}
@@ -206,7 +214,7 @@ refused, the previous policy stays in force: line 2, column 7: http.tcp.80[1] is
 
 
 
-=== TEST 21: a port that is a word is refused
+=== TEST 22: a port that is a word is refused
 --- policy_2
 {"http": {"tcp": {"http": []}}}
 --- error_log
@@ -214,7 +222,7 @@ refused, the previous policy stays in force: line 1, column 27: http.tcp.http: n
 
 
 
-=== TEST 22: a port that is too large is refused
+=== TEST 23: a port that is too large is refused
 --- policy_2
 {"http": {"tcp": {"65536": []}}}
 --- error_log
@@ -222,7 +230,7 @@ refused, the previous policy stays in force: line 1, column 28: http.tcp.65536: 
 
 
 
-=== TEST 23: a section backend_group that is an object is refused
+=== TEST 24: a section backend_group that is an object is refused
 --- policy_2
 {"backend_group": {}}
 --- error_log
@@ -230,7 +238,7 @@ refused, the previous policy stays in force: line 1, column 19: backend_group is
 
 
 
-=== TEST 24: a backend group that is a text is refused
+=== TEST 25: a backend group that is a text is refused
 --- policy_2
 {"backend_group": ["one"]}
 --- error_log
@@ -238,7 +246,7 @@ refused, the previous policy stays in force: line 1, column 20: backend_group[0]
 
 
 
-=== TEST 25: a section certificate_map that is a list is refused
+=== TEST 26: a section certificate_map that is a list is refused
 --- policy_2
 {"certificate_map": []}
 --- error_log
@@ -246,7 +254,7 @@ refused, the previous policy stays in force: line 1, column 21: certificate_map 
 
 
 
-=== TEST 26: a certificate that is a text is refused
+=== TEST 27: a certificate that is a text is refused
 --- policy_2
 {"certificate_map": {"a.example": "PEM"}}
 --- error_log
@@ -254,7 +262,7 @@ refused, the previous policy stays in force: line 1, column 35: certificate_map.
 
 
 
-=== TEST 27: a section stream.udp that is a list is refused
+=== TEST 28: a section stream.udp that is a list is refused
 --- policy_2
 {"stream": {"udp": []}}
 --- error_log
@@ -262,7 +270,7 @@ refused, the previous policy stays in force: line 1, column 20: stream.udp is no
 
 
 
-=== TEST 28: a control character from the policy does not reach the log
+=== TEST 29: a control character from the policy does not reach the log
 --- policy_2
 {"http": {"tcp": {"8\n0": []}}}
 --- error_log

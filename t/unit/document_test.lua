@@ -328,6 +328,14 @@ function TestGrammar.test_strings()
     end
 end
 
+function TestGrammar.test_the_end_of_the_text_in_the_middle_of_something()
+    check_errors({
+        ['{"else":tr'] = "line 1, column 11: the text ends here, but a value is missing",
+        ['{"else":"a\\'] = "line 1, column 12: the text ends here, but a string is not closed",
+        ['{"else":"\\u00'] = "line 1, column 14: the text ends here, but a string is not closed",
+    })
+end
+
 function TestGrammar.test_objects_and_lists()
     check_value_errors({
         ["{a:1}"] = { "a member's name in double quotes is missing", 2 },

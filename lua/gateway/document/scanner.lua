@@ -14,6 +14,7 @@ local format = string.format
 
 local QUOTE, BACKSLASH, COMMA, COLON, MINUS, ZERO, DOT = byte('"\\,:-0.', 1, 7)
 local OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET = byte("{}[", 1, 3)
+local NUL = 0
 local LOWER_U, LOWER_E, UPPER_E, PLUS = byte("ueE+", 1, 4)
 local NEWLINE = byte("\n")
 
@@ -50,26 +51,25 @@ local function skip_space(bytes, i)
     return i
 end
 
+-- The NUL behind the text stops a string too.
+local function fail_in_string(at, message)
+    error({ at = at, message = message, message_at_end = "a string is not closed" }, 0)
+end
+
 local function skip_escape(bytes, i)
     local c = bytes[i + 1]
     if ESCAPE[c] == 0 then
-        fail(i, "unknown escape in a string")
+        fail_in_string(c == NUL and i + 1 or i, "unknown escape in a string")
     end
     if c ~= LOWER_U then
         return i + 2
     end
     for digit = i + 2, i + 5 do
         if HEX[bytes[digit]] == 0 then
-            fail(i, "\\u takes four hexadecimal digits")
+            fail_in_string(bytes[digit] == NUL and digit or i, "\\u takes four hexadecimal digits")
         end
     end
     return i + 6
-end
-
--- The NUL behind the text stops a string too.
-local function fail_in_string(at, c)
-    local message = format("control character 0x%02x in a string", c)
-    error({ at = at, message = message, message_at_end = "a string is not closed" }, 0)
 end
 
 local function skip_string(bytes, i)
@@ -83,7 +83,7 @@ local function skip_string(bytes, i)
             return i + 1
         end
         if c ~= BACKSLASH then
-            fail_in_string(i, c)
+            fail_in_string(i, format("control character 0x%02x in a string", c))
         end
         i = skip_escape(bytes, i)
     end
@@ -127,8 +127,9 @@ local function skip_literal(bytes, i)
         fail(i, "a value is missing")
     end
     for k = 1, #literal do
-        if bytes[i + k - 1] ~= byte(literal, k) then
-            fail(i, "a value is missing")
+        local c = bytes[i + k - 1]
+        if c ~= byte(literal, k) then
+            fail(c == NUL and i + k - 1 or i, "a value is missing")
         end
     end
     return i + #literal
