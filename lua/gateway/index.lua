@@ -64,7 +64,8 @@ local function shelve(slots, rules, condition, pause)
     end
 end
 
-local function build(rules, pause)
+-- Where the rules lie: { hosts = slots by host, parents = slots by parent or nil, any = slot or nil }.
+local function place(rules, pause)
     local hosts, parents, any = {}, {}, {}
     for position = 1, #rules do
         local key = first_alternative(rules[position])
@@ -85,7 +86,7 @@ local function build(rules, pause)
     shelve(hosts, rules, "host", pause)
     shelve(parents, rules, "wildcard", pause)
     shelve(any, rules, nil, pause)
-    return { rules = rules, hosts = hosts, parents = next(parents) and parents, any = any[ANY] }
+    return { hosts = hosts, parents = next(parents) and parents, any = any[ANY] }
 end
 
 -- Whether the alternatives of two rules are the same.
@@ -180,31 +181,28 @@ local mt = { __index = _M }
 -- caller may let others run; may be nil. previous: an index made earlier, or nil; when the rules differ from its rules in
 -- anything but what they match, what it knows is used again, which costs a hundredth.
 function _M.new(rules, pause, previous)
-    if previous and lie_alike(rules, previous) then
-        return setmetatable({ rules = rules, hosts = previous.hosts, parents = previous.parents, any = previous.any }, mt)
-    end
-    return setmetatable(build(rules, pause or no_pause), mt)
+    local places = previous and lie_alike(rules, previous) and previous.places or place(rules, pause or no_pause)
+    return setmetatable({ rules = rules, none = #rules + 1, places = places }, mt)
 end
 
 
---- The first rule whose test is true, and its position; nil when there is none.
+--- The first rule that matches, and its position; nil when there is none.
 function _M:find(request)
-    local rules, host = self.rules, request.host
-    local none = #rules + 1
+    local rules, places, none, host = self.rules, self.places, self.none, request.host
     local best = none
     if host then
-        local slot = self.hosts[host]
+        local slot = places.hosts[host]
         if slot then
             best = first_in(rules, slot, request, best)
         end
-        local dot = self.parents and find(host, ".", 1, true)
-        slot = dot and dot > 1 and self.parents[sub(host, dot + 1)]
+        local dot = places.parents and find(host, ".", 1, true)
+        slot = dot and dot > 1 and places.parents[sub(host, dot + 1)]
         if slot then
             best = first_in(rules, slot, request, best)
         end
     end
-    if self.any then
-        best = first_in(rules, self.any, request, best)
+    if places.any then
+        best = first_in(rules, places.any, request, best)
     end
     if best == none then
         return nil

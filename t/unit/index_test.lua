@@ -114,7 +114,7 @@ function TestFind.test_overlapping_prefixes_of_many_rules()
         rules[i] = new_rule(text, { "AND", host("h"), prefix(text) })
     end
     local built = index.new(rules)
-    luaunit.assertNotNil(built.hosts.h.always, "so many rules are expected to lie on a shelf")
+    luaunit.assertNotNil(built.places.hosts.h.always, "so many rules are expected to lie on a shelf")
     for path, expected in pairs({
         ["/a/b/c/d/e"] = "/a/b/c", ["/a/b"] = "/a/b", ["/a/bcd"] = "/a/b", ["/a/x"] = "/a", ["/b"] = "/b", ["/c"] = "/", [""] = false,
         ["/zzz"] = "/", ["/ab"] = "/a", ["0"] = false, ["/\255"] = "/",
@@ -200,7 +200,7 @@ function TestPrevious.test_what_it_knows_is_used_again_when_the_keys_are_the_sam
     local before = index.new(numbered(20, own_host))
     local rules = numbered(20, own_host)
     local after = index.new(rules, nil, before)
-    luaunit.assertIs(after.hosts, before.hosts)
+    luaunit.assertIs(after.places, before.places)
     local rule, position = after:find(new_request({ host = "h7", path = "/" }))
     equals({ rule == rules[7], position }, { true, 7 })
 end
@@ -214,7 +214,7 @@ function TestPrevious.test_other_keys_make_another_index()
         local others = { unpack(rules) }
         others[7] = new_counting_rule("new", expr)
         local after = index.new(others, nil, before)
-        luaunit.assertNotIs(after.hosts, before.hosts)
+        luaunit.assertNotIs(after.places, before.places)
         equals(found_id(after, { host = "new", path = "/h7", method = "GET" }), "new")
     end
 end
