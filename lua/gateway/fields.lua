@@ -3,6 +3,7 @@
 -- null and "" mean absent: controllers written in Go write both for a field that is not set. A reader returns nil for what
 -- is absent, and for what is wrong, which it then complains about: "config.timeout: a list, not an object".
 
+local decode = require("cjson.safe").decode
 local null = require("cjson").null
 local printable = require "gateway.printable"
 
@@ -40,6 +41,19 @@ local mt = { __index = _M }
 -- is not the whole.
 function _M.new(object, problems, place)
     return setmetatable({ object = object, problems = problems, place = place and place .. "." or "" }, mt)
+end
+
+
+--- The same from JSON text; or nil, err when it is no object.
+function _M.decode(text, problems)
+    local object, err = decode(text)
+    if err then
+        return nil, "could not decode: " .. err
+    end
+    if not is_object(object) then
+        return nil, kind_of(object) .. ", not an object"
+    end
+    return _M.new(object, problems)
 end
 
 

@@ -7,7 +7,6 @@
 -- Backends that take no traffic (weight 0) are not among them. problems: one text for each backend that cannot be used.
 
 local address = require "gateway.address"
-local decode = require("cjson.safe").decode
 local fields = require "gateway.fields"
 local printable = require "gateway.printable"
 
@@ -101,15 +100,11 @@ local _M = {}
 
 --- Returns the group, or nil, err (all problems, joined with "; ") and the group's name when it could be read.
 function _M.parse(text)
-    local object, err = decode(text)
-    if err then
-        return nil, "could not decode: " .. err
-    end
-    if not fields.is_object(object) then
-        return nil, fields.kind_of(object) .. ", not an object"
-    end
     local problems = {}
-    local group = fields.new(object, problems)
+    local group, err = fields.decode(text, problems)
+    if not group then
+        return nil, err
+    end
     local name, mode = group:line("name"), group:choice("mode", MODES)
     for _, required in ipairs({ "name", "mode" }) do
         if group:any(required) == nil then

@@ -12,7 +12,6 @@
 --
 -- Lists of headers are sorted by name. Every field's type is checked, fields that are not known are left alone.
 
-local decode = require("cjson.safe").decode
 local expression = require "gateway.expression"
 local fields = require "gateway.fields"
 local headers = require "gateway.rule.headers"
@@ -124,18 +123,6 @@ local function read_id(rule)
     return id
 end
 
--- The rule's object as fields, or nil, err.
-local function open(text, problems)
-    local object, err = decode(text)
-    if err then
-        return nil, "could not decode: " .. err
-    end
-    if not fields.is_object(object) then
-        return nil, fields.kind_of(object) .. ", not an object"
-    end
-    return fields.new(object, problems)
-end
-
 local function require_upstream(rule)
     if rule:any("upstream") == nil then
         rule:complain("upstream", "missing")
@@ -149,7 +136,7 @@ local _M = {}
 --- A rule of http. Returns it, or nil, err (all problems, joined with "; ") and the rule's id when it could be read.
 function _M.parse(text)
     local problems = {}
-    local rule, err = open(text, problems)
+    local rule, err = fields.decode(text, problems)
     if not rule then
         return nil, err
     end
@@ -186,7 +173,7 @@ end
 --- A rule of stream: { id, upstream, timeouts }, or as parse does.
 function _M.parse_stream(text)
     local problems = {}
-    local rule, err = open(text, problems)
+    local rule, err = fields.decode(text, problems)
     if not rule then
         return nil, err
     end
