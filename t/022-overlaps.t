@@ -235,3 +235,37 @@ nil; nil
 another one
 --- no_error_log
 [error]
+
+
+
+=== TEST 10: requests that come together before there is any index wait for one to make it
+--- worker_count: 1
+--- rules
+[{"rule": "old", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]}]
+--- lua
+local index = require "gateway.index"
+local new, count = index.new, 0
+index.new = function(...)
+    count = count + 1
+    return new(...)
+end
+local rules = {}
+for i = 1, 20000 do
+    rules[i] = ('{"rule":"r%d","redirect_url":"/%d","internal_dsl":[["EQ","URL","/%d"]]}'):format(i, i, i)
+end
+testing.replace_policy('{"http":{"tcp":{"80":[' .. table.concat(rules, ",") .. ']}}}')
+assert(testing.wait_until(function() return testing.generation() == 2 end, 5))
+local threads = {}
+for i = 1, 10 do
+    threads[i] = ngx.thread.spawn(testing.request, "/20000")
+end
+local statuses = {}
+for i = 1, 10 do
+    local _, answer = ngx.thread.wait(threads[i])
+    statuses[i] = answer.status
+end
+ngx.say(table.concat(statuses, " "), ", index made: ", count)
+--- response_body
+302 302 302 302 302 302 302 302 302 302, index made: 1
+--- no_error_log
+[error]

@@ -5,6 +5,7 @@
 
 local certificate = require "gateway.certificate"
 local cjson = require "cjson.safe"
+local garbage = require "gateway.garbage"
 local group = require "gateway.group"
 local index = require "gateway.index"
 local new_table = require "table.new"
@@ -51,18 +52,13 @@ local function decode_list(text)
 end
 
 
--- A member from memory or from its text; nil, err when its text is not there; nil when it is not usable.
-local function member(shelf, kind, digest)
-    local made = memory[kind][digest]
-    if made then
-        return made
-    end
+-- Makes a member of its text; nil, err when that is not there; nil when it is not usable.
+local function make(shelf, kind, digest)
     local text = shelf:body(BODY[kind], digest)
     if not text then
         return nil, BODY[kind] .. " " .. digest .. " is not on the shelf any more"
     end
-    local err
-    made, err = PARSE[kind](text)
+    local made, err = PARSE[kind](text)
     if not made then
         -- The reader has checked it, so this happens only when the two differ, as during a change of the program.
         log(ERR, "policy: ", BODY[kind], " ", digest, " left out: ", err)
@@ -75,22 +71,27 @@ end
 
 -- All usable members of a list, in order; or nil, err when one has gone meanwhile.
 local function members(shelf, kind, digests)
-    local stretch = slice.new()
-    local made, count = new_table(#digests, 0), 0
+    local known, stretch = memory[kind], slice.new()
+    local found, count, parsed = new_table(#digests, 0), 0, 0
     for i = 1, #digests do
-        local one, err = member(shelf, kind, digests[i])
+        local member, err = known[digests[i]], nil
+        if not member then
+            member, err = make(shelf, kind, digests[i])
+            parsed = parsed + 1
+        end
         if err then
             return nil, err
         end
-        if one then
+        if member then
             count = count + 1
-            made[count] = one
+            found[count] = member
         end
         if i % STRIDE == 0 then
             stretch:pause()
         end
     end
-    return made, stretch
+    garbage.follow(parsed)
+    return found, stretch
 end
 
 

@@ -10,7 +10,7 @@
 -- Two things are added to what the cache does by itself:
 --
 -- * One request per worker fetches a new value; those that come meanwhile are served by the one before (level 4), so that
---   making the index of a large policy delays nobody but one.
+--   making the index of a large policy delays nobody but one. Where there is none before, they wait.
 -- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each second: an event
 --   that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
 
@@ -179,6 +179,13 @@ local function fetch(store, key)
 end
 
 
+-- Whether another request of this worker fetches the key.
+local function is_fetching(store, key)
+    local until_when = store.fetching[key]
+    return until_when ~= nil and until_when > now()
+end
+
+
 local function take(store, key)
     if store.held[key] ~= nil then
         -- Not a tail call: LuaJIT could not translate this function by itself.
@@ -189,12 +196,14 @@ local function take(store, key)
         -- It is not in L1 any more, and what L2 has is not what is in force.
         store.held[key] = nil
     end
-    local until_when = store.fetching[key]
-    if until_when and until_when > now() then
+    local patience_ends = now() + FETCH_LIMIT
+    while is_fetching(store, key) and now() < patience_ends do
         local last = store.last[key]
         if last ~= nil then
             return last, nil, 4
         end
+        -- The first value of all is made once, too.
+        sleep(POLL)
     end
     return fetch(store, key)
 end

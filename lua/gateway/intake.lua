@@ -208,7 +208,7 @@ end
 -- @param doc as from `gateway.document`
 -- @param pause called now and then; may wait
 -- @param may_go_on called after each pause; when it returns false, nothing is put in force
--- @return { stale = { rules, groups, certificates: lists of keys },
+-- @return { stale = { rules, groups, certificates: lists of keys }, added = number of members that were not on the shelf before,
 --           counts = { rules, groups, certificates, left_out, ports = { [list key] = number of rules } } };
 --         or nil and why nothing changed
 function _M:take(doc, pause, may_go_on)
@@ -224,7 +224,7 @@ function _M:take(doc, pause, may_go_on)
     end)
     attempt:conclude()
     if ok then
-        return { stale = stale, counts = counts_of(attempt) }
+        return { stale = stale, added = #attempt.added, counts = counts_of(attempt) }
     end
     attempt:undo()
     if type(err) ~= "table" then

@@ -2,6 +2,7 @@
 
 local caches = require "gateway.caches"
 local document = require "gateway.document"
+local garbage = require "gateway.garbage"
 local intakes = require "gateway.intake"
 local slice = require "gateway.slice"
 local watch = require "gateway.watch"
@@ -103,6 +104,7 @@ local function take_in(self, content, pause, may_go_on)
         return nil, err
     end
     tell(self, taken.stale)
+    garbage.follow(taken.added)
     taken.counts.left_out = taken.counts.left_out + mention_stream(self, doc)
     return taken
 end
