@@ -1,0 +1,248 @@
+--- One of the three caches, as a worker has it: an mlcache, and what the worker knows of the values in it.
+--
+-- Two things are added to what mlcache does by itself:
+--
+-- * One request per worker fetches a new value; those that come meanwhile are served by the one before (level 4), so that
+--   making the index of a large policy delays nobody but one. Where there is none before, they wait.
+-- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each second: an event
+--   that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
+--
+--     cache      the mlcache
+--     held       by key, the stamp of what L1 has; false: it knows that there is nothing
+--     last       by key, the value served last
+--     fetching   by key, until when others leave the fetching to the one who is at it
+
+local channel = require "gateway.channel"
+local dictionary = require "gateway.dictionary"
+local mlcache = require "resty.mlcache"
+
+local WARN = ngx.WARN
+local log = ngx.log
+local now = ngx.now
+local pairs = pairs
+local setmetatable = setmetatable
+local sleep = ngx.sleep
+
+-- Seconds after which a fetch that did not come back (its request was aborted) is no longer waited for.
+local FETCH_LIMIT = 5
+local FETCH_TRIES = 2
+-- Seconds without another try after a fetch that failed.
+local PAUSE = 0.1
+-- Seconds between two looks at whether another's fetch is over.
+local POLL = 0.01
+
+-- A lock's holder may be killed: others then wait for `exptime` at most.
+local LOCK = { exptime = 1, timeout = 5, step = 0.001, ratio = 2, max_step = 0.02 }
+
+
+-- The cache's own listeners, and after each of them `forget(key)`, with nil for all keys.
+local function ipc_of(forget)
+    return {
+        register_listeners = function(events)
+            for _, event in pairs(events) do
+                channel.listen(event.channel, function(key)
+                    event.handler(key)
+                    forget(key ~= "" and key or nil)
+                end)
+            end
+        end,
+        broadcast = channel.broadcast,
+        poll = channel.poll,
+    }
+end
+
+
+local function new_cache(specification, shelf, forget)
+    local name = dictionary(specification.dictionary)
+    local cache, err = mlcache.new(name, name, {
+        lru_size = specification.size,
+        ttl = 0,
+        neg_ttl = 2,
+        shm_locks = dictionary("locks"),
+        resty_lock_opts = LOCK,
+        ipc = ipc_of(forget),
+        l1_serializer = function(text)
+            return specification.assemble(shelf, text)
+        end,
+    })
+    if not cache then
+        return nil, "could not make the cache '" .. name .. "': " .. err
+    end
+    return cache
+end
+
+
+-- Whether a value is what the shelf has.
+local function is_current(self, key, value)
+    return self.shelf:stamp(key) == (value and value.stamp)
+end
+
+
+-- Gets a value through the levels and makes sure that it is the one in force.
+local function get_current(self, key)
+    local cache = self.cache
+    local value, err, level
+    for _ = 1, FETCH_TRIES do
+        value, err, level = cache:get(key, nil, self.read, key)
+        if not err and is_current(self, key, value) then
+            return value, nil, level
+        end
+        local ok, problem = cache:delete(key)
+        if not ok then
+            return nil, problem
+        end
+    end
+    return value, err, level
+end
+
+
+-- What is served when fetching failed: the value before, and a while without another try.
+local function fall_back(self, key, err)
+    local last = self.last[key]
+    if last == nil then
+        return nil, err
+    end
+    log(WARN, "could not fetch '", key, "', the one before stays for now: ", err)
+    self.fetching[key] = now() + PAUSE
+    return last, nil, 4
+end
+
+
+local function fetch(self, key)
+    self.await()
+    self.fetching[key] = now() + FETCH_LIMIT
+    local value, err, level = get_current(self, key)
+    self.fetching[key] = nil
+    if err then
+        return fall_back(self, key, err)
+    end
+    self.held[key] = value and value.stamp or false
+    self.last[key] = value
+    return value, nil, level
+end
+
+
+-- Whether another request of this worker fetches the key.
+local function is_fetching(self, key)
+    local until_when = self.fetching[key]
+    return until_when ~= nil and until_when > now()
+end
+
+
+-- What to do when L1 has nothing that is known to be in force.
+local function take_anew(self, key)
+    local patience_ends = now() + FETCH_LIMIT
+    while is_fetching(self, key) and now() < patience_ends do
+        local last = self.last[key]
+        if last ~= nil then
+            return last, nil, 4
+        end
+        -- The first value of all is made once, too.
+        sleep(POLL)
+    end
+    return fetch(self, key)
+end
+
+
+local _M = {}
+local mt = { __index = _M }
+
+
+--- @param specification { dictionary = its name, size = of L1, in values, assemble = function(shelf, text) -> value with a stamp }
+-- @param shelf that L3 reads
+-- @param await function that waits until there is something to fetch
+-- @return store; or nil, err
+function _M.new(specification, shelf, await)
+    local self = setmetatable({ shelf = shelf, await = await, held = {}, last = {}, fetching = {} }, mt)
+    self.read = function(key)
+        return shelf:text(key)
+    end
+    local err
+    self.cache, err = new_cache(specification, shelf, function(key)
+        if key then
+            self.held[key] = nil
+        else
+            self.held = {}
+        end
+    end)
+    if not self.cache then
+        return nil, err
+    end
+    return self
+end
+
+
+--- The value of a key. May wait.
+-- @return value or nil; or nil, err. Third value: the level
+function _M:take(key)
+    if self.held[key] ~= nil then
+        -- Not a tail call: LuaJIT could not translate this function by itself.
+        local value, err, level = self.cache:get(key, nil, self.read, key)
+        if level == 1 or (not err and is_current(self, key, value)) then
+            return value, err, level
+        end
+        -- It is not in L1 any more, and what L2 has is not what is in force.
+        self.held[key] = nil
+    end
+    return take_anew(self, key)
+end
+
+
+--- Whether this worker holds a value of the key, or knows that there is none.
+function _M:holds(key)
+    return self.held[key] ~= nil
+end
+
+
+--- Lets the value go that would be served while another is fetched.
+function _M:let_go(key)
+    self.last[key] = nil
+end
+
+
+--- Tells all workers that a key is to be read anew.
+-- @return true, or nil, err
+function _M:delete(key)
+    return self.cache:delete(key)
+end
+
+
+--- Tells all workers that every key is to be read anew.
+-- @return true, or nil, err
+function _M:purge()
+    return self.cache:purge()
+end
+
+
+--- The keys that this worker knows, in a list of their own: while one walks through it and waits, others change the store.
+function _M:keys()
+    local held, keys = self.held, {}
+    for key in pairs(held) do
+        keys[#keys + 1] = key
+    end
+    for key in pairs(self.last) do
+        if held[key] == nil then
+            keys[#keys + 1] = key
+        end
+    end
+    return keys
+end
+
+
+--- Compares what is held of a key with the shelf, and lets it go when it is old.
+-- @return true, or nil, err
+function _M:check(key)
+    local held, stamp = self.held[key], self.shelf:stamp(key) or false
+    if not stamp then
+        -- Nobody may ever ask for it again.
+        self.last[key] = nil
+    end
+    if held == nil or held == stamp then
+        return true
+    end
+    self.held[key] = nil
+    return self.cache:delete(key)
+end
+
+
+return _M
