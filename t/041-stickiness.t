@@ -4,31 +4,24 @@ use FindBin;
 use lib $FindBin::Bin;
 use Gateway 'no_plan';
 
+each_block(rules => '[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]');
+
 run_tests();
 
 __DATA__
 
 === TEST 1: sip-hash sends one client's address to one backend
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for client = 1, 20 do
-            local headers = { ["X-Real-IP"] = "10.0.0." .. client }
-            local first = testing.who("/", { headers = headers })
-            for _ = 1, 3 do
-                assert(testing.who("/", { headers = headers }) == first, "client " .. client .. " was sent elsewhere")
-            end
-        end
-        ngx.say("each to its own")
-    }
-}
---- request
-GET /t
+--- lua
+for client = 1, 20 do
+    local headers = { ["X-Real-IP"] = "10.0.0." .. client }
+    local first = testing.who("/", { headers = headers })
+    for _ = 1, 3 do
+        assert(testing.who("/", { headers = headers }) == first, "client " .. client .. " was sent elsewhere")
+    end
+end
+ngx.say("each to its own")
 --- response_body
 each to its own
 --- no_error_log
@@ -37,27 +30,18 @@ each to its own
 
 
 === TEST 2: sip-hash spreads many clients over all backends
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local got = { one = 0, two = 0, three = 0 }
-        for client = 1, 150 do
-            local who = testing.who("/", { headers = { ["X-Forwarded-For"] = "10.0." .. client % 7 .. "." .. client } })
-            got[who] = got[who] + 1
-        end
-        for name, count in pairs(got) do
-            assert(count > 20, name .. " got only " .. count)
-        end
-        ngx.say("spread")
-    }
-}
---- request
-GET /t
+--- lua
+local got = { one = 0, two = 0, three = 0 }
+for client = 1, 150 do
+    local who = testing.who("/", { headers = { ["X-Forwarded-For"] = "10.0." .. client % 7 .. "." .. client } })
+    got[who] = got[who] + 1
+end
+for name, count in pairs(got) do
+    assert(count > 20, name .. " got only " .. count)
+end
+ngx.say("spread")
 --- response_body
 spread
 --- no_error_log
@@ -66,38 +50,29 @@ spread
 
 
 === TEST 3: with sip-hash most clients stay where they are when a backend joins
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two"]}]
 --- rules_2
 [{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups_2
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local function ask(client)
-            return testing.who("/", { headers = { ["X-Real-IP"] = "10.0.0." .. client } })
-        end
-        local before, moved = {}, 0
-        for client = 1, 100 do
-            before[client] = ask(client)
-        end
-        testing.use(2)
-        for client = 1, 100 do
-            local now = ask(client)
-            if now ~= before[client] then
-                assert(now == "three", "a client moved between the two that were there before")
-                moved = moved + 1
-            end
-        end
-        ngx.say(moved > 10 and moved < 60 and "about a third moved" or moved)
-    }
-}
---- request
-GET /t
+--- lua
+local function ask(client)
+    return testing.who("/", { headers = { ["X-Real-IP"] = "10.0.0." .. client } })
+end
+local before, moved = {}, 0
+for client = 1, 100 do
+    before[client] = ask(client)
+end
+testing.use(2)
+for client = 1, 100 do
+    local now = ask(client)
+    if now ~= before[client] then
+        assert(now == "three", "a client moved between the two that were there before")
+        moved = moved + 1
+    end
+end
+ngx.say(moved > 10 and moved < 60 and "about a third moved" or moved)
 --- response_body
 about a third moved
 --- no_error_log
@@ -106,29 +81,20 @@ about a third moved
 
 
 === TEST 4: a client without the cookie is given one that leads back to its backend
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "session_affinity_attribute": "lane", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for _ = 1, 10 do
-            local answer = testing.request("/")
-            local cookie = answer.headers["set-cookie"]:match("^(lane=%w+); Path=/; HttpOnly$")
-            assert(cookie, answer.headers["set-cookie"])
-            for _ = 1, 3 do
-                local again = testing.request("/", { headers = { Cookie = "a=b; " .. cookie } })
-                assert(again.headers["x-backend"] == answer.headers["x-backend"], "sent elsewhere")
-                assert(not again.headers["set-cookie"], "given another cookie")
-            end
-        end
-        ngx.say("sticky")
-    }
-}
---- request
-GET /t
+--- lua
+for _ = 1, 10 do
+    local answer = testing.request("/")
+    local cookie = answer.headers["set-cookie"]:match("^(lane=%w+); Path=/; HttpOnly$")
+    assert(cookie, answer.headers["set-cookie"])
+    for _ = 1, 3 do
+        local again = testing.request("/", { headers = { Cookie = "a=b; " .. cookie } })
+        assert(again.headers["x-backend"] == answer.headers["x-backend"], "sent elsewhere")
+        assert(not again.headers["set-cookie"], "given another cookie")
+    end
+end
+ngx.say("sticky")
 --- response_body
 sticky
 --- no_error_log
@@ -137,8 +103,6 @@ sticky
 
 
 === TEST 5: the cookie is called JSESSIONID unless the group says otherwise
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "session_affinity_attribute": "", "backends": ["one", "two"]}]
 --- request
@@ -151,20 +115,12 @@ Set-Cookie: JSESSIONID=[0-9a-f]{32}; Path=/; HttpOnly
 
 
 === TEST 6: under TLS the cookie is Secure
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "backends": ["one", "two"]}]
 --- certificates
 {"443": "default"}
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say((require("testing").request("/", { tls = { sni = "a.example" } }).headers["set-cookie"]:gsub("=%x+;", "=X;")))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say((testing.request("/", { tls = { sni = "a.example" } }).headers["set-cookie"]:gsub("=%x+;", "=X;")))
 --- response_body
 JSESSIONID=X; Path=/; HttpOnly; Secure
 --- no_error_log
@@ -173,19 +129,11 @@ JSESSIONID=X; Path=/; HttpOnly; Secure
 
 
 === TEST 7: the cookies of the backend stay beside it
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "backends": ["one", "two"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local answer = require("testing").request("/?header=Set-Cookie:a=1&header=Set-Cookie:b=2")
-        ngx.say((answer.headers["set-cookie"]:gsub("=%x+; P", "=X; P")))
-    }
-}
---- request
-GET /t
+--- lua
+local answer = testing.request("/?header=Set-Cookie:a=1&header=Set-Cookie:b=2")
+ngx.say((answer.headers["set-cookie"]:gsub("=%x+; P", "=X; P")))
 --- response_body
 a=1 | b=2 | JSESSIONID=X; Path=/; HttpOnly
 --- no_error_log
@@ -194,26 +142,17 @@ a=1 | b=2 | JSESSIONID=X; Path=/; HttpOnly
 
 
 === TEST 8: a cookie that the backend itself set is as good as ours
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local seen = {}
-        for session = 1, 20 do
-            local headers = { Cookie = "JSESSIONID=session-" .. session }
-            local who = testing.who("/", { headers = headers })
-            assert(testing.who("/", { headers = headers }) == who, "sent elsewhere")
-            seen[who] = true
-        end
-        ngx.say(seen.one and seen.two and seen.three and "spread and sticky" or "not spread")
-    }
-}
---- request
-GET /t
+--- lua
+local seen = {}
+for session = 1, 20 do
+    local headers = { Cookie = "JSESSIONID=session-" .. session }
+    local who = testing.who("/", { headers = headers })
+    assert(testing.who("/", { headers = headers }) == who, "sent elsewhere")
+    seen[who] = true
+end
+ngx.say(seen.one and seen.two and seen.three and "spread and sticky" or "not spread")
 --- response_body
 spread and sticky
 --- no_error_log
@@ -222,27 +161,18 @@ spread and sticky
 
 
 === TEST 9: a header's value leads to one backend
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "header", "session_affinity_attribute": "X-Tenant", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local seen = {}
-        for tenant = 1, 20 do
-            local answer = testing.request("/", { headers = { ["X-Tenant"] = "tenant-" .. tenant } })
-            local who = answer.headers["x-backend"]
-            assert(not answer.headers["set-cookie"], "a cookie, though the group sticks by a header")
-            assert(testing.who("/", { headers = { ["x-tenant"] = "tenant-" .. tenant } }) == who, "sent elsewhere")
-            seen[who] = true
-        end
-        ngx.say(seen.one and seen.two and seen.three and "spread and sticky" or "not spread")
-    }
-}
---- request
-GET /t
+--- lua
+local seen = {}
+for tenant = 1, 20 do
+    local answer = testing.request("/", { headers = { ["X-Tenant"] = "tenant-" .. tenant } })
+    local who = answer.headers["x-backend"]
+    assert(not answer.headers["set-cookie"], "a cookie, though the group sticks by a header")
+    assert(testing.who("/", { headers = { ["x-tenant"] = "tenant-" .. tenant } }) == who, "sent elsewhere")
+    seen[who] = true
+end
+ngx.say(seen.one and seen.two and seen.three and "spread and sticky" or "not spread")
 --- response_body
 spread and sticky
 --- no_error_log
@@ -251,18 +181,10 @@ spread and sticky
 
 
 === TEST 10: without the header clients are served in turns
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "header", "session_affinity_attribute": "X-Tenant", "backends": ["one", "two"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(10))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(10))
 --- response_body
 one 5, two 5
 --- no_error_log
@@ -275,21 +197,14 @@ one 5, two 5
 [{"rule": "r", "upstream": "sticky", "config": {"rewrite_request": {"headers": {"Cookie": "lane=same"}}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "session_affinity_attribute": "lane", "backends": ["one", "two", "three"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local seen, count = {}, 0
-        for client = 1, 20 do
-            local who = testing.who("/", { headers = { Cookie = "lane=" .. client } })
-            count = count + (seen[who] and 0 or 1)
-            seen[who] = true
-        end
-        ngx.say(count, " backends")
-    }
-}
---- request
-GET /t
+--- lua
+local seen, count = {}, 0
+for client = 1, 20 do
+    local who = testing.who("/", { headers = { Cookie = "lane=" .. client } })
+    count = count + (seen[who] and 0 or 1)
+    seen[who] = true
+end
+ngx.say(count, " backends")
 --- response_body
 3 backends
 --- no_error_log
@@ -298,24 +213,15 @@ GET /t
 
 
 === TEST 12: a retry goes elsewhere and leaves the client's cookie as it is
---- rules
-[{"rule": "r", "upstream": "sticky", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "sticky", "session_affinity_policy": "cookie", "backends": ["dead*100", "one"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for client = 1, 10 do
-            local answer = testing.request("/", { headers = { Cookie = "JSESSIONID=" .. client } })
-            assert(answer.headers["x-backend"] == "one", answer.status)
-            assert(not answer.headers["set-cookie"])
-        end
-        ngx.say("served by the other")
-    }
-}
---- request
-GET /t
+--- lua
+for client = 1, 10 do
+    local answer = testing.request("/", { headers = { Cookie = "JSESSIONID=" .. client } })
+    assert(answer.headers["x-backend"] == "one", answer.status)
+    assert(not answer.headers["set-cookie"])
+end
+ngx.say("served by the other")
 --- response_body
 served by the other
 --- error_log

@@ -1,11 +1,15 @@
 # Real handshakes: which certificate a client is shown, and that it is shown none when there is none.
 
-# A client trusts what its location's lua_ssl_trusted_certificate names. A chain that it trusts and a name that is not the certificate's
-# end in "certificate host mismatch", another chain in "self-signed certificate": so a test sees which one was shown.
-
 use FindBin;
 use lib $FindBin::Bin;
 use Gateway 'no_plan';
+
+# The section `trusts` names the certificate in t/certs that the client trusts. A chain that it trusts and a name that is not the
+# certificate's end in "certificate host mismatch", another chain in "self-signed certificate": so a test sees which one was shown.
+each_block(config => sub {
+    my $trusted = $_[0]->trusts;
+    return defined $trusted ? "lua_ssl_trusted_certificate \$TEST_NGINX_CERTS/$trusted.crt;" : undef;
+});
 
 run_tests();
 
@@ -16,17 +20,10 @@ __DATA__
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- certificates
 {"a.example": "exact", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.example", true))
-        ngx.print(testing.request("/x", { host = "a.example", tls = { sni = "a.example", verify = true } }).body)
-    }
-}
---- request
-GET /t
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.example", true))
+ngx.print(testing.request("/x", { host = "a.example", tls = { sni = "a.example", verify = true } }).body)
 --- response_body
 true
 one GET /x
@@ -38,15 +35,9 @@ one GET /x
 === TEST 2: the domain is found in any case
 --- certificates
 {"A.Example": "exact"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.EXAMPLE", true))
-    }
-}
---- request
-GET /t
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.EXAMPLE", true))
 --- response_body
 true
 --- no_error_log
@@ -57,17 +48,10 @@ true
 === TEST 3: a wildcard one label up
 --- certificates
 {"*.w.example": "wildcard", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/wildcard.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.w.example", true))
-        ngx.say(testing.handshake("b.w.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: wildcard
+--- lua
+ngx.say(testing.handshake("a.w.example", true))
+ngx.say(testing.handshake("b.w.example", true))
 --- response_body
 true
 true
@@ -79,17 +63,10 @@ true
 === TEST 4: a wildcard is not for two labels, and not for its own domain
 --- certificates
 {"*.w.example": "wildcard", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/default.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.b.w.example", true))
-        ngx.say(testing.handshake("w.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: default
+--- lua
+ngx.say(testing.handshake("a.b.w.example", true))
+ngx.say(testing.handshake("w.example", true))
 --- response_body
 nilcertificate host mismatch
 nilcertificate host mismatch
@@ -103,15 +80,9 @@ lua ssl certificate does not match host
 === TEST 5: the exact domain counts more than the wildcard
 --- certificates
 {"a.example": "exact", "*.example": "wildcard", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.example", true))
 --- response_body
 true
 --- no_error_log
@@ -122,17 +93,10 @@ true
 === TEST 6: an unknown domain gets the certificate of the port
 --- certificates
 {"a.example": "exact", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/default.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("default.example", true))
-        ngx.say(testing.handshake("c.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: default
+--- lua
+ngx.say(testing.handshake("default.example", true))
+ngx.say(testing.handshake("c.example", true))
 --- response_body
 true
 nilcertificate host mismatch
@@ -146,15 +110,9 @@ lua ssl certificate does not match host
 === TEST 7: a client that names nothing gets the certificate of the port
 --- certificates
 {"a.example": "exact", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/default.crt;
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").handshake(nil, true))
-    }
-}
---- request
-GET /t
+--- trusts: default
+--- lua
+ngx.say(testing.handshake(nil, true))
 --- response_body
 true
 --- no_error_log
@@ -165,15 +123,9 @@ true
 === TEST 8: a client that names an address gets the certificate of the port
 --- certificates
 {"127.0.0.1": "exact", "*.0.0.1": "exact", "443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/default.crt;
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("127.0.0.1", true))
-    }
-}
---- request
-GET /t
+--- trusts: default
+--- lua
+ngx.say(testing.handshake("127.0.0.1", true))
 --- response_body
 true
 --- no_error_log
@@ -184,15 +136,9 @@ true
 === TEST 9: without a certificate for the name or the port the handshake fails, and the log says for which name
 --- certificates
 {"a.example": "exact", "80": "default"}
---- config
-location = /t {
-    content_by_lua_block {
-        local ok, err = require("testing").handshake("b.example")
-        ngx.say(ok, " ", err)
-    }
-}
---- request
-GET /t
+--- lua
+local ok, err = testing.handshake("b.example")
+ngx.say(ok, " ", err)
 --- response_body
 nil handshake failed
 --- error_log
@@ -203,15 +149,9 @@ no certificate for 'b.example' on port 443, the handshake fails
 
 
 === TEST 10: without any certificate a client that names nothing gets none either
---- config
-location = /t {
-    content_by_lua_block {
-        local ok, err = require("testing").handshake(nil)
-        ngx.say(ok, " ", err)
-    }
-}
---- request
-GET /t
+--- lua
+local ok, err = testing.handshake(nil)
+ngx.say(ok, " ", err)
 --- response_body
 nil handshake failed
 --- error_log
@@ -227,21 +167,15 @@ no certificate for a client that names no domain on port 443, the handshake fail
 --- config
 location = /exact {
     lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact_rsa.crt;
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("rsa.example", true))
-    }
+    content_by_lua_block { ngx.say(require("testing").handshake("rsa.example", true)) }
 }
 location = /wildcard {
     lua_ssl_trusted_certificate $TEST_NGINX_CERTS/wildcard_rsa.crt;
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.rsa.example", true))
-    }
+    content_by_lua_block { ngx.say(require("testing").handshake("a.rsa.example", true)) }
 }
 location = /ec {
     lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.example", true))
-    }
+    content_by_lua_block { ngx.say(require("testing").handshake("a.example", true)) }
 }
 --- request eval
 ["GET /exact", "GET /wildcard", "GET /ec"]
@@ -268,9 +202,7 @@ location = /before {
 }
 location = /after {
     lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact_new.crt;
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.example", true))
-    }
+    content_by_lua_block { ngx.say(require("testing").handshake("a.example", true)) }
 }
 --- request eval
 ["GET /before", "GET /after"]
@@ -286,18 +218,11 @@ location = /after {
 {"443": "default"}
 --- certificates_2
 {"443": "default", "a.example": "exact"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.example", true))
-        testing.use(2)
-        ngx.say(testing.handshake("a.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.example", true))
+testing.use(2)
+ngx.say(testing.handshake("a.example", true))
 --- response_body_like eval: qr/\Anil18: self.signed certificate\ntrue\n\z/
 --- error_log
 lua ssl certificate verify error
@@ -311,18 +236,11 @@ lua ssl certificate verify error
 {"443": "default", "a.example": "exact"}
 --- certificates_2
 {"443": "default"}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/default.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.example", false))
-        testing.use(2)
-        ngx.say(testing.handshake("a.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: default
+--- lua
+ngx.say(testing.handshake("a.example", false))
+testing.use(2)
+ngx.say(testing.handshake("a.example", true))
 --- response_body
 true
 nilcertificate host mismatch
@@ -336,22 +254,13 @@ lua ssl certificate does not match host
 === TEST 15: a key that does not fit leaves the certificate before it in force, with one line
 --- certificates
 {"a.example": "exact"}
---- certificates_2 eval
-use JSON::PP;
-my $read = sub { local $/; open my $in, "<", "$ENV{TEST_NGINX_CERTS}/$_[0]" or die $!; <$in> };
-JSON::PP->new->encode({"a.example" => {cert => $read->("exact_new.crt"), key => $read->("exact.key")}})
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.handshake("a.example", true))
-        testing.use(2)
-        ngx.say(testing.handshake("a.example", true))
-    }
-}
---- request
-GET /t
+--- certificates_2
+{"a.example": "exact_new+exact"}
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.example", true))
+testing.use(2)
+ngx.say(testing.handshake("a.example", true))
 --- response_body
 true
 true
@@ -366,15 +275,9 @@ certificate 'a.example' refused, the previous one stays in force: the key does n
 === TEST 16: what is no certificate is left out with one line, and the others serve
 --- certificates
 {"a.example": "exact", "b.example": {"cert": "nonsense", "key": ""}, "c.example": {"cert": 17}}
---- config
-lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").handshake("a.example", true))
-    }
-}
---- request
-GET /t
+--- trusts: exact
+--- lua
+ngx.say(testing.handshake("a.example", true))
 --- response_body
 true
 --- grep_error_log eval: qr/certificate '[bc]\.example' left out/
@@ -393,23 +296,17 @@ certificate 'c.example' left out
 {"443": "default"}
 --- config
 lua_ssl_protocols TLSv1.2;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local session
-        for _ = 1, 3 do
-            local sock = ngx.socket.tcp()
-            assert(sock:connect("127.0.0.1", testing.port("https"), { pool_size = 1, pool = tostring(sock) }))
-            session = assert(sock:sslhandshake(session, "a.example"))
-            assert(sock:send("GET /x HTTP/1.0\r\nHost: a.example\r\n\r\n"))
-            ngx.say(sock:receive("*l"))
-            sock:close()
-        end
-        ngx.say(testing.metric('gateway_tls_certificates_total{by="port"}'), " certificate")
-    }
-}
---- request
-GET /t
+--- lua
+local session
+for _ = 1, 3 do
+    local sock = ngx.socket.tcp()
+    assert(sock:connect("127.0.0.1", testing.port("https"), { pool_size = 1, pool = tostring(sock) }))
+    session = assert(sock:sslhandshake(session, "a.example"))
+    assert(sock:send("GET /x HTTP/1.0\r\nHost: a.example\r\n\r\n"))
+    ngx.say(sock:receive("*l"))
+    sock:close()
+end
+ngx.say(testing.metric('gateway_tls_certificates_total{by="port"}'), " certificate")
 --- response_body
 HTTP/1.1 200 OK
 HTTP/1.1 200 OK

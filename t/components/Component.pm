@@ -10,6 +10,10 @@
 #             of that size until it evicts one.
 #   master    code that the master runs
 #   worker    code that each worker runs as it starts; for `elsewhere` it may keep things in `own`
+#   before    code that stands before that of `lua`
+#
+# What most blocks of a file have in common the file says with each_block(SECTION => TEXT, ...): the sections of the blocks that do not
+# have them themselves.
 #
 # Environment: GATEWAY_LUA_PATH, a Lua path that is searched before nginx's own.
 
@@ -22,7 +26,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use Test::Nginx::Socket -Base;
 
-our @EXPORT = (@Test::Nginx::Socket::EXPORT, 'embedded');
+our @EXPORT = (@Test::Nginx::Socket::EXPORT, 'embedded', 'each_block');
 
 my $Here = dirname(abs_path(__FILE__));
 
@@ -42,9 +46,18 @@ sub embedded () {
     return scalar grep { -e "$_/resty/mlcache/levels.lua" } @paths;
 }
 
+my %Usual;
+
+sub each_block (@) {
+    %Usual = (%Usual, @_);
+}
+
 add_block_preprocessor(sub {
     my $block = shift;
-    my ($lua, $master, $worker) = map { $block->$_ || q{} } qw(lua master worker);
+    for my $name (sort keys %Usual) {
+        $block->set_value($name, $Usual{$name}) if !defined $block->$name;
+    }
+    my ($lua, $master, $worker, $before) = map { $block->$_ || q{} } qw(lua master worker before);
     my $lua_path = $ENV{GATEWAY_LUA_PATH} ? "$ENV{GATEWAY_LUA_PATH};" : '';
 
     $block->set_value('http_config', ($block->http_config || '') . <<_EOC_);
@@ -82,6 +95,7 @@ _EOC_
                 until evicted
             end
             do
+$before
 $lua
             end
         }

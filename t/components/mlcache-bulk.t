@@ -4,26 +4,21 @@ use FindBin;
 use lib $FindBin::Bin;
 use Component 'no_plan';
 
+each_block(before => 'local caching = require "caching"');
+
 run_tests();
 
 __DATA__
 
 === TEST 1: each lookup comes from the level that has it
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
-local function show(results)
-    for number, value, err, level in mlcache.each_bulk_res(results) do
-        ngx.say(number, ": ", value, " ", err, " ", level)
-    end
-end
+local cache, lru = caching.new()
 for _, key in ipairs({ "a", "b" }) do
     cache:get(key, nil, function() return key end)
 end
 lru:delete("b")
 local function callback() return "fetched" end
-show(assert(cache:get_bulk({ "a", nil, callback, nil, "b", nil, callback, nil, "c", nil, callback, nil, n = 3 })))
+caching.say_results(assert(cache:get_bulk({ "a", nil, callback, nil, "b", nil, callback, nil, "c", nil, callback, nil, n = 3 })))
 --- response_body
 1: a nil 1
 2: b nil 2
@@ -35,9 +30,7 @@ show(assert(cache:get_bulk({ "a", nil, callback, nil, "b", nil, callback, nil, "
 
 === TEST 2: the list of results has three places for each lookup
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 local results = cache:get_bulk({
     "a", nil, function() return "value" end, nil,
     "b", nil, function() return nil, "no luck" end, nil,
@@ -59,20 +52,14 @@ value nil 3 nil no luck nil
 === TEST 3: lookups can be added one by one, each with an argument for its callback
 --- lua
 local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
-local function show(results)
-    for number, value, err, level in mlcache.each_bulk_res(results) do
-        ngx.say(number, ": ", value, " ", err, " ", level)
-    end
-end
+local cache = caching.new()
 local bulk = mlcache.new_bulk(3)
 ngx.say(bulk.n, " ", mlcache.new_bulk().n)
 for i = 1, 3 do
     bulk:add("key " .. i, i == 2 and { ttl = 99 } or nil, function(argument) return argument end, i * 10)
 end
 ngx.say(bulk.n)
-show(assert(cache:get_bulk(bulk)))
+caching.say_results(assert(cache:get_bulk(bulk)))
 ngx.say(math.ceil((cache:peek("key 1"))), " ", math.ceil((cache:peek("key 2"))))
 --- response_body
 0 0
@@ -88,15 +75,8 @@ ngx.say(math.ceil((cache:peek("key 1"))), " ", math.ceil((cache:peek("key 2"))))
 
 === TEST 4: nil, false and errors keep their places
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
-local function show(results)
-    for number, value, err, level in mlcache.each_bulk_res(results) do
-        ngx.say(number, ": ", value, " ", err, " ", level)
-    end
-end
-show(assert(cache:get_bulk({
+local cache = caching.new()
+caching.say_results(assert(cache:get_bulk({
     "a", nil, function() return nil end, nil,
     "b", nil, function() return false end, nil,
     "c", nil, function() return nil, "no luck" end, nil,
@@ -115,9 +95,7 @@ show(assert(cache:get_bulk({
 
 === TEST 5: a callback that throws spoils only its own lookup
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 local results = assert(cache:get_bulk({
     "a", nil, function() error("thrown") end, nil,
     "b", nil, function() return "value" end, nil,
@@ -136,8 +114,7 @@ value nil 3
 === TEST 6: callbacks run side by side, as many as concurrency says
 --- lua
 local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 local running, most = 0, 0
 local function callback()
     running = running + 1
@@ -169,8 +146,7 @@ end
 === TEST 7: every callback runs once, however they are shared out
 --- lua
 local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 local wrong = 0
 for total = 1, 9 do
     for concurrency = 1, 10 do
@@ -195,18 +171,11 @@ wrong: 0
 
 === TEST 8: the lookups of a bulk wait for others' callbacks
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
-local function show(results)
-    for number, value, err, level in mlcache.each_bulk_res(results) do
-        ngx.say(number, ": ", value, " ", err, " ", level)
-    end
-end
+local cache = caching.new()
 local thread = ngx.thread.spawn(function()
     return cache:get("slow", nil, function() ngx.sleep(0.05) return "theirs" end)
 end)
-show(assert(cache:get_bulk({
+caching.say_results(assert(cache:get_bulk({
     "quick", nil, function() return "ours" end, nil,
     "slow", nil, function() return "ours" end, nil,
     n = 2,
@@ -222,17 +191,10 @@ ngx.thread.wait(thread)
 
 === TEST 9: options of each lookup are obeyed
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05 }))
-local function show(results)
-    for number, value, err, level in mlcache.each_bulk_res(results) do
-        ngx.say(number, ": ", value, " ", err, " ", level)
-    end
-end
+local cache = caching.new({ ttl = 0.05 })
 cache:get("stale", nil, function() return "old" end)
 ngx.sleep(0.06)
-show(assert(cache:get_bulk({
+caching.say_results(assert(cache:get_bulk({
     "stale", { resurrect_ttl = 5 }, function() return nil, "no luck" end, nil,
     "made", { l1_serializer = function(value) return "<" .. value .. ">" end }, function() return "x" end, nil,
     n = 2,
@@ -247,9 +209,7 @@ show(assert(cache:get_bulk({
 
 === TEST 10: the arguments are checked before anything is looked up
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 local function callback() ngx.say("called") end
 local function try(...) ngx.say((select(2, pcall(cache.get_bulk, cache, ...)))) end
 try()

@@ -4,15 +4,15 @@ use FindBin;
 use lib $FindBin::Bin;
 use Component 'no_plan';
 
+each_block(before => 'local caching = require "caching"');
+
 run_tests();
 
 __DATA__
 
 === TEST 1: without a channel nothing can be changed
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru }))
+local cache = caching.new()
 for _, method in ipairs({ "set", "delete", "purge", "update" }) do
     ngx.say((select(2, pcall(cache[method], cache, "key"))))
 end
@@ -28,16 +28,8 @@ no polling configured, specify opts.ipc_shm or opts.ipc.poll
 
 === TEST 2: keys and options are checked
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }
-}))
+local channel, sent = caching.channel()
+local cache = caching.new({ ipc = channel })
 ngx.say((select(2, pcall(cache.set, cache, 1, nil, 1))))
 ngx.say((select(2, pcall(cache.delete, cache, 1))))
 ngx.say((select(2, pcall(cache.set, cache, "key", "options", 1))))
@@ -58,16 +50,8 @@ opts.l1_serializer must be a function
 
 === TEST 3: each change goes over the channel of its kind, with the key
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }
-}))
+local channel, sent = caching.channel()
+local cache = caching.new({ ipc = channel })
 ngx.say(cache:set("key", nil, "value"))
 ngx.say(cache:delete("key"))
 ngx.say(cache:purge())
@@ -86,14 +70,13 @@ true
 
 === TEST 4: an error of the channel is returned with its reason
 --- lua
-local mlcache = require "resty.mlcache"
-local cache = assert(mlcache.new("one", "cache", {
+local cache = caching.new({
     ipc = {
         register_listeners = function() end,
         broadcast = function() return nil, "no wire" end,
         poll = function() return nil, "no wire" end,
     },
-}))
+})
 for _, method in ipairs({ "set", "delete", "purge", "update" }) do
     local arguments = method == "purge" and {} or { "key" }
     local ok, err = cache[method](cache, unpack(arguments))
@@ -111,16 +94,7 @@ nil could not poll ipc events: no wire
 
 === TEST 5: set() puts the value into both levels
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }
-}))
+local cache, lru = caching.new({ ipc = caching.channel() })
 assert(cache:set("key", nil, "value"))
 ngx.say((select(3, cache:get("key"))))
 lru:delete("key")
@@ -136,16 +110,7 @@ value from 2
 
 === TEST 6: set() replaces what is there, of whatever type
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }
-}))
+local cache, lru = caching.new({ ipc = caching.channel() })
 for _, value in ipairs({ "text", 5, false }) do
     assert(cache:set("key", nil, value))
     local first = cache:get("key")
@@ -163,16 +128,7 @@ false false
 
 === TEST 7: set() takes ttl for values and neg_ttl for nil
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, ttl = 10, neg_ttl = 20
-}))
+local cache = caching.new({ ipc = caching.channel(), ttl = 10, neg_ttl = 20 })
 cache:set("value", nil, 1)
 cache:set("nothing", nil, nil)
 cache:set("value of the call", { ttl = 30, neg_ttl = 40 }, 1)
@@ -192,16 +148,7 @@ nothing of the call: 40
 
 === TEST 8: a nil replaces a value and a value a nil, with a dictionary for misses
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, shm_miss = "misses"
-}))
+local cache, lru = caching.new({ ipc = caching.channel(), shm_miss = "misses" })
 local function look()
     lru:delete("key")
     local value, _, level = cache:get("key")
@@ -224,16 +171,7 @@ again from 2, 1 0
 
 === TEST 9: set() runs the serializer, the one of the call before that of the instance
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, l1_serializer = function(value) return "instance " .. tostring(value) end
-}))
+local cache = caching.new({ ipc = caching.channel(), l1_serializer = function(value) return "instance " .. tostring(value) end })
 cache:set("a", nil, false)
 cache:set("b", { l1_serializer = function(value) return "call " .. value end }, 1)
 cache:set("c", nil, nil)
@@ -249,16 +187,8 @@ false, 1
 
 === TEST 10: a value that does not fit is an error of set(), and changes no first level
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, shm_set_tries = 1
-}))
+local channel, sent = caching.channel()
+local cache, lru = caching.new({ ipc = channel, shm_set_tries = 1 })
 fill("cache", 1)
 local ok, err = cache:set("key", nil, ("v"):rep(2 ^ 12))
 ngx.say(ok, " ", err)
@@ -274,16 +204,7 @@ nil 0
 
 === TEST 11: set() tries again as often as the call says
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, shm_set_tries = 1
-}))
+local cache, lru = caching.new({ ipc = caching.channel(), shm_set_tries = 1 })
 fill("cache", 4)
 ngx.say(cache:set("key", { shm_set_tries = 5 }, ("v"):rep(2 ^ 12)))
 lru:delete("key")
@@ -298,16 +219,7 @@ true
 
 === TEST 12: delete() removes from both levels, wherever the value lies
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, shm_miss = "misses"
-}))
+local cache = caching.new({ ipc = caching.channel(), shm_miss = "misses" })
 for _, value in ipairs({ "text", false }) do
     cache:get("key", nil, function() return value or nil end)
     ngx.say(cache:delete("key"))
@@ -327,16 +239,7 @@ true
 
 === TEST 13: purge() empties both levels and both dictionaries, and keeps the first level itself
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }, shm_miss = "misses"
-}))
+local cache, lru = caching.new({ ipc = caching.channel(), shm_miss = "misses" })
 for i = 1, 20 do
     cache:get("value " .. i, nil, function() return i end)
     cache:get("nothing " .. i, nil, function() return nil end)
@@ -360,16 +263,7 @@ left: 0
 
 === TEST 14: purge(true) gives the memory back, too
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local sent = {}
-local function broadcast(...)
-    sent[#sent + 1] = select("#", ...) .. ": " .. table.concat({ ... }, " ")
-    return true
-end
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru, ipc = { register_listeners = function() end, broadcast = broadcast }
-}))
+local cache = caching.new({ ipc = caching.channel() })
 local dict = ngx.shared.cache
 local free = dict:free_space()
 for i = 1, 100 do
@@ -388,14 +282,13 @@ true true
 
 === TEST 15: update() hands its timeout to the channel, and nothing else
 --- lua
-local mlcache = require "resty.mlcache"
-local cache = assert(mlcache.new("one", "cache", {
+local cache = caching.new({
     ipc = {
         register_listeners = function() end,
         broadcast = function() end,
         poll = function(...) ngx.say(select("#", ...), " ", ...) return true end,
     },
-}))
+})
 ngx.say(cache:update(1.5, "more"))
 --- response_body
 1 1.5
@@ -407,18 +300,15 @@ true
 
 === TEST 16: what comes over the channel changes the first level alone
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
 local handlers = {}
-local cache = assert(mlcache.new("one", "cache", {
-    lru = lru,
+local cache = caching.new({
     ipc = {
         register_listeners = function(events)
             for name, event in pairs(events) do handlers[name] = event.handler end
         end,
         broadcast = function() return true end,
     },
-}))
+})
 local function levels()
     ngx.say((select(3, cache:get("a"))), " ", (select(3, cache:get("b"))))
 end

@@ -4,21 +4,16 @@ use FindBin;
 use lib $FindBin::Bin;
 use Component 'no_plan';
 
+each_block(before => 'local caching = require "caching"');
+
 run_tests();
 
 __DATA__
 
 === TEST 1: when the callback returns an error, the value that ran out is used, and marked
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 0.1 }))
-local answers = { { "old" }, { nil, "no luck" }, { "new" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache, lru = caching.new({ ttl = 0.05, resurrect_ttl = 0.1 })
+local ask = caching.asking(cache, { { "old" }, { nil, "no luck" }, { "new" } })
 ask()
 ngx.sleep(0.06)
 ask()
@@ -44,15 +39,8 @@ new nil 3
 
 === TEST 2: a nil that ran out is used, too
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, neg_ttl = 0.05, resurrect_ttl = 5 }))
-local answers = { { nil }, { nil, "no luck" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ neg_ttl = 0.05, resurrect_ttl = 5 })
+local ask = caching.asking(cache, { { nil }, { nil, "no luck" } })
 ask()
 ngx.sleep(0.06)
 ask()
@@ -68,15 +56,8 @@ nil nil 1
 
 === TEST 3: a nil that ran out in the dictionary for misses is used, too
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, neg_ttl = 0.05, resurrect_ttl = 5, shm_miss = "misses" }))
-local answers = { { nil }, { nil, "no luck" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache, lru = caching.new({ neg_ttl = 0.05, resurrect_ttl = 5, shm_miss = "misses" })
+local ask = caching.asking(cache, { { nil }, { nil, "no luck" } })
 ask()
 ngx.sleep(0.06)
 ask()
@@ -93,15 +74,8 @@ nil nil 4
 
 === TEST 4: as long as there are errors, the value is used again and again
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 0.05 }))
-local answers = { { "old" }, { nil, "1" }, { nil, "2" }, { nil, "3" }, { "new" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 0.05 })
+local ask = caching.asking(cache, { { "old" }, { nil, "1" }, { nil, "2" }, { nil, "3" }, { "new" } })
 for i = 1, 5 do
     ask()
     ngx.sleep(0.06)
@@ -119,15 +93,8 @@ new nil 3
 
 === TEST 5: what the failing callback returned besides its error is ignored
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 5 }))
-local answers = { { "old" }, { "half", "no luck", 100 } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5 })
+local ask = caching.asking(cache, { { "old" }, { "half", "no luck", 100 } })
 ask()
 ngx.sleep(0.06)
 ask()
@@ -143,15 +110,8 @@ old nil 4
 
 === TEST 6: the call may say how long, and may ask for it alone
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05 }))
-local answers = { { "old" }, { nil, "no luck" }, { nil, "no luck again" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ ttl = 0.05 })
+local ask = caching.asking(cache, { { "old" }, { nil, "no luck" }, { nil, "no luck again" } })
 ask()
 ngx.sleep(0.06)
 ask({ resurrect_ttl = 0.05 })
@@ -168,15 +128,8 @@ nil no luck again nil
 
 === TEST 7: without resurrect_ttl the error is returned
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05 }))
-local answers = { { "old" }, { nil, "no luck" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ ttl = 0.05 })
+local ask = caching.asking(cache, { { "old" }, { nil, "no luck" } })
 ask()
 ngx.sleep(0.06)
 ask()
@@ -190,15 +143,8 @@ nil no luck nil
 
 === TEST 8: where no value ever was the error is returned
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 5 }))
-local answers = { { nil, "no luck" } }
-local function callback() return unpack(table.remove(answers, 1), 1, 3) end
-local function ask(opts)
-    local value, err, level = cache:get("key", opts, callback)
-    ngx.say(value, " ", err, " ", level)
-end
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5 })
+local ask = caching.asking(cache, { { nil, "no luck" } })
 ask()
 --- response_body
 nil no luck nil
@@ -209,9 +155,7 @@ nil no luck nil
 
 === TEST 9: a callback that throws brings nothing back
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 5 }))
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5 })
 cache:get("key", nil, function() return "old" end)
 ngx.sleep(0.06)
 local value, err, level = cache:get("key", nil, function() error("thrown") end)
@@ -225,9 +169,7 @@ nil callback threw an error: thrown nil
 
 === TEST 10: whoever waits too long for another's callback takes the value that ran out
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 5, shm_locks = "locks", resty_lock_opts = { timeout = 0.03 } }))
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5, shm_locks = "locks", resty_lock_opts = { timeout = 0.03 } })
 cache:get("key", nil, function() return "old" end)
 ngx.sleep(0.06)
 local thread = ngx.thread.spawn(function()
@@ -252,9 +194,7 @@ new nil 1
 
 === TEST 11: the serializer makes the value that is brought back what the first level holds
 --- lua
-local mlcache = require "resty.mlcache"
-local lru = require("resty.lrucache").new(100)
-local cache = assert(mlcache.new("one", "cache", { lru = lru, ttl = 0.05, resurrect_ttl = 5, l1_serializer = function(value) return "<" .. value .. ">" end }))
+local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5, l1_serializer = function(value) return "<" .. value .. ">" end })
 cache:get("key", nil, function() return "old" end)
 ngx.sleep(0.06)
 local value, err, level = cache:get("key", nil, function() return nil, "no luck" end)

@@ -4,6 +4,19 @@ use FindBin;
 use lib $FindBin::Bin;
 use Component 'no_plan';
 
+# A cache in each worker: `own.level` looks a key up there, with a callback that returns `value` when one is given, and returns value,
+# error and level as one text.
+each_block(worker => <<'_EOC_');
+own.cache, own.lru = require("caching").new({ ipc_shm = "events", ttl = 5 })
+function own.level(key, value)
+    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
+    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
+end
+function own.update()
+    assert(own.cache:update())
+end
+_EOC_
+
 run_tests();
 
 __DATA__
@@ -20,17 +33,6 @@ true
 
 
 === TEST 2: a value that one worker fetched comes from the second level in the other
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 ngx.say("here: ", own.level("key", "value"))
 ngx.say("there: ", elsewhere('return own.level("key", "not called")'))
@@ -45,17 +47,6 @@ there: value nil 1
 
 
 === TEST 3: a cached nil is known to the other worker
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 ngx.say(elsewhere('local value, err, level = own.cache:get("key", nil, function() return nil end) return value, err, level'))
 ngx.say(own.level("key", "not called"))
@@ -68,17 +59,6 @@ nil nil 2
 
 
 === TEST 4: of two workers one runs the callback while the other waits
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 local thread = ngx.thread.spawn(function()
     return elsewhere('local v, e, l = own.cache:get("key", nil, function() ngx.sleep(0.1) return "there" end) return v, e, l')
@@ -95,17 +75,6 @@ there: there nil 3
 
 
 === TEST 5: until update() a worker has its old value, and after it the new one
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 own.cache:set("key", nil, "old")
 elsewhere('own.update()')
@@ -128,17 +97,6 @@ there, again: new nil 1
 
 
 === TEST 6: after a delete both workers fetch anew, one of them by the callback
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 own.level("key", "old")
 elsewhere('own.level("key")')
@@ -156,17 +114,6 @@ here: new nil 2
 
 
 === TEST 7: only the key that was deleted leaves the other worker
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 for _, key in ipairs({ "a", "b" }) do
     own.level(key, 1)
@@ -183,17 +130,6 @@ nil nil -1, 1 nil 1
 
 
 === TEST 8: a purge empties the other worker's first level, too
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 for i = 1, 10 do
     own.level("key " .. i, i)
@@ -209,17 +145,6 @@ ngx.say(elsewhere('own.update() local n = 0 for i = 1, 10 do if own.lru:get("key
 
 
 === TEST 9: the worker that made the change need not update, and does not lose its value by it
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 own.cache:set("key", nil, "value")
 own.update()
@@ -232,17 +157,6 @@ value nil 1
 
 
 === TEST 10: events of other names on the same channel do not matter
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 own.level("key", "value")
 elsewhere('own.level("key")')
@@ -258,17 +172,6 @@ value nil 1
 
 
 === TEST 11: a hundred changes arrive with one update()
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 for i = 1, 100 do
     own.cache:set("key " .. i, nil, "old")
@@ -291,17 +194,6 @@ ngx.say(elsewhere([[
 
 
 === TEST 12: a value that was brought back by one worker is a stale one to the other
---- worker
-local mlcache = require "resty.mlcache"
-own.lru = require("resty.lrucache").new(100)
-own.cache = assert(mlcache.new("one", "cache", { lru = own.lru, ipc_shm = "events", ttl = 5 }))
-function own.level(key, value)
-    local got, err, level = own.cache:get(key, nil, value ~= nil and function() return value end or nil)
-    return tostring(got) .. " " .. tostring(err) .. " " .. tostring(level)
-end
-function own.update()
-    assert(own.cache:update())
-end
 --- lua
 local function fail() return nil, "no luck" end
 own.cache:get("key", { ttl = 0.05 }, function() return "old" end)
