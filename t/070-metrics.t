@@ -246,6 +246,7 @@ none: nil
 location = /t {
     content_by_lua_block {
         local testing = require "testing"
+        testing.await_reader()
         for _, name in ipairs({ "generation", "loads_total", "errors_total", "rules", "groups", "certificates", "left_out" }) do
             ngx.say(name, " ", testing.metric("gateway_policy_" .. name))
         end
