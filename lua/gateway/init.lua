@@ -5,6 +5,7 @@
 
 local balancers = require "gateway.balancers"
 local caches = require "gateway.caches"
+local jit_opt = require "jit.opt"
 local metrics = require "gateway.metrics"
 local options = require "gateway.options"
 local reader = require "gateway.reader"
@@ -22,6 +23,10 @@ local PHASES = {
 -- before, and does STEP percent of work for what is allocated meanwhile, in steps so small that no request waits. LuaJIT's own
 -- values are 200 and 200: that each is over sooner saves memory, as less garbage is made while it lasts.
 local PAUSE, STEP = 200, 400
+
+-- A request's way to its answer is one trace, if LuaJIT lets it have that many constants: it stops at 500 otherwise, and after
+-- some tries never translates the way again.
+local MOST_CONSTANTS = 2000
 
 local is_refreshing = false
 
@@ -58,6 +63,7 @@ local _M = {}
 -- @param overrides table of options, see `gateway.options`; what it lacks comes from the environment
 function _M.init(overrides)
     options.configure(overrides)
+    jit_opt.start("maxirconst=" .. MOST_CONSTANTS)
     collectgarbage("setpause", PAUSE)
     collectgarbage("setstepmul", STEP)
     reader.prepare()

@@ -10,7 +10,6 @@ local text = require "gateway.metrics.text"
 local concat = table.concat
 local floor = math.floor
 local pairs = pairs
-local tostring = tostring
 
 local DICTIONARY = "metrics"
 local FLUSH_INTERVAL = 1
@@ -20,12 +19,21 @@ local BUCKETS = text.BUCKETS
 local BUCKET_COUNT = #BUCKETS
 local MOST_STATUS = 1000
 
+local LEVELS = 4
+-- Level 1 of a cache stands behind this one among the hits.
+local FIRST_PLACE = { rule = 0, cert = LEVELS, backend = 2 * LEVELS }
+
 local requests = {}    -- port * 1000 + status -> number
 local rules = {}       -- id -> number
 local durations = {}   -- port -> { milliseconds -> number of requests that took so long }
 local others = {}      -- whole key -> number: what is counted rarely
+local hits = {}        -- place, see below -> number: of a fixed size, as LuaJIT's code for a request depends on that
 local dict
 local ending = false
+
+for place = 1, 3 * LEVELS do
+    hits[place] = 0
+end
 
 
 local function add(key, number)
@@ -68,6 +76,19 @@ local function flush_requests(counts)
 end
 
 
+local function flush_hits()
+    for cache, first in pairs(FIRST_PLACE) do
+        for level = 1, LEVELS do
+            local number = hits[first + level]
+            if number > 0 then
+                hits[first + level] = 0
+                add(concat({ "hit", cache, level }, SEPARATOR), number)
+            end
+        end
+    end
+end
+
+
 local _M = {}
 
 
@@ -75,6 +96,7 @@ local _M = {}
 function _M.flush()
     local counts = { requests = requests, rules = rules, durations = durations, others = others }
     requests, rules, durations, others = {}, {}, {}, {}
+    flush_hits()
     flush_requests(counts.requests)
     for id, number in pairs(counts.rules) do
         add("rule" .. SEPARATOR .. id, number)
@@ -161,23 +183,13 @@ function _M.upstream_retry(group)
 end
 
 
--- cache -> level -> key, so that a hit costs no concatenation.
-local hit_keys = {}
-for _, cache in ipairs({ "rule", "cert", "backend" }) do
-    hit_keys[cache] = {}
-    for level = 1, 4 do
-        hit_keys[cache][level] = "hit" .. SEPARATOR .. cache .. SEPARATOR .. tostring(level)
-    end
-end
-
-
 --- A cache was asked.
 -- @param cache "rule", "cert" or "backend"
 -- @param level the value came from: 1 this worker, 2 the dictionary, 3 the callback, 4 a stale one; nil is not counted
 function _M.cache_hit(cache, level)
-    local key = level and hit_keys[cache][level]
-    if key then
-        others[key] = (others[key] or 0) + 1
+    if level then
+        local place = FIRST_PLACE[cache] + level
+        hits[place] = hits[place] + 1
     end
 end
 

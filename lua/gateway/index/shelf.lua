@@ -1,5 +1,6 @@
 --- Many rules of one host, findable by path.
 --
+--   least     the first position of all
 --   always    ascending positions of rules whatever the path
 --   paths     by path, ascending positions
 --   count     of the prefixes, which are sorted and numbered from 1
@@ -134,7 +135,7 @@ function _M.new(positions, conditions_of, pause)
     end
     local bytes, starts = lay_out(prefixes)
     return setmetatable({
-        always = always, paths = paths, count = #prefixes, bytes = bytes, starts = starts, lists = lists,
+        least = positions[1], always = always, paths = paths, count = #prefixes, bytes = bytes, starts = starts, lists = lists,
         shorter = link_shorter(prefixes, pause), search = searches.of(#prefixes),
     }, mt)
 end
@@ -142,6 +143,10 @@ end
 
 --- The least position of what `first(rules, positions, request, best)` finds in the lists that the request's path leads to.
 function _M:find(first, rules, request, best)
+    if self.least >= best then
+        -- Rules without a host mostly stand behind those that have one.
+        return best
+    end
     best = first(rules, self.always, request, best)
     local path = request.path
     if not path then
