@@ -14,7 +14,7 @@ from builder.recipe import Limits
 from builder.reporter import NullReporter
 from builder.rootfs import Rootfs
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
-from builder.testing import Room, Runner, Suite, TestFile, files, filtered, find
+from builder.testing import Interrupted, Room, Runner, Suite, TestFile, files, filtered, find
 from builder.testing.room import furnish
 
 BLOCKS = "use Test::Nginx::Socket;\nrun_tests();\n__DATA__\n\n=== TEST 1: one\n--- config\n\n=== TEST 2: two\n--- config\n"
@@ -268,4 +268,19 @@ def test_a_machine_that_refuses_ends_the_run(runner: Callable[..., Runner]) -> N
     made = runner(Scripted(script))
     with pytest.raises(SandboxError, match="no namespaces"):
         made.run([TestFile(name=f"t/{n}.t") for n in range(9)])
+    assert made.cancel.is_set()
+
+
+def test_an_interrupt_tells_what_had_ended(runner: Callable[..., Runner]) -> None:
+    def script(spec: SandboxSpec, log: int) -> Outcome:
+        if "t/2.t" in spec.argv:
+            raise KeyboardInterrupt
+        os.write(log, b"1..1\nok 1 - x\n")
+        return Outcome(code=0, seconds=1)
+
+    made = runner(Scripted(script), jobs=1)
+    with pytest.raises(Interrupted) as error:
+        made.run([TestFile(name=f"t/{n}.t") for n in range(5)])
+    assert [each.name for each in error.value.results] == ["t/0.t", "t/1.t"]
+    assert error.value.not_run == 3
     assert made.cancel.is_set()

@@ -89,7 +89,7 @@ def wrk(started: Gateway, url: str, seconds: int, options: Sequence[str], script
     used = processor(workers) - before
     assert started.workers() == workers, f"a worker ended:\n{started.log()}"
     if "Non-2xx" in out or "Socket errors" in out:
-        sys.exit(f"{url}: requests failed\n{out}{started.log()}")
+        sys.exit(f"{url}: requests failed\n{out}{started.log()[:2000]}")
     rate, count, p99 = (re.search(each, out) for each in (r"Requests/sec:\s+([\d.]+)", r"(\d+) requests in", r"\n\s+99%\s+(\S+)"))
     assert rate and count and p99, out
     return Run(float(rate[1]), seconds_of(p99[1]), used / int(count[1]))

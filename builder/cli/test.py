@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ _UNIT = ("UNIT_SEED",)
 
 def test(options: argparse.Namespace, _argv: list[str]) -> int:
     """Run Test::Nginx files against the nginx of an image; exit 1 when one fails."""
-    from builder.testing import junit, report  # noqa: PLC0415
+    from builder.testing import Interrupted, junit, report  # noqa: PLC0415
 
     options.image = options.image or IMAGE
     if options.junit:
@@ -35,7 +35,13 @@ def test(options: argparse.Namespace, _argv: list[str]) -> int:
         suite = _suite(opened)
         target = image_folder(opened, opened.image())
         started = time.monotonic()
-        results = _run(opened, suite, target)
+        try:
+            results = _run(opened, suite, target)
+        except Interrupted as error:
+            if error.results:
+                _keep(opened, error.results)
+                _say(opened, error.results, time.monotonic() - started, error.not_run)
+            raise
         seconds = time.monotonic() - started
         try:
             _keep(opened, results)
@@ -101,7 +107,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environ.items() if (name.startswith("TEST_NGINX_") and name not in _SET) or name in _UNIT}
 
 
-def _keep(opened: Session, results: "list[FileResult]") -> None:
+def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
     """Put what the files wrote, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
     from builder.oci.folder import replacing  # noqa: PLC0415
     from builder.testing.summary import log_name  # noqa: PLC0415
@@ -117,13 +123,15 @@ def _keep(opened: Session, results: "list[FileResult]") -> None:
                     file.write(text)
 
 
-def _say(opened: Session, results: "list[FileResult]", seconds: float) -> None:
+def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_run: int = 0) -> None:
     from builder.testing import summary  # noqa: PLC0415
 
     if opened.options.json:
-        data: Any = summary.data(results, seconds=seconds)
+        data: Any = summary.data(results, not_run=not_run, seconds=seconds)
         sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         return
     kept = os.path.join(opened.workspace.root, "out", _KEPT)
-    text = summary.text(results, seconds=seconds, jobs=_jobs(opened), shown=lambda name: shown_path(os.path.join(kept, name)))
+    text = summary.text(
+        results, not_run=not_run, seconds=seconds, jobs=_jobs(opened), shown=lambda name: shown_path(os.path.join(kept, name)),
+    )
     sys.stdout.write(text + "\n")

@@ -13,6 +13,6 @@
 from builder.testing.files import Suite, TestFile, filtered, find
 from builder.testing.results import FileResult
 from builder.testing.room import Room
-from builder.testing.runner import Runner
+from builder.testing.runner import Interrupted, Runner
 
-__all__ = ["FileResult", "Room", "Runner", "Suite", "TestFile", "filtered", "find"]
+__all__ = ["FileResult", "Interrupted", "Room", "Runner", "Suite", "TestFile", "filtered", "find"]

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +18,15 @@ from builder.testing.room import LOGS, SERVROOT, Room, furnish
 _MOST = 4 << 20  # bytes of an error log that are kept, from its end
 _OUTPUT = 64 << 20  # bytes of an output
 _KILLED = {"time", "memory", "processes"}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was interrupted. results: of the files that had ended, in their order. not_run: how many had not."""
+
+    def __init__(self, results: Sequence[FileResult], not_run: int) -> None:
+        super().__init__()
+        self.results = results
+        self.not_run = not_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,24 +45,26 @@ class Runner:
 
         Raises:
             SandboxError, BuildError: the machine refuses a sandbox, or the image lacks a program.
+            Interrupted: the user has enough; all that ran has ended by then.
         """
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
         longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
-        found: dict[int, FileResult] = {}
         with Tail() as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
+            running = {number: pool.submit(self._one, number, files[number], marks, tail) for number in longest}
             try:
-                running: dict[Future[FileResult], int] = {}
-                for number in longest:
-                    running[pool.submit(self._one, number, files[number], marks, tail)] = number
-                for done in as_completed(running):
-                    found[running[done]] = done.result()
-            except BaseException:
+                for done in as_completed(running.values()):
+                    done.result()
+            except BaseException as error:
                 self.cancel.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(error, KeyboardInterrupt):
+                    results = _results(running)
+                    raise Interrupted(results, len(files) - len(results)) from error
                 raise
-        return [found[number] for number in range(len(files))]
+        return _results(running)
 
-    def _one(self, number: int, file: TestFile, marks: str, tail: Tail) -> FileResult:
+    def _one(self, number: int, file: TestFile, marks: str, tail: Tail) -> FileResult | None:
+        """What came of a file; nothing when it was broken off."""
         work = os.path.join(self.scratch, str(number))
         os.mkdir(work)
         furnish(work, file, marks)
@@ -64,8 +75,8 @@ class Runner:
                 outcome = self.sandbox.run(self.room.spec(file, work), output.fileno(), self.cancel)
             finally:
                 tail.drop(log)
-            made = self._gather(file, outcome, log, work)
-            task.done("interrupted" if outcome.killed == "cancelled" else _status(made))
+            made = None if outcome.killed == "cancelled" else self._gather(file, outcome, log, work)
+            task.done("interrupted" if made is None else _status(made))
         remove_tree(work)
         return made
 
@@ -87,6 +98,12 @@ class Runner:
         limits = self.room.limits
         known = {"time": f"{limits.seconds} s", "memory": f"{limits.memory} MiB of memory", "processes": f"{limits.processes} processes"}
         return known.get(killed, "")
+
+
+def _results(running: Mapping[int, "Future[FileResult | None]"]) -> list[FileResult]:
+    """Of all files that came to their end, in the order of their numbers."""
+    ended = [running[number] for number in sorted(running) if not running[number].cancelled() and not running[number].exception()]
+    return [made for each in ended if (made := each.result()) is not None]
 
 
 def _status(made: FileResult) -> str:

@@ -11,8 +11,11 @@ _DETAILS = 24  # lines shown of what a failed check says
 _LOG = 40  # lines shown of a failed block's error log
 
 
-def text(results: Sequence[FileResult], *, seconds: float, jobs: int, shown: Callable[[str], str]) -> str:
-    """All failures with their differences, what was skipped and why, and the totals. shown: name of a kept file -> its path."""
+def text(results: Sequence[FileResult], *, not_run: int = 0, seconds: float, jobs: int, shown: Callable[[str], str]) -> str:
+    """All failures with their differences, what was skipped and why, and the totals.
+
+    not_run: how many files besides the results an interrupt left out. shown: name of a kept file -> its path.
+    """
     lines: list[str] = []
     for each in results:
         lines += _file(each, shown)
@@ -22,7 +25,7 @@ def text(results: Sequence[FileResult], *, seconds: float, jobs: int, shown: Cal
     failed = [f"  {where}" for where in _failed(results)]
     if failed:
         lines += ["failed", *failed, ""]
-    return "\n".join([*lines, *_totals(results, seconds, jobs)])
+    return "\n".join([*lines, *_totals(results, not_run, seconds, jobs)])
 
 
 def _file(result: FileResult, shown: Callable[[str], str]) -> list[str]:
@@ -85,14 +88,14 @@ def _failed(results: Iterable[FileResult]) -> Iterable[str]:
             yield f"{each.name}: {clean(each.trouble)}"
 
 
-def counts(results: Sequence[FileResult]) -> dict[str, dict[str, int]]:
-    """How many files, blocks and checks there were, by what came of them."""
+def counts(results: Sequence[FileResult], not_run: int = 0) -> dict[str, dict[str, int]]:
+    """How many files, blocks and checks there were, by what came of them. not_run: files besides the results."""
     blocks = [block for each in results for block in each.blocks]
     checks = [check for block in blocks for check in block.checks]
     return {
         "files": {
             "passed": sum(each.passed and not each.skipped for each in results), "failed": sum(not each.passed for each in results),
-            "skipped": sum(bool(each.skipped) for each in results),
+            "skipped": sum(bool(each.skipped) for each in results), "not run": not_run,
         },
         "blocks": {
             "passed": sum(each.passed and not each.skipped for each in blocks), "failed": sum(not each.passed for each in blocks),
@@ -105,18 +108,19 @@ def counts(results: Sequence[FileResult]) -> dict[str, dict[str, int]]:
     }
 
 
-def _totals(results: Sequence[FileResult], seconds: float, jobs: int) -> list[str]:
+def _totals(results: Sequence[FileResult], not_run: int, seconds: float, jobs: int) -> list[str]:
     lines = []
-    for what, found in counts(results).items():
+    for what, found in counts(results, not_run).items():
         words = [f"{count} {word}" for word, count in found.items() if count or word == "passed"]
         lines.append(f"{what:8}{', '.join(words)}")
     return [*lines, f"time    {units.elapsed(seconds)}, {jobs} at a time"]
 
 
-def data(results: Sequence[FileResult], *, seconds: float) -> dict[str, Any]:
-    """The same as data."""
+def data(results: Sequence[FileResult], *, not_run: int = 0, seconds: float) -> dict[str, Any]:
+    """The same as data. A run that was interrupted has not passed."""
+    passed = all(each.passed for each in results) and not not_run
     return {
-        "passed": all(each.passed for each in results), "seconds": round(seconds, 3), "counts": counts(results),
+        "passed": passed, "seconds": round(seconds, 3), "counts": counts(results, not_run),
         "files": [_row(each) for each in results],
     }
 
