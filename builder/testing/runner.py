@@ -50,8 +50,10 @@ class Runner:
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
         longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
         with Tail() as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
-            running = {number: pool.submit(self._one, number, files[number], marks, tail) for number in longest}
+            running: dict[int, Future[FileResult | None]] = {}
             try:
+                for number in longest:
+                    running[number] = pool.submit(self._one, number, files[number], marks, tail)
                 for done in as_completed(running.values()):
                     done.result()
             except BaseException as error:
