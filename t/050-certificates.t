@@ -328,13 +328,16 @@ HTTP/1.1 200 OK
 local caches = require "gateway.caches"
 testing.await_reader()
 local weak = setmetatable({ (assert(caches.certificate("a.example"))) }, { __mode = "v" })
-testing.use(2)
-ngx.say(testing.wait_until(function()
+local function is_gone()
     collectgarbage()
     collectgarbage()
     return weak[1] == nil
-end, 4))
+end
+ngx.say(is_gone())
+testing.use(2)
+ngx.say(testing.wait_until(is_gone, 4))
 --- response_body
+false
 true
 --- no_error_log
 [error]

@@ -167,3 +167,16 @@ HEAD /a  => 307 /x
 POST /a  => 307 /x
 --- no_error_log
 [error]
+
+
+
+=== TEST 14: the port of an absolute form is the one that the client knows
+--- rules
+[{"rule": "r", "redirect_host": "b.example", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
+--- raw_request eval
+"GET http://a.example:8080/x HTTP/1.1\r\nHost: other.example:81\r\nConnection: close\r\n\r\n"
+--- error_code: 302
+--- response_headers
+Location: http://b.example:8080/x
+--- no_error_log
+[error]

@@ -220,7 +220,7 @@ Location: /y
 --- response_body
 one GET /x
 host: a.example
-x-forwarded-host: a.example
+x-forwarded-host: a.example:81
 --- no_error_log
 [error]
 

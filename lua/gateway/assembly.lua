@@ -5,12 +5,12 @@
 
 local certificate = require "gateway.certificate"
 local cjson = require "cjson.safe"
+local digest_of = require("gateway.digest").of
 local garbage = require "gateway.garbage"
 local group = require "gateway.group"
 local index = require "gateway.index"
 local new_table = require "table.new"
 local rule = require "gateway.rule"
-local shelf_module = require "gateway.shelf"
 local slice = require "gateway.slice"
 
 local ERR = ngx.ERR
@@ -157,7 +157,7 @@ end
 --- A certificate: { chain, key, stamp }; or nil, err.
 -- @param text of the certificate, as on the shelf
 function _M.certificate(_, text)
-    local digest = shelf_module.digest(text)
+    local digest = digest_of(text)
     local made = memory.certificate[digest]
     if made then
         return made

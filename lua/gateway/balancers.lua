@@ -56,7 +56,7 @@ end
 local _M = {}
 
 
---- Takes the groups in force; called each second by every worker so that one without requests does not keep old groups.
+--- Takes the groups in force; called each policy_interval by every worker so that one without requests does not keep old groups.
 -- @return the groups, or nil and why there are none
 function _M.refresh()
     local groups, err = groups_in_force()

@@ -18,6 +18,7 @@ local error = error
 local now = ngx.now
 local pairs = pairs
 local sleep = ngx.sleep
+local type = type
 
 -- Seconds that requests wait for the first policy of all, from the first of them on.
 local PATIENCE = 2
@@ -113,14 +114,13 @@ end
 -- @param domain in lower case, or a port's number as text
 -- @return { chain, key } for ngx.ssl; or nil when the policy has none of that name; or nil, err. Third value: the level
 function _M.certificate(domain)
-    local store = stores.certificates
     await_reader()
-    -- Names come from clients, who can make up any number of them: what the policy does not have never enters a cache.
-    if not shelf:stamp(domain) or (not store:holds(domain) and shelf_module.is_reserved(domain)) then
-        store:let_go(domain)
+    -- Names come from clients, who can make up any number of them: what the policy does not have never enters a cache. The stamp of a
+    -- certificate is a text, that of a list a number.
+    if type(shelf:stamp(domain)) ~= "string" then
         return nil, nil, 3
     end
-    return store:take(domain)
+    return stores.certificates:take(domain)
 end
 
 
@@ -145,7 +145,7 @@ function _M.invalidate_all(which)
 end
 
 
---- Compares what this worker holds with the shelf and lets go what is old; each worker does it each second.
+--- Compares what this worker holds with the shelf and lets go what is old; each worker does it each policy_interval.
 -- @return true, or nil, err
 function _M.check()
     local stretch = slice.new()

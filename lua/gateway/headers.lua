@@ -6,14 +6,10 @@ local _M = {}
 
 
 --- Change headers.
--- @param changes or nil for none
 -- @param remove function(name)
 -- @param set function(name, value): in the place of all that have this name
 -- @param add function(name, value): besides those that have this name
 function _M.apply(changes, remove, set, add)
-    if not changes then
-        return
-    end
     for _, name in ipairs(changes.remove) do
         remove(name)
     end

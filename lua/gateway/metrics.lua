@@ -27,7 +27,7 @@ local requests = {}    -- port * 1000 + status -> number
 local rules = {}       -- id -> number
 local durations = {}   -- port -> { milliseconds -> number of requests that took so long }
 local others = {}      -- whole key -> number: what is counted rarely
-local hits = {}        -- place, see below -> number: of a fixed size, as LuaJIT's code for a request depends on that
+local hits = {}        -- place of cache and level -> number: of a fixed size, as LuaJIT's code for a request depends on that
 local dict
 local ending = false
 

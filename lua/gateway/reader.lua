@@ -14,7 +14,7 @@
 --                                                         groups, backends, certificates, also where the one before stays
 --                  ports = { [list key] = number of rules } },
 --       taken, refused               how many files were taken over and refused since nginx started
---       error, error_at            why the file as it is now was refused }
+--       error, error_at, error_digest   why the file as it is now was refused, and its digest }
 
 local options = require "gateway.options"
 local process = require "ngx.process"

@@ -79,7 +79,7 @@ local function tell(self, stale)
     for which, keys in pairs(stale) do
         local ok, err = invalidate(which, keys)
         if not ok then
-            -- They find out by themselves within a second.
+            -- They find out by themselves within a policy_interval.
             self.report("could not tell the workers what is stale: " .. err)
         end
     end

@@ -5,7 +5,7 @@
 --     <domain or port>              the JSON text of one certificate
 --     stamp/<key>                   of a list its version, of a certificate its digest: what a worker compares to see that
 --                                   what it holds is old
---     staged/<key>                  a text that is about to take its place
+--     staged/<key>                  what is about to take the place of a text or of its stamp
 --     /certificates                 the names of the certificates, a JSON list in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
 --
@@ -19,7 +19,6 @@
 
 local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
-local digests = require "gateway.digest"
 
 local huge = math.huge
 local pairs = pairs
@@ -30,9 +29,6 @@ local DICTIONARY = dictionary("policy")
 local NAMES = "/certificates"
 local STAMP = "stamp/"
 local STAGED = "staged/"
--- Room for the stamps of a commit, claimed while staging.
-local RESERVE = STAGED .. "/reserve"
-local RESERVED = (" "):rep(3 * 4096)
 
 -- Seconds that a body stays after the last list that named it went.
 local GRACE = 10
@@ -92,10 +88,6 @@ function _M.open(name)
     end
     return setmetatable({ dict = dict, staged = {}, order = {}, buried = {} }, mt)
 end
-
-
---- The fingerprint of a text.
-_M.digest = digests.of
 
 
 --- The key of a port's rules, "http_tcp_80".
@@ -195,30 +187,27 @@ function _M:put_body(kind, digest, text)
 end
 
 
---- Claims the room for a text that is to stand under a key.
+--- Claims the room for a text that is to stand under a key, and for its stamp.
 -- @param stamp of the new content
 -- @return true, or nil, err when there is no room
 function _M:stage(key, text, stamp)
-    if not next(self.staged) then
-        local ok, err = write(self, "safe_set", RESERVE, RESERVED)
-        if not ok then
-            return nil, err
-        end
-    end
+    self.staged[key] = { text = text, stamp = stamp }
+    self.order[#self.order + 1] = key
     local ok, err = write(self, "safe_set", STAGED .. key, text)
+    if ok then
+        ok, err = write(self, "safe_set", STAGED .. STAMP .. key, stamp)
+    end
     if not ok then
         return nil, err
     end
-    self.staged[key] = { text = text, stamp = stamp }
-    self.order[#self.order + 1] = key
     return true
 end
 
 
 local function unstage(self)
-    self.dict:delete(RESERVE)
     for key in pairs(self.staged) do
         self.dict:delete(STAGED .. key)
+        self.dict:delete(STAGED .. STAMP .. key)
     end
     self.staged, self.order = {}, {}
 end

@@ -103,26 +103,22 @@ end
 
 function _M.metrics()
     local on_shelf = open_shelf()
-    local out, stretch = writer.new(), slice.new()
+    local out = writer.new()
     ngx.header["Content-Type"] = "text/plain; version=0.0.4"
     metrics.render(gauges(on_shelf:state() or {}, on_shelf:generation()), function(text)
         out:write(text)
-    end, function()
-        stretch:pause()
-    end)
+    end, slice.pauser())
     out:finish()
 end
 
 
 --- The policy in force as one JSON document in the shape of the policy file, private keys left out.
 function _M.policies()
-    local out, stretch = writer.new(), slice.new()
+    local out = writer.new()
     ngx.header["Content-Type"] = "application/json"
     policy_text.write(open_shelf(), function(text)
         out:write(text)
-    end, function()
-        stretch:pause()
-    end)
+    end, slice.pauser())
     out:finish()
 end
 

@@ -97,7 +97,7 @@ function TestSpans.test_digests_are_those_of_the_texts()
     found:put(1, 0, 5)
     found:put(2, 7, 12)
     for i = 1, 2 do
-        equals(found:digest(i), require("gateway.shelf").digest(found:text(i)))
+        equals(found:digest(i), require("gateway.digest").of(found:text(i)))
     end
 end
 

@@ -1,5 +1,6 @@
 local cjson = require "cjson"
 local content_of = require "content_of"
+local digests = require "gateway.digest"
 local document = require "gateway.document"
 local intakes = require "gateway.intake"
 local luaunit = require "luaunit"
@@ -276,6 +277,15 @@ function TestGroups.test_the_first_of_two_groups_of_one_name_counts()
     equals(reports, {})
 end
 
+function TestGroups.test_a_bad_group_of_a_name_that_is_taken_is_left_out()
+    take({ backend_group = { group "a" } })
+    local policy = { backend_group = { group("a", { mode = "https" }), group("a", { mode = 7 }) } }
+    take(policy)
+    equals({ groups(), reports }, { "a:https", { "backend_group 'a' left out: mode: a number, not a text" } })
+    take(policy)
+    equals({ groups(), reports }, { "a:https", {} })
+end
+
 
 local TestCertificates = {}
 
@@ -288,7 +298,7 @@ function TestCertificates.test_names_are_kept_in_lower_case_and_in_order()
         ["B.Example"] = certificate "exact", ["a.example"] = certificate "exact", ["443"] = certificate "default",
     } })
     equals(shelf:certificate_names(), { "443", "a.example", "b.example" })
-    equals(shelf:stamp("b.example"), shelf_module.digest(shelf:text("b.example")))
+    equals(shelf:stamp("b.example"), digests.of(shelf:text("b.example")))
 end
 
 function TestCertificates.test_a_key_that_does_not_match_leaves_the_one_before_in_force()
@@ -477,7 +487,7 @@ function TestWhole.test_a_policy_that_does_not_fit_changes_nothing()
 end
 
 function TestWhole.test_what_a_policy_that_did_not_fit_has_used_is_not_buried_and_what_it_brought_is()
-    local gone = shelf_module.digest(cjson.encode(rule "a"))
+    local gone = digests.of(cjson.encode(rule "a"))
     take(with_rules(rule "a", rule "b"))
     local rules = big_rules(200, "x")
     table.insert(rules, 1, rule "a")

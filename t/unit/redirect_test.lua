@@ -54,6 +54,12 @@ function TestLocation.test_a_path_that_looks_like_a_host_stays_a_path()
     equals(location({ port = 8080 }, { uri = "//evil.example/" }), "http://a.example:8080//evil.example/")
 end
 
+-- As nginx leaves the absolute form of a request without a path: "GET http://a.example?y".
+function TestLocation.test_a_request_without_a_path_is_for_the_root()
+    equals(location({ scheme = "https" }, { uri = "?y" }), "https://a.example/?y")
+    equals(location({ scheme = "https" }, { uri = "" }), "https://a.example/")
+end
+
 function TestLocation.test_without_a_host_there_is_still_one()
     equals(location({ scheme = "https" }, { host = false, host_header = false }), "https://localhost/p?q")
 end

@@ -4,12 +4,12 @@
 --
 -- * One request per worker fetches a new value; those that come meanwhile are served by the one before (level 4), so that
 --   making the index of a large policy delays nobody but one. Where there is none before, they wait.
--- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each second: an event
---   that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
+-- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each policy_interval: an
+--   event that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
 --
 --     cache      the mlcache
 --     held       by key, the stamp of what L1 has; false: it knows that there is nothing
---     last       by key, the value served last
+--     last       by key, the value served last; it stays for as long as the policy has the key, so that L1's size bounds nothing
 --     fetching   by key, until when others leave the fetching to the one who is at it
 
 local channel = require "gateway.channel"
@@ -109,7 +109,6 @@ end
 
 
 local function fetch(self, key)
-    self.await()
     self.fetching[key] = now() + FETCH_LIMIT
     local value, err, level = get_current(self, key)
     self.fetching[key] = nil
@@ -131,6 +130,7 @@ end
 
 -- What to do when L1 has nothing that is known to be in force.
 local function take_anew(self, key)
+    self.await()
     local patience_ends = now() + FETCH_LIMIT
     while is_fetching(self, key) and now() < patience_ends do
         local last = self.last[key]
@@ -185,18 +185,6 @@ function _M:take(key)
         self.held[key] = nil
     end
     return take_anew(self, key)
-end
-
-
---- Whether this worker holds a value of the key, or knows that there is none.
-function _M:holds(key)
-    return self.held[key] ~= nil
-end
-
-
---- Lets the value go that would be served while another is fetched.
-function _M:let_go(key)
-    self.last[key] = nil
 end
 
 

@@ -32,15 +32,22 @@ local function is_good_rule(intake, attempt, place, i, digest, text)
 end
 
 
--- What is known of a group on the shelf: { name, left_out = number of its backends that cannot be used }.
+-- Notes what is to be known of a group: { name, left_out = number of its backends that cannot be used }.
+local function note_group(intake, digest, made)
+    local about = { name = made.name, left_out = #made.problems }
+    intake.about_groups[digest] = about
+    return about
+end
+
+
+-- What is known of a group on the shelf.
 local function about_group(intake, digest)
     local about = intake.about_groups[digest]
-    if not about then
-        local made = group.parse(intake.shelf:body("group", digest) or "")
-        about = made and { name = made.name, left_out = #made.problems }
-        intake.about_groups[digest] = about
+    if about then
+        return about
     end
-    return about
+    local made = group.parse(intake.shelf:body("group", digest) or "")
+    return made and note_group(intake, digest, made)
 end
 
 
@@ -58,17 +65,18 @@ end
 
 
 -- Parses a group that was not seen before. Returns the digest that stands for it, or nil.
-local function take_new_group(intake, attempt, i, digest, text)
+local function take_new_group(intake, attempt, taken, i, digest, text)
     local made, err, name = group.parse(text)
     if made then
         attempt:admit("group", digest, text)
+        note_group(intake, digest, made)
         for _, problem in ipairs(made.problems) do
             attempt:complain("backend_group '", made.name, "': backend left out: ", problem)
         end
         return digest
     end
     attempt.bad["group/" .. digest] = name or true
-    local previous = name and keep_group(intake, attempt, name)
+    local previous = name and not taken[name] and keep_group(intake, attempt, name) or nil
     attempt:complain("backend_group ", name and "'" .. name .. "'" or "[" .. i - 1 .. "]",
                      previous and " refused, " .. PREVIOUS_STAYS or " left out", ": ", err)
     return previous
@@ -76,15 +84,16 @@ end
 
 
 -- The digest that stands for group i of the document: its own, or in place of a bad one that of the group in force, or nil.
-local function take_group(intake, attempt, spans, i, digest)
+-- taken: names of groups before it, which no other group gets.
+local function take_group(intake, attempt, taken, spans, i, digest)
     if attempt:knows("group", digest) then
         return digest
     end
     local name = attempt:refusal("group/" .. digest)
     if not name then
-        return take_new_group(intake, attempt, i, digest, spans:text(i))
+        return take_new_group(intake, attempt, taken, i, digest, spans:text(i))
     end
-    return name ~= true and keep_group(intake, attempt, name) or nil
+    return name ~= true and not taken[name] and keep_group(intake, attempt, name) or nil
 end
 
 
@@ -171,7 +180,7 @@ function _M.groups(intake, attempt, spans)
     local digests, taken = {}, {}
     for i = 1, spans.count do
         local own = spans:digest(i)
-        local digest = take_group(intake, attempt, spans, i, own)
+        local digest = take_group(intake, attempt, taken, spans, i, own)
         local about = digest and about_group(intake, digest)
         if about and not taken[about.name] then
             taken[about.name] = true

@@ -27,11 +27,22 @@ local function names_of(list, field)
 end
 
 
+-- Tells one table from another of the same content.
+local function address_of(value)
+    return tostring(value):match("0x%x+")
+end
+
+
 -- What a worker answers: "<level> <what it has>", or "error <err>".
 local ANSWERS = {
     rules = function(key)
         local index, err, level = require("gateway.caches").rules(key)
         return err, level, index and names_of(index.rules, "id")
+    end,
+
+    index = function(key)
+        local index, err, level = require("gateway.caches").rules(key)
+        return err, level, index and address_of(index)
     end,
 
     groups = function()
@@ -46,7 +57,7 @@ local ANSWERS = {
 
     balancer = function(name)
         local balancer, err, level = require("gateway.balancers").find(name)
-        return err, level, balancer and tostring(balancer):match("0x%x+")
+        return err, level, balancer and address_of(balancer)
     end,
 }
 
@@ -121,7 +132,7 @@ function _M:again(id)
 end
 
 
---- What a worker answers to "rules/<key>", "groups", "certificate/<name>" or "balancer/<name>".
+--- What a worker answers to "rules/<key>", "index/<key>", "groups", "certificate/<name>" or "balancer/<name>".
 function _M:ask(id, path)
     return ask(self[id].sock, path)
 end
