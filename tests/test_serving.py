@@ -263,6 +263,9 @@ def policy(tmp_path: Path) -> Path:
     (["--policy", "policy/p.json", "--port", "1936"], "port 1936 is named twice\n  next: give each listener a port of its own\n"),
     (["--reload", "--policy", "policy/p.json", "--port", "1:80"], "--policy --port: a reload takes what was edited under lua/, and "
      "nothing else changes\n  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
+    (["--reload", "--status-port", "1", "--listen", "::", "--profile", "upstream"], "--status-port --listen --profile: a reload takes "
+     "what was edited under lua/, and nothing else changes\n"
+     "  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
 ])  # fmt: skip
 def test_a_useless_command_line_is_refused_before_anything_is_built(
     words: list[str], message: str, policy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

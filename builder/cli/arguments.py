@@ -135,8 +135,8 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     text = "where it listens for {}, and the port of the policy whose rules that takes (repeatable; default: {})"
     made.add_argument("--port", type=_ports(80), action="append", metavar="PORT[:80]", help=text.format("http", "8080:80"))
     made.add_argument("--tls-port", type=_ports(443), action="append", metavar="PORT[:443]", help=text.format("https", "8443:443"))
-    made.add_argument("--status-port", type=_port, default=1936, metavar="PORT", help="of /status and /metrics (default: 1936)")
-    made.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="on which address (default: 127.0.0.1)")
+    made.add_argument("--status-port", type=_port, metavar="PORT", help="of /status and /metrics (default: 1936)")
+    made.add_argument("--listen", metavar="ADDRESS", help="on which address (default: 127.0.0.1)")
     made.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
     made.add_argument("--image", metavar="NAME", help="image (default: gateway)")
     _target(made)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 IMAGE = "gateway"
 _FOLDER = os.path.join("out", "run")
 _READY = 10.0  # seconds in which all ports are to answer
+_KEPT = ("policy", "port", "tls-port", "status-port", "listen", "workers", "image", "profile")  # what a reload leaves as it is
 _OPTIONS = ("GATEWAY_POLICY_LIMIT", "GATEWAY_POLICY_INTERVAL", "GATEWAY_WATCH_INTERVAL")
 
 
@@ -56,15 +57,15 @@ def _listening(options: argparse.Namespace) -> "Listening":
     from builder.serving.listening import Listener, Listening  # noqa: PLC0415
 
     return Listening(
-        address=options.listen, http=tuple(Listener(*each) for each in options.port or [(8080, 80)]),
-        https=tuple(Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port,
+        address=options.listen or "127.0.0.1", http=tuple(Listener(*each) for each in options.port or [(8080, 80)]),
+        https=tuple(Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port or 1936,
     )
 
 
 def _reload(options: argparse.Namespace) -> int:
     from builder import sandbox, serving  # noqa: PLC0415
 
-    if given := [f"--{name}" for name in ("policy", "port", "tls-port", "workers", "image") if vars(options)[name.replace("-", "_")]]:
+    if given := [f"--{name}" for name in _KEPT if vars(options)[name.replace("-", "_")]]:
         hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
         raise UsageError("a reload takes what was edited under lua/, and nothing else changes", where=" ".join(given), hint=hint)
     instance = serving.running(os.path.join(find_root(options.root), _FOLDER))

@@ -39,8 +39,8 @@ def test(options: argparse.Namespace, _argv: list[str]) -> int:
             results = _run(opened, suite, target)
         except Interrupted as error:
             if error.results:
-                _keep(opened, error.results)
                 _say(opened, error.results, time.monotonic() - started, error.not_run)
+                _keep(opened, error.results)
             raise
         seconds = time.monotonic() - started
         try:

@@ -2,7 +2,8 @@
 
 Three looks, each with its own message: every Lua file compiles; nginx likes its configuration; and it starts, for as long as
 it takes to have workers. `nginx -t` alone does not run a line of Lua. All of them are taken in a sandbox without network, with
-files of their own: until it is known that they work, those of the running gateway stay as they are.
+copies of their own of configuration and embedded libraries: until it is known that they work, those of the running gateway stay as
+they are. lua/gateway is shown as the checkout has it, there and here, and nginx reads it when it reloads.
 """
 
 import os
