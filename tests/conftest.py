@@ -26,12 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of the test's own; nothing of the user's settings, store or cache is read or written.
 
-    A test that needs a network keeps the user's home, where a package index or a mirror may be named.
+    A test that needs a network (attacks do) keeps the user's home, where a package index or a mirror may be named.
     """
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / ".cache"))
     monkeypatch.delenv("BUILDER_STORE", raising=False)
-    if request.node.get_closest_marker("network") is None:
+    if not any(request.node.get_closest_marker(name) for name in ("network", "attack")):
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / ".config"))
         for name in [each for each in os.environ if each.startswith("BUILDER_") and each != "BUILDER_ACCEPT"]:
