@@ -19,12 +19,12 @@ LOCK = "lock.toml"
 
 def load(
     root: str, *, store: Store, platform: str, profiles: Iterable[str] = (), image: str | None = None,
-    every: bool = False, since: str = "", cache_dir: str | None = None, reporter: Reporter | None = None,
+    every: bool = False, since: str | None = None, cache_dir: str | None = None, reporter: Reporter | None = None,
 ) -> Context:
     """The context of an audit of the project in folder `root`.
 
     profiles: which to look at; none means those whose outputs are required, `every` means all of the lock. since: a git
-    revision to compare with, or "".
+    revision to compare with, or None.
 
     Raises:
         UsageError: there is no lock, no such profile or image, or the revision cannot be read.
@@ -36,7 +36,7 @@ def load(
     return Context(
         project=project, lock=lock, store=store, platform=platform,
         profiles=_profiles(project, lock, tuple(profiles), image, every), image=image, problems=tuple(problems),
-        since=revision.read(root, since) if since else None, reporter=reporter or NullReporter(),
+        since=revision.read(root, since) if since is not None else None, reporter=reporter or NullReporter(),
     )
 
 

@@ -120,7 +120,7 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
         context = audits.load(
             find_root(options.root), store=opened.store, platform=options.platform,
             profiles=[options.profile] if options.profile else (), image=options.image, every=options.all,
-            since=options.since or "", cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
+            since=options.since, cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
         )
         report = audits.run(context, audits.RULES)
         if options.json:

@@ -12,7 +12,8 @@ from typing import IO, TypeVar
 from builder.unpack.streams import FAILURES, decompressed
 from builder.unpack.tree import Tree, shown
 
-_A, _B = TypeVar("_A"), TypeVar("_B")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 _BLOCK = 512
 _END = bytes(_BLOCK)
