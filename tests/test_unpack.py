@@ -515,10 +515,10 @@ class TestDamage:
         assert run.refused(b"") == "a.tar: the archive ends early: it is truncated" + AGAIN
 
     def test_a_negative_size_in_a_tar(self, run: Unpacker) -> None:
-        for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE):
+        for odd in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE):
             data = bytearray(make_tar(entry("a", bytes(4 << 20))))
             data[124:136] = b"\xff" * 11 + b"\x00"  # base 256, negative
-            assert run.refused(retyped(data, kind)) == "a.tar: 'a' has a negative size"
+            assert run.refused(retyped(data, odd)) == "a.tar: 'a' has a negative size"
             run.into.rmdir()
 
     @pytest.mark.parametrize("size", [b"-1", b"1e3", b"", b"9" * 30])
