@@ -280,8 +280,8 @@ def test_a_name_outside_of_the_store(store: Store, tmp_path: Path) -> None:
     os.link(f"{store.tree_path(tree)}/plain", tmp_path / "mine")
     os.link(store.file_path(ARCHIVE), tmp_path / "archive")
     assert damaged(store) == [
-        ("archive", ARCHIVE, "it has 1 more names outside of the store"),
-        ("tree", tree, "plain has 1 more names outside of the store"),
+        ("archive", ARCHIVE, "it has 1 more name outside of the store"),
+        ("tree", tree, "plain has 1 more name outside of the store"),
     ]
 
 

@@ -15,6 +15,7 @@ from builder.store import record, root, sealed
 from builder.store.collect import record_keys
 from builder.store.form import Check, Linked, strange
 from builder.store.trouble import explain, trying
+from builder.units import counted
 
 if TYPE_CHECKING:
     from builder.store.store import Store
@@ -97,7 +98,7 @@ def _linked_outside(store: "Store", linked: list[tuple[Damage, Linked]]) -> Iter
     rows: dict[Damage, list[str]] = {}
     for damage, (device, inode, names, entry) in linked:
         if counts[device, inode] < names:
-            rows.setdefault(damage, []).append(f"{entry} has {names - counts[device, inode]} more names outside of the store")
+            rows.setdefault(damage, []).append(f"{entry} has {counted(names - counts[device, inode], 'more name')} outside of the store")
     for damage, texts in rows.items():
         yield replace(damage, message="; ".join(_first(texts, "have such names")))
 
