@@ -264,7 +264,7 @@ def test_a_stray_file_anywhere_stops_nothing(store: Store) -> None:
     edit(Path(store.tree_path(tree), "plain"), lambda path: path.write_bytes(b""))
     assert [(kind, name, message) for kind, name, message in damaged(store) if kind != "tree"] == [
         ("archive", "0" * 64, "it is no regular file"), ("archive", "1" * 64, "it is no regular file"),
-        ("root", "dir.json", "it cannot be read: it is no small regular file"),
+        ("root", "dir.json", "could not read it: Is a directory"),
         ("root", "pipe.json", "it cannot be read: it is no small regular file"),
         ("stray", "README", "the store did not make this: its name is no digest"),
         ("stray", "x.txt", "the store did not make this: its name is no digest"),
