@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from sample import PLATFORM, Sample
 
 from builder.audit import RULES, run
@@ -56,7 +55,8 @@ def edits(value: Any) -> Iterator[tuple[str, Any]]:
     """(what was done, the value afterwards)"""
     if isinstance(value, str):
         yield from (("empty", ""), ("longer", value + "x"), ("number", 7), ("list", [value]))
-        yield from ((f"digit {n}", value[:n] + ("1" if value[n] != "1" else "2") + value[n + 1 :]) for n in {0, len(value) // 2, len(value) - 1})
+        for n in {0, len(value) // 2, len(value) - 1}:
+            yield f"digit {n}", value[:n] + ("1" if value[n] != "1" else "2") + value[n + 1 :]
         yield ("another digest", ID)
         yield ("another package", "zlib 1.3.1")
     elif isinstance(value, int):
