@@ -94,6 +94,11 @@ def derive(
             hint="take another version, or leave the feature out of the profile",
         )
     for feature in package.features:
+        if feature not in recipe.features:
+            raise RecipeError(
+                [Problem(f"{recipe.path}: {package.id}", f"has no feature {feature}, which the lock names")],
+                hint="run `builder resolve` to write lock.toml again",
+            )
         build = merge_feature(build, recipe.features[feature].build)
     options = expand(build, _variables(recipe, package, provided))
     steps = () if style.builtin else (*_prepare(version), *style.steps(options))

@@ -14,6 +14,7 @@ def tree(folder: str, include: Sequence[str] = ()) -> str:
 
     Raises:
         UsageError: there is no such folder, or nothing in it is included.
+        StoreError: it cannot be a tree: devices, pipes, sockets, too many folders within each other.
     """
     if not include:
         _must_be_there(folder)
@@ -27,6 +28,7 @@ def copy(folder: str, target: str, include: Sequence[str] = ()) -> None:
     """Copy a folder: files with their executable bit, symbolic links as they are. Raises as `tree`."""
     _must_be_there(folder)
     if not include:
+        nar.scan(folder)  # refuses what cannot be a tree, before any of it is copied
         shutil.copytree(folder, target, symlinks=True, ignore_dangling_symlinks=True)
         return
     found = [path for path in _files(folder) if globs.matches(path, include)]
@@ -43,11 +45,6 @@ def _must_be_there(folder: str) -> None:
         raise UsageError("there is no such folder", where=folder, hint="a recipe names it as a source; correct its `folder`")
 
 
-def _files(folder: str, prefix: str = "") -> Iterator[str]:
+def _files(folder: str) -> Iterator[str]:
     """Paths of everything but folders, sorted."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name
+    return (entry.path for entry in nar.scan(folder) if entry.kind != "dir")

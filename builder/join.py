@@ -82,12 +82,20 @@ def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part]
 
 def _walk(folder: str, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """Everything but folders below `folder`, with its path in the result, in sorted order."""
-    for entry in sorted(os.scandir(folder), key=lambda each: each.name):
-        path = f"{prefix}/{entry.name}" if prefix else entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, path)
+    stack = [iter(_listing(folder, prefix))]
+    while stack:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+        elif found[1].is_dir(follow_symlinks=False):
+            stack.append(iter(_listing(found[1].path, found[0])))
         else:
-            yield path, entry
+            yield found
+
+
+def _listing(folder: str, prefix: str) -> list[tuple[str, "os.DirEntry[str]"]]:
+    with os.scandir(folder) as found:
+        return [(f"{prefix}/{entry.name}" if prefix else entry.name, entry) for entry in sorted(found, key=lambda each: each.name)]
 
 
 def _must_agree(path: str, place: str, other: str, first: Part, second: Part) -> None:

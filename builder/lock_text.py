@@ -17,6 +17,7 @@ from builder.collector import paused
 from builder.decode import Choice, Field, ListOf, MapOf, Number, Problems, Table, Text, near
 from builder.errors import LockError, Problem
 from builder.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
+from builder.order import CycleFoundError, topological
 from builder.recipe import OUTPUTS, PLATFORMS, SOURCE, read_source
 from builder.source import Source
 
@@ -214,6 +215,8 @@ def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -
     lock = _lock(table)
     problems: Problems = []
     _check(lock, f"{path}: ", problems)
+    if not problems:
+        _check_cycles(lock, f"{path}: ", problems)
     if problems:
         raise LockError(problems, hint=f"run `builder resolve` to write {path} again")
     memo.write(cache_dir, name, (mark, table))
@@ -352,6 +355,17 @@ def _held(lock: Lock, place: str, problems: Problems) -> set[tuple[str, str]]:
                 text = "is there twice" if other == mine else f"'{other}' is in profile '{profile}' too"
                 problems.append(Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'"))
     return {(profile, each.id) for each in lock.packages for profile in each.profiles}
+
+
+def _check_cycles(lock: Lock, place: str, problems: Problems) -> None:
+    """No package needs itself, by whatever others: it could not be built before itself."""
+    found: set[tuple[str, ...]] = set()
+    for profile in sorted({each for package in lock.packages for each in package.profiles}):
+        try:
+            topological({each.id: each.requires + each.build_requires for each in lock.in_profile(profile).values()})
+        except CycleFoundError as error:
+            found.add(tuple(error.cycle))
+    problems += [Problem(f"{place}package '{each[0]}'", "needs itself: " + " -> ".join(each)) for each in sorted(found)]
 
 
 def _check_wants(

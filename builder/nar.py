@@ -11,7 +11,8 @@ Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its by
 So a tree is names, bytes, the owner's executable bit and link targets. Times, owners, other mode bits, extended
 attributes and hard links are not in it. Names are bytes here: what is not UTF-8 is kept as it is.
 
-Walks keep their own stack, because a hostile tree can be deeper than Python's.
+Walks keep their own stack, because a hostile tree can be deeper than Python's; and a tree that is nested deeper than
+`DEEPEST` is refused, so that programs which walk it later need not be that careful.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from typing import Protocol
 from builder import digest
 from builder.errors import StoreError
 
+DEEPEST = 256  # folders within each other
 _CHUNK = 1 << 20
 _SMALL = 1 << 16  # what is gathered before the sink is called: hashing lets other threads run from 2 KiB on
 
@@ -54,6 +56,10 @@ _SPECIAL = {
 }
 _KINDS = {"file": "file", "dir": "folder", "link": "link"}
 _by_name: Callable[["os.DirEntry[bytes]"], bytes] = attrgetter("name")
+
+
+class UnfitError(StoreError):
+    """What is there cannot be a tree: it has a device, a pipe or a socket, or is nested too deep."""
 
 
 class Visitor(Protocol):
@@ -98,6 +104,8 @@ class _Writer:
                 continue
             self._pending += _ENTRY + _string(entry.name) + _NODE
             if self._open(entry.path, entry.stat(follow_symlinks=False)):
+                if len(stack) >= DEEPEST:
+                    raise too_deep(top)
                 stack.append((entry.path, _listing(entry.path)))
             else:
                 self._pending += _CLOSE
@@ -148,7 +156,8 @@ class _Writer:
 def write_nar(path: str | bytes, sink: Callable[[bytes], object], *, visitor: Visitor | None = None) -> None:
     """Give the NAR form of the file, link or folder `path` to `sink`, in pieces of any size.
 
-    StoreError: a device, pipe or socket, or a file that grows or shrinks meanwhile. OSError: what cannot be read.
+    UnfitError: a device, pipe or socket, or too many folders within each other. StoreError: a file that grows or shrinks
+    meanwhile. OSError: what cannot be read.
     """
     _Writer(sink, visitor or _Look()).write(os.fsencode(path))
 
@@ -182,6 +191,8 @@ def scan(path: str | bytes) -> list[Entry]:
     folders = [(b"", top)] if found[0].kind == "dir" else []
     while folders:
         prefix, folder = folders.pop()
+        if prefix.count(b"/") > DEEPEST:
+            raise too_deep(top)
         for item in _listing(folder):
             entry = _entry(prefix + item.name, item.path, item.stat(follow_symlinks=False))
             found.append(entry)
@@ -208,6 +219,12 @@ def shown(path: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def too_deep(top: str | bytes) -> UnfitError:
+    """The error for folders of the tree `top` that are nested deeper than `DEEPEST`."""
+    hint = "make fewer folders within each other in the step that makes them"
+    return UnfitError(f"its folders are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
+
+
 def _listing(folder: bytes) -> Iterator["os.DirEntry[bytes]"]:
     with os.scandir(folder) as entries:
         return iter(sorted(entries, key=_by_name))
@@ -221,7 +238,7 @@ def _kind(path: bytes, status: os.stat_result) -> str:
         return "dir"
     if stat.S_ISLNK(mode):
         return "link"
-    raise StoreError(
+    raise UnfitError(
         f"{_SPECIAL.get(stat.S_IFMT(mode), 'an entry of an unknown kind')} cannot be part of a tree",
         where=shown(path),
         hint="trees hold files, folders and links only: remove it in the step that makes it",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from builder import image, memo, profile, recipe
+from builder import image, memo, profile, recipe, textfile
 from builder.collector import paused
 from builder.crosscheck import Crosscheck, Facts, facts, stacking
 from builder.decode import Problems
@@ -242,8 +242,7 @@ class _Loader:
     def _parse(self, path: str) -> dict[str, Any] | None:
         self.read_any = True
         try:
-            with open(f"{self.root}/{path}", "rb", buffering=0) as file:
-                return tomli.loads(file.read().decode())
+            return tomli.loads(textfile.read(f"{self.root}/{path}").decode())
         except OSError as error:
             self.problems.append(Problem(path, f"cannot be read: {error.strerror}"))
         except UnicodeDecodeError as error:

@@ -9,12 +9,13 @@ Nothing of it has a name in the store before the build has ended well, the outpu
 patches were found.
 """
 
+import errno
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -200,6 +201,13 @@ class Realiser:
         """Split the output, look for the witnesses, and bring the parts into the store."""
         derivation = order.derivation
         output = os.path.join(stage, "output")
+        with _fit(derivation, output):
+            return self._parts(order, stage, output)
+
+    def _parts(self, order: Order, stage: str, output: str) -> dict[str, str]:
+        derivation = order.derivation
+        if not derivation.builtin:
+            nar.scan(output)  # refuses what cannot be a tree, before anything walks it
         folders = {"out": output, **{name: os.path.join(stage, name) for name in derivation.split}}
         if derivation.split:
             join.split(output, derivation.split, folders)
@@ -239,6 +247,21 @@ class Realiser:
             hint=f"`builder build --check {order.derivation.name}` shows whether the build is deterministic on this machine; "
             "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again",
         )
+
+
+@contextmanager
+def _fit(derivation: Derivation, output: str) -> Iterator[None]:
+    """Context in which an output that cannot be a tree is the package's fault, and not the store's."""
+    try:
+        yield
+    except nar.UnfitError as error:
+        place = error.where.removeprefix(nar.shown(output)).lstrip("/")
+        where = f"{derivation.id}: {place or 'its output'}"
+        raise BuildError(error.message, where=where, hint=error.hint) from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BuildError("its output has a path that is too long", where=derivation.id, hint="make shorter paths in its steps") from error
 
 
 def weakness(sandbox: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import tomli
 
+from builder import textfile
 from builder.decode import Field, ListOf, MapOf, Number, Problems, Table, Text
 from builder.errors import Problem
 
@@ -26,8 +27,7 @@ SETTINGS = Table({
 def read(path: str, problems: Problems) -> dict[str, Any]:
     """What the file says; problems are added, and then the table is not complete."""
     try:
-        with open(path, "rb") as file:
-            return SETTINGS.read(tomli.loads(file.read().decode()), f"{path}: ", problems) or {}
+        return SETTINGS.read(tomli.loads(textfile.read(path).decode()), f"{path}: ", problems) or {}
     except OSError as error:
         problems.append(Problem(path, f"could not be read: {error.strerror}"))
     except UnicodeDecodeError:

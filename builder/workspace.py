@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from builder import lock_text, locking, project
+from builder import lock_text, locking, project, textfile
 from builder.errors import LockError, MachineError, Problem, RefusedError, UsageError
 from builder.lock import Lock
 from builder.project import Project
@@ -132,8 +132,7 @@ def find_root(start: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return textfile.read(path).decode().replace("\r\n", "\n")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:

@@ -176,11 +176,12 @@ def test_unpinned_and_plain_http(project: Sample) -> None:
         ("unpinned-source", "nothing of its bytes is pinned"),
         ("plain-http-unpinned", "http://zlib.net/zlib-1.3.1.tar.gz is fetched without encryption, and no hash tells "
                                 "whether it was replaced on the way"),
+        ("plain-http-first", "http://zlib.net/zlib-1.3.1.tar.gz is asked first, without encryption, and mirror://debian/x only after it"),
     ]
 
 
-def test_plain_http_with_a_pin_is_no_finding(project: Sample) -> None:
-    project.change_source("zlib", locations=("http://zlib.net/zlib-1.3.1.tar.gz", "mirror://debian/x"))
+def test_plain_http_with_a_pin_is_no_finding_where_it_is_the_last_place(project: Sample) -> None:
+    project.change_source("zlib", locations=("mirror://debian/x", "http://zlib.net/zlib-1.3.1.tar.gz"))
     assert {rule for rule, _, _ in rows(project)} == {"pin-disagrees"}
 
 

@@ -183,3 +183,75 @@ def test_a_revision_without_a_lock_or_with_a_broken_one(project: Sample) -> None
         "revision HEAD: its lock cannot be read:\nlock.toml at HEAD: image: must be a list, not a whole number\n"
         "  next: name a later revision"
     )
+
+
+def since_head(history: Sample, rule: str) -> list[tuple[str, str]]:
+    """(place, reason) of what a rule finds since HEAD, with the lock brought up to date."""
+    history.resolve()
+    return [(place, reason) for name, place, reason in rows(history, since="HEAD") if name == rule]
+
+
+def test_a_witness_that_was_replaced_by_none(history: Sample) -> None:
+    history.replace("recipes/nginx.toml", 'string = "too many header lines"', 'none = "it changes a comment"')
+    assert since_head(history, "patch-weakened") == [(
+        "nginx 1.26.3, patch debian/patches/fix.patch",
+        "its witness at HEAD was 'too many header lines', and is none now: it changes a comment",
+    )]
+
+
+def test_a_dropped_patch(history: Sample) -> None:
+    text = (history.root / "recipes/nginx.toml").read_text()
+    history.write("recipes/nginx.toml", text[: text.index("[[version.patches]]")])
+    assert since_head(history, "patch-weakened") == [(
+        "nginx 1.26.3, patch debian/patches/fix.patch", "it was applied at HEAD, and is not any more",
+    )]
+
+
+def test_rights_of_an_image(history: Sample) -> None:
+    path = "recipes/images/web.toml"
+    history.write(path, (history.root / path).read_text() + """
+[capabilities]
+"sbin/nginx" = ["net_bind_service"]
+
+[[user]]
+name = "www"
+uid = 1000
+
+[[mode]]
+path = "sbin/nginx"
+mode = "4755"
+owner = "root:www"
+
+[config]
+user = "www"
+""")
+    assert since_head(history, "image-rights-changed") == [
+        (f"{path}: capabilities sbin/nginx", "it was none at HEAD, and is net_bind_service"),
+        (f"{path}: config.user", "it was root at HEAD, and is www"),
+        (f"{path}: group www", "it was none at HEAD, and is 1000"),
+        (f"{path}: mode sbin/nginx", "it was none at HEAD, and is 4755 of root:www"),
+        (f"{path}: user www", "it was none at HEAD, and is 1000:1000, home /, shell /sbin/nologin"),
+    ]
+
+
+def test_a_sandbox_that_was_added(history: Sample) -> None:
+    history.replace("lock.toml", "[package.output.x86_64-linux-musl]\n", '[package.output.x86_64-linux-musl]\nsandbox = "chroot"\n')
+    found = [(rule, reason) for rule, _, reason in rows(history, since="HEAD")]
+    assert found == [
+        ("output-disagrees", "the lock says sandbox chroot, but it was built here with the full sandbox"),
+        ("sandbox-changed", "it was built in the full sandbox at HEAD, and the lock says sandbox chroot now"),
+    ]
+
+
+def test_the_only_promise_is_taken_back(history: Sample) -> None:
+    history.replace("recipes/profiles/embedded.toml", 'base = ["musl"]\n', 'base = ["musl"]\noutputs = "optional"\n')
+    assert since_head(history, "outputs-optional") == [
+        ("recipes/profiles", "no profile requires outputs, so nothing was looked at; the lock has embedded, extra"),
+        ("recipes/profiles/embedded.toml: outputs", "its outputs were required at HEAD, and are optional now"),
+    ]
+    assert run(history.context(), RULES).exit_code == 1
+
+
+def test_since_nothing_is_a_usage_error(history: Sample) -> None:
+    with pytest.raises(UsageError, match="'' is not a git revision"):
+        history.context(since="")

@@ -345,7 +345,7 @@ class TestMismatch:
     def test_something_else(self, world: World) -> None:
         data = b"nothing like it" * 100
         wrong = f"its sha256 is {hashlib.sha256(data).hexdigest()}, pinned is {SHA256}"
-        said = f"it is something else, and no good archive (the archive is damaged: invalid header): {wrong}"
+        said = f"it is something else, and no good archive (the archive is damaged: a header is wrong): {wrong}"
         assert world.said(good(data), size=None) == world.said(good(data), size=None, tree=None) == said
 
     def test_different_content_without_anything_to_compare_with(self, world: World) -> None:

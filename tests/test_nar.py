@@ -201,9 +201,8 @@ class TestForm:
             file.truncate(3 << 20)
         assert nar.hash_tree(str(tmp_path)) == plain_digest({b"f": (bytes(3 << 20), False)})
 
-    def test_deeper_than_the_interpreters_stack(self, tmp_path: Path) -> None:
-        depth = 1050
-        assert depth > sys.getrecursionlimit()
+    def test_as_deep_as_a_tree_may_be_and_deeper_than_the_interpreters_stack(self, tmp_path: Path) -> None:
+        depth = nar.DEEPEST - 1
         path = str(tmp_path / "t")
         for _ in range(depth + 1):
             os.mkdir(path)
@@ -213,6 +212,13 @@ class TestForm:
         expected = plain_string(b"nix-archive-1") + open_ + step * depth + plain_string(b")") * (2 * depth + 1)
         assert written(str(tmp_path / "t")) == expected
         assert len(nar.scan(str(tmp_path / "t"))) == depth + 1
+        for _ in range(sys.getrecursionlimit()):
+            os.mkdir(path)
+            path += "/d"
+        for walk in (written, nar.scan):
+            with pytest.raises(nar.UnfitError) as caught:
+                walk(str(tmp_path / "t"))
+            assert caught.value.message == "its folders are nested more than 256 deep"
         remove_tree(str(tmp_path / "t"))  # pytest cannot
 
     def test_pieces_are_small(self, tmp_path: Path) -> None:

@@ -250,3 +250,72 @@ def test_names_are_digests_of_what_they_hold(store: Store) -> None:
     assert os.listdir(store.trees_dir) == []
     tree = fill(store)
     assert os.listdir(store.trees_dir) == [digest.to_hex(tree)]
+
+
+def test_a_stray_file_anywhere_stops_nothing(store: Store) -> None:
+    tree = fill(store)
+    Path(store.records_dir, "README").touch()
+    Path(store.records_dir, "00").mkdir()
+    Path(store.records_dir, "00", "x.txt").touch()
+    os.mkfifo(f"{store.roots_dir}/pipe.json")
+    Path(store.roots_dir, "dir.json").mkdir()
+    Path(store.file_path("0" * 64)).mkdir()
+    os.mkfifo(store.file_path("1" * 64))
+    edit(Path(store.tree_path(tree), "plain"), lambda path: path.write_bytes(b""))
+    assert [(kind, name, message) for kind, name, message in damaged(store) if kind != "tree"] == [
+        ("archive", "0" * 64, "it is no regular file"), ("archive", "1" * 64, "it is no regular file"),
+        ("root", "dir.json", "could not read it: Is a directory"),
+        ("root", "pipe.json", "it cannot be read: it is no small regular file"),
+        ("stray", "README", "the store did not make this: its name is no digest"),
+        ("stray", "x.txt", "the store did not make this: its name is no digest"),
+    ]
+    assert [kind for kind, _, _ in damaged(store)].count("tree") == 1
+    Path(store.roots_dir, "dir.json").rmdir()
+    Path(store.roots_dir, "pipe.json").unlink()
+    store.gc()
+
+
+def test_a_name_outside_of_the_store(store: Store, tmp_path: Path) -> None:
+    tree = fill(store)
+    os.link(f"{store.tree_path(tree)}/plain", tmp_path / "mine")
+    os.link(store.file_path(ARCHIVE), tmp_path / "archive")
+    assert damaged(store) == [
+        ("archive", ARCHIVE, "it has 1 more name outside of the store"),
+        ("tree", tree, "plain has 1 more name outside of the store"),
+    ]
+
+
+def test_names_in_the_store_are_no_finding(store: Store) -> None:
+    """A sandbox without mounts is made of hard links, below tmp/."""
+    tree = fill(store)
+    with store.stage() as stage:
+        os.makedirs(f"{stage}/root/usr")
+        os.link(f"{store.tree_path(tree)}/plain", f"{stage}/root/usr/plain")
+        assert damaged(store) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_foreign_owners_and_capabilities(store: Store) -> None:
+    tree = fill(store)
+    top = Path(store.tree_path(tree))
+    os.chown(top / "sub" / "link", 1234, 0, follow_symlinks=False)
+    os.chown(top / "sub", 0, 1234)
+    os.setxattr(top / "program", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
+    os.chown(store.record_path(KEY), 1234, 1234)
+    for path in (top / "sub" / "link", top / "sub", top / "program"):
+        os.utime(path, ns=(10**9, 10**9), follow_symlinks=False)
+    assert damaged(store) == [
+        ("record", KEY, "it belongs to 1234:1234"),
+        ("tree", tree, "program has extended attributes: security.capability; sub belongs to 0:1234; sub/link belongs to 1234:0"),
+    ]
+
+
+def test_extended_attributes(store: Store) -> None:
+    tree = fill(store)
+    path = Path(store.tree_path(tree), "plain")
+    edit(path, lambda path: os.setxattr(path, "user.note", b"1"))
+    os.chmod(store.file_path(ARCHIVE), 0o4644)
+    assert damaged(store) == [
+        ("archive", ARCHIVE, "it has mode 4644: others may change it, or it takes their rights"),
+        ("tree", tree, "plain has extended attributes: user.note"),
+    ]

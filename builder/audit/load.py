@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from builder import lock_text
+from builder import lock_text, textfile
 from builder import project as projects
 from builder.audit import revision
 from builder.audit.context import Context
@@ -19,12 +19,12 @@ LOCK = "lock.toml"
 
 def load(
     root: str, *, store: Store, platform: str, profiles: Iterable[str] = (), image: str | None = None,
-    every: bool = False, since: str = "", cache_dir: str | None = None, reporter: Reporter | None = None,
+    every: bool = False, since: str | None = None, cache_dir: str | None = None, reporter: Reporter | None = None,
 ) -> Context:
     """The context of an audit of the project in folder `root`.
 
     profiles: which to look at; none means those whose outputs are required, `every` means all of the lock. since: a git
-    revision to compare with, or "".
+    revision to compare with, or None.
 
     Raises:
         UsageError: there is no lock, no such profile or image, or the revision cannot be read.
@@ -36,7 +36,7 @@ def load(
     return Context(
         project=project, lock=lock, store=store, platform=platform,
         profiles=_profiles(project, lock, tuple(profiles), image, every), image=image, problems=tuple(problems),
-        since=revision.read(root, since) if since else None, reporter=reporter or NullReporter(),
+        since=revision.read(root, since) if since is not None else None, reporter=reporter or NullReporter(),
     )
 
 
@@ -51,13 +51,13 @@ def _project(root: str, cache_dir: str | None, problems: list[Problem]) -> Proje
 def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | None:
     path = os.path.join(root, LOCK)
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode()
-        return lock_text.parse(text, LOCK, cache_dir=cache_dir)
+        return lock_text.parse(textfile.read(path).decode(), LOCK, cache_dir=cache_dir)
     except FileNotFoundError as error:
         raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`") from error
     except UnicodeDecodeError as error:
         problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", "run `builder resolve`"))
+    except OSError as error:
+        problems.append(Problem(LOCK, f"cannot be read: {error.strerror}", "take it from version control"))
     except LockError as error:
         problems += error.problems
     return None

@@ -2,26 +2,35 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import tomli
 
-from builder import lock_text, recipe
-from builder.errors import LockError, MachineError, Problem, UsageError
+from builder import image, lock_text, profile, recipe
+from builder.errors import LockError, MachineError, UsageError
+from builder.image import ImageRecipe
 from builder.lock import Lock
+from builder.profile import Profile
+from builder.project import IMAGES, PROFILES
 from builder.recipe import Recipe
+
+_Made = TypeVar("_Made")
 
 _HINT = "name a commit, tag or branch that `git log` shows; a shallow clone lacks older ones (`git fetch --unshallow`)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revision:
-    """name: as the user wrote it; recipes: by name, without those that this version of the program cannot read."""
+    """name: as the user wrote it; recipes, images, profiles: by name, without those that this version of the program
+    cannot read."""
 
     name: str
     lock: Lock
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    images: Mapping[str, ImageRecipe] = field(default_factory=dict)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
 
 
 def read(root: str, name: str, *, lock_name: str = "lock.toml", folders: tuple[str, ...] = ("recipes",)) -> Revision:
@@ -41,11 +50,15 @@ def read(root: str, name: str, *, lock_name: str = "lock.toml", folders: tuple[s
         lock = lock_text.parse(text.decode("utf-8", "replace"), f"{lock_name} at {name}")
     except LockError as error:
         raise UsageError(f"its lock cannot be read:\n{error.message}", where=where, hint="name a later revision") from error
-    return Revision(name=name, lock=lock, recipes=_recipes(files))
+    tables = {path: _table(data) for path, data in sorted(files.items()) if path.endswith(".toml") and path != lock_name}
+    return Revision(
+        name=name, lock=lock, recipes=_recipes(tables), images=_images(tables),
+        profiles=_profiles(tables),
+    )
 
 
 def _commit(root: str, name: str) -> str:
-    if name.startswith("-"):
+    if not name.strip() or name.startswith("-"):
         raise UsageError(f"'{name}' is not a git revision", hint=_HINT)
     inside = _git(root, "rev-parse", "--is-inside-work-tree")
     if inside.returncode != 0:
@@ -80,17 +93,33 @@ def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
     return found
 
 
-def _recipes(files: Mapping[str, bytes]) -> dict[str, Recipe]:
-    found = {}
-    for path, data in sorted(files.items()):
-        stem, ending = os.path.splitext(os.path.basename(path))
-        problems: list[Problem] = []
-        if ending != ".toml" or "version" not in (table := _table(data)):
-            continue
-        made = recipe.read(table, path=path, stem=stem, problems=problems)
-        if made is not None:
-            found[made.name] = made
+_Tables = Mapping[str, dict[str, object]]  # path -> the TOML file's content
+
+
+def _recipes(tables: _Tables) -> dict[str, Recipe]:
+    found = [_read(recipe.read, path, table) for path, table in tables.items() if "version" in table]
+    return {each.name: each for each in found if each is not None}
+
+
+def _profiles(tables: _Tables) -> dict[str, Profile]:
+    found = [_read(profile.read, path, table) for path, table in tables.items() if os.path.dirname(path).endswith(PROFILES)]
+    return {each.name: each for each in found if each is not None}
+
+
+def _images(tables: _Tables) -> dict[str, ImageRecipe]:
+    """Images, each after the one that it stands on."""
+    found: dict[str, ImageRecipe] = {}
+    left = {path: table for path, table in tables.items() if os.path.dirname(path).endswith(IMAGES)}
+    while ready := {path: table for path, table in left.items() if image.stands_on(table) in ("", *found)}:
+        for path, table in ready.items():
+            del left[path]
+            if made := _read(image.read, path, table, below=found.get(image.stands_on(table))):
+                found[made.name] = made
     return found
+
+
+def _read(reader: Callable[..., _Made | None], path: str, table: dict[str, object], **more: object) -> _Made | None:
+    return reader(table, path=path, stem=os.path.splitext(os.path.basename(path))[0], problems=[], **more)
 
 
 def _table(data: bytes) -> dict[str, object]:

@@ -120,7 +120,7 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
         context = audits.load(
             find_root(options.root), store=opened.store, platform=options.platform,
             profiles=[options.profile] if options.profile else (), image=options.image, every=options.all,
-            since=options.since or "", cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
+            since=options.since, cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
         )
         report = audits.run(context, audits.RULES)
         if options.json:
@@ -236,18 +236,22 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
             say(f"{len(damage)} damaged" if damage else "everything is as it was written")
         if options.remove and damage:
             _remove_damaged(opened, damage)
-            _remove_damaged(opened, opened.store.verify())  # records of trees that are gone now
+            records = [each for each in opened.store.verify() if each.kind == "record"]  # of trees that are gone now
+            _remove_damaged(opened, records)
         return 1 if damage else 0
 
 
 def _remove_damaged(opened: Session, damage: "list[Damage]") -> None:
     """Take out of the store what is not as it was written. Who needs it fetches or builds it again."""
+    from builder.store.remove import remove_tree  # noqa: PLC0415
+
     for each in damage:
         if each.kind == "tree":
             opened.store.discard_tree(each.name)
         elif each.kind in ("archive", "record") and os.path.lexists(each.path):
-            os.unlink(each.path)
+            remove_tree(each.path)  # a folder may lie there in its place
         else:
+            opened.reporter.say(f"kept {each.path}: remove it by hand if nothing needs it")
             continue
         opened.reporter.say(f"removed {each.path}")
 

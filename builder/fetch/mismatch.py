@@ -27,6 +27,7 @@ _HEAD = 1 << 16
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _DEEPEST = 3  # leading folders that are tried when the top folder may have changed
 _LINES = 10
+_UNPACKED, _ENTRIES = 1 << 28, 50_000  # what is unpacked of a wrong file, only to say what it is, where no pin limits it
 
 TRY_AGAIN = "fetch it again; if it stays so, look what upstream published, then change the pin in the recipe"
 
@@ -116,8 +117,8 @@ class Inquest:
         with self._store.stage() as stage:
             into = os.path.join(stage, "tree")
             os.mkdir(into)
-            name, most = self._source.filename, limits(self._source)
-            unpack(self._file.path, name, into, strip=strip, limits=most, cancel=self._cancel)
+            most = Limits(unpacked=self._source.unpacked or _UNPACKED, entries=self._source.entries or _ENTRIES)
+            unpack(self._file.path, self._source.filename, into, strip=strip, limits=most, cancel=self._cancel)
             yield into
 
     def _other_folder(self) -> str | None:

@@ -80,15 +80,35 @@ def hand_over(folder: str, uid: int, gid: int, *, only_of: int | None = None) ->
     A file with several names is first made one of its own: its other name may lie in the store. only_of: leaves what
     belongs to others than this user.
     """
-    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        for name in (*folders, *files):
-            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if only_of not in (None, found.st_uid):
+    todo = [folder]
+    while todo:  # a stack of its own: a build may nest folders deeper than Python's
+        path = todo.pop()
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # no other path leads there either
                 continue
-            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and only_of is None:
-                _make_own(name, descriptor, found)
-            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+            raise
+        try:
+            todo += [f"{path}/{name}" for name in _hand_over(descriptor, uid, gid, only_of)]
+        finally:
+            os.close(descriptor)
     os.chown(folder, uid, gid)
+
+
+def _hand_over(folder: int, uid: int, gid: int, only_of: int | None) -> list[str]:
+    """Give away what is in one open folder; the folders in it."""
+    folders = []
+    for name in os.listdir(folder):
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            folders.append(name)
+        if only_of not in (None, found.st_uid):
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and only_of is None:
+            _make_own(name, folder, found)
+        os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+    return folders
 
 
 def _make_own(name: str, folder: int, found: os.stat_result) -> None:

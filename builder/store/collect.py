@@ -90,6 +90,7 @@ def record_keys(store: "Store") -> list[str]:
     names = [
         name.removesuffix(".json")
         for folder in os.listdir(store.records_dir)
+        if os.path.isdir(os.path.join(store.records_dir, folder))  # a stray file may lie there
         for name in os.listdir(os.path.join(store.records_dir, folder))
     ]
     return [digest.to_sri(name) for name in sorted(names) if digest.is_hex(name)]

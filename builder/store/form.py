@@ -5,6 +5,7 @@ Time is second 1 and not 0, as Nix does it: some programs take 0 for "no time".
 
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 
 from builder.errors import StoreError
@@ -14,6 +15,9 @@ FOLDER_MODE = 0o555
 TIME = 1_000_000_000  # nanoseconds
 _TIMES = (TIME, TIME)
 _COPY = 1 << 30  # bytes of one sendfile(2)
+_OF_THE_SYSTEM = {"security.selinux", "security.ima", "security.evm"}  # a security module labels all files
+
+Linked = tuple[int, int, int, str]
 
 
 class Settle:
@@ -59,11 +63,16 @@ def settle_mode(path: bytes, status: os.stat_result) -> None:
 
 
 class Check:
-    """A visitor that only looks: `wrong` names what is not in canonical form and not in the NAR form either."""
+    """A visitor that only looks: `wrong` names what is not in canonical form and not in the NAR form either.
 
-    def __init__(self, top: bytes) -> None:
+    owner: user id of the store. linked: (device, inode, number of names, entry) of files that have several names.
+    """
+
+    def __init__(self, top: bytes, owner: int) -> None:
         self._prefix = len(top) + 1
+        self._owner = owner
         self.wrong: list[str] = []
+        self.linked: list[Linked] = []
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
         mode = stat.S_IMODE(status.st_mode)
@@ -72,13 +81,32 @@ class Check:
             self._complain(path, f"has mode {mode:04o}, not {wanted:04o}")
         if status.st_mtime_ns != TIME:
             self._complain(path, "has another time than second 1")
+        for text in strange(path, status, self._owner):
+            self._complain(path, text)
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            self.linked.append((status.st_dev, status.st_ino, status.st_nlink, self._name(path)))
         return status
 
     def leave(self, path: bytes) -> None:
         pass
 
     def _complain(self, path: bytes, what: str) -> None:
-        self.wrong.append(f"{shown(path[self._prefix :]) or 'the top'} {what}")
+        self.wrong.append(f"{self._name(path)} {what}")
+
+    def _name(self, path: bytes) -> str:
+        return shown(path[self._prefix :]) or "the top"
+
+
+def strange(path: str | bytes, status: os.stat_result, owner: int) -> Iterator[str]:
+    """What of an entry's owner and extended attributes the store did not make. A group counts where root owns the store."""
+    if status.st_uid != owner or (owner == 0 and status.st_gid != 0):
+        yield f"belongs to {status.st_uid}:{status.st_gid}"
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:  # the file system has none
+        return
+    if found := sorted(set(names) - _OF_THE_SYSTEM):
+        yield f"has extended attributes: {', '.join(map(shown, found))}"
 
 
 def refuse_link(path: bytes, status: os.stat_result) -> None:

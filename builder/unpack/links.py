@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 HOPS = 40  # links that Linux follows for one path (path_resolution(7)); a longer chain leads nowhere
+_DEEP = 8  # folders that most paths do not go below
 _STEPS = 64  # path parts looked at for each link, on average; only a tangle that was made on purpose needs more
 
 
@@ -25,12 +26,13 @@ def _leaves(path: bytes, links: Mapping[bytes, bytes], root: bool, budget: list[
     here = path.split(b"/")[:-1]
     todo = _parts(links[path])
     hops = 1
+    budget[0] -= len(todo)
     if links[path].startswith(b"/"):
         if not root:
             return True
         here = []
     while todo:
-        budget[0] -= 1
+        budget[0] -= 1 + len(here) // _DEEP  # joining them takes time, too
         if budget[0] < 0:
             raise TangledError
         part = todo.pop()
@@ -49,7 +51,9 @@ def _leaves(path: bytes, links: Mapping[bytes, bytes], root: bool, budget: list[
         if target.startswith(b"/") and not root:
             return True
         here = [] if target.startswith(b"/") else here[:-1]
-        todo += _parts(target)
+        more = _parts(target)
+        budget[0] -= len(more)
+        todo += more
     return False
 
 

@@ -18,6 +18,7 @@ from builder.unpack import links
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TARGET = 4095  # bytes of a link's target that Linux takes (PATH_MAX less the final NUL)
 _COPY = 1 << 20
+_NAMES_AN_ENTRY = 256  # bytes of names and targets for each entry allowed: they are held in memory
 _REFUSED = "an honest release has no such thing: compare the file with what upstream published"
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
@@ -68,6 +69,7 @@ class Tree:
         self._links: dict[bytes, bytes] = {}
         self._top: list[bytes] | None = None
         self._unpacked = 0
+        self._names = limits.entries * _NAMES_AN_ENTRY + _COPY
         self._lock = threading.Lock()
 
     @property
@@ -119,7 +121,7 @@ class Tree:
         path = self._path(name)
         if not target or b"\0" in target or len(target) > _TARGET:
             raise self.refuse(f"the symbolic link {shown(path)} has no usable target")
-        self._claim(path, "link")
+        self._claim(path, "link", len(target))
         self._links[path] = target
         os.symlink(target, self._into + path)
 
@@ -169,8 +171,8 @@ class Tree:
             raise self.refuse(message, "set 'strip' of the source to less")
         return rest
 
-    def _claim(self, path: bytes, kind: str) -> None:
-        """Give a new path its kind, and make the folders above it."""
+    def _claim(self, path: bytes, kind: str, more: int = 0) -> None:
+        """Give a new path its kind, and make the folders above it. more: bytes that are kept besides the path."""
         if path in self._kinds:
             raise self.refuse(f"{shown(path)} is there twice, as a {self._kinds[path]} and as a {kind}")
         above = path.rpartition(b"/")[0]
@@ -179,6 +181,11 @@ class Tree:
         self._kinds[path] = kind
         if len(self._kinds) > self.limits.entries:
             raise self.too_many()
+        self._names -= len(path) + more
+        if self._names < 0:
+            raise self.refuse("its names are too long for so many entries")
+        if self._cancel.is_set():
+            raise Cancelled
 
     def _make_above(self, path: bytes) -> None:
         """Make the folders above a path that the archive has not named."""

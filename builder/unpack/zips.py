@@ -1,5 +1,6 @@
 """Zip archives and wheels (APPNOTE.TXT, PKWARE), through `zipfile`."""
 
+import os
 import stat
 import struct
 import threading
@@ -13,6 +14,9 @@ from builder.unpack.tree import Tree, shown
 
 _CHUNK = 1 << 20
 _ENTRY = b"PK\x01\x02"  # begins each record of the central directory (section 4.3.12)
+_DIRECTORY_AN_ENTRY = 512  # bytes of the central directory for each entry allowed
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others `zipfile` inflates any amount of bytes at once
+_LINK = 4096  # bytes of a link's target that are read; Linux takes fewer
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # general purpose bits 0, 6 and 13 (section 4.4.4)
 _UNIX = 3  # "version made by" (section 4.4.2): the upper half of the external attributes is st_mode
 _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, ValueError, OverflowError, RuntimeError)
@@ -22,7 +26,7 @@ def read(file: IO[bytes], tree: Tree) -> None:
     """Unpack a zip into `tree`."""
     try:
         with zipfile.ZipFile(cast(IO[bytes], _Guarded(file, tree))) as archive:
-            _read(archive, tree)
+            _read(archive, tree, os.fstat(file.fileno()).st_size)
     except EOFError as error:
         raise tree.truncated() from error
     except zipfile.BadZipFile as error:
@@ -35,8 +39,10 @@ def read(file: IO[bytes], tree: Tree) -> None:
         raise tree.damaged(error) from error
 
 
-def _read(archive: zipfile.ZipFile, tree: Tree) -> None:
+def _read(archive: zipfile.ZipFile, tree: Tree, size: int) -> None:
     """Names and links first, by one thread; then the files, by two: inflating is most of the work and runs beside."""
+    if sum(info.compress_size for info in archive.infolist()) > size:
+        raise tree.refuse("its entries overlap")
     files = [
         (tree.reserve(_raw(info.filename)), info) for info in archive.infolist() if _is_file(info, archive, tree)
     ]
@@ -76,11 +82,13 @@ def _is_file(info: zipfile.ZipInfo, archive: zipfile.ZipFile, tree: Tree) -> boo
         raise tree.refuse(f"{shown(_raw(info.orig_filename))} has a NUL byte")
     if info.flag_bits & _ENCRYPTED:
         raise tree.refuse(f"{shown(name)} is encrypted")
+    if info.compress_type not in _METHODS:
+        raise tree.refuse(f"{shown(name)} is compressed by method {info.compress_type}", "pack it with method deflate")
     if info.is_dir():
         tree.folder(name)
     elif kind == stat.S_IFLNK:
         with archive.open(info) as file:
-            tree.link(name, file.read(_CHUNK))
+            tree.link(name, file.read(_LINK))
     elif kind in (0, stat.S_IFREG):
         return True
     else:
@@ -103,18 +111,21 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 class _Guarded:
-    """The file that `zipfile` sees. It reads the whole directory at once and makes an object of each record, about ten
-    times as large as the record; so too many are refused before."""
+    """The file that `zipfile` sees. It reads the whole directory at once, as long as the archive says that it is, and makes
+    an object of each record, about ten times as large as the record; so too much of it is refused before."""
 
     def __init__(self, file: IO[bytes], tree: Tree) -> None:
         self._file = file
         self._tree = tree
+        self._most = tree.limits.entries * _DIRECTORY_AN_ENTRY + _CHUNK
         self.seek = file.seek
         self.tell = file.tell
         self.seekable = file.seekable
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+        if size > self._most:
+            raise self._tree.refuse(f"it has a directory of {size} bytes")
+        data = self._file.read(size if size >= 0 else self._most)
         if len(data) > _CHUNK and data.count(_ENTRY) > self._tree.limits.entries:
             raise self._tree.too_many()
         return data

@@ -1,9 +1,10 @@
-"""Outputs in the lock that are not those which the same inputs gave on this machine."""
+"""Outputs in the lock that are not those which the same inputs gave on this machine, or not in that way."""
 
 from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.realise import weakness
 
 ID = "output-disagrees"
 
@@ -23,6 +24,14 @@ def check(context: Context) -> Iterator[Finding]:
                     "if it is, the lock was edited: take back the change"
                 )
                 yield Finding(ID, context.place(package, key=f"output {name}"), reason, remedy)
+        if output.sandbox != (built_in := weakness(record.sandbox)):
+            reason = f"the lock says {_sandbox(output.sandbox)}, but it was built here with {_sandbox(built_in)}"
+            remedy = f"take back the change of lock.toml; or remove the output there, and `builder build {package.name}` pins it again"
+            yield Finding(ID, context.place(package, key="sandbox"), reason, remedy)
+
+
+def _sandbox(name: str) -> str:
+    return f"sandbox {name}" if name else "the full sandbox"
 
 
 RULE = Rule(ID, "the same inputs gave other outputs here than the lock pins", check)

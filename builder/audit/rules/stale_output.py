@@ -85,6 +85,8 @@ def _can_be_keyed(context: Context, plan: Plan, package: LockedPackage) -> bool:
     recipe = context.recipe(package)
     if recipe is None or recipe.digest != package.recipe or recipe.version(package.version) is None:
         return False
+    if any(each not in recipe.features for each in package.features):
+        return False
     known = all(context.source_tree(each) for each in package.sources if context.here(each))
     return known and all(each in plan.trees for each in plan.visible(package.id))
 

@@ -33,6 +33,10 @@ def _packages(context: Context) -> Iterator[Finding]:
         elif recipe.digest != package.recipe:
             reason = f"it was locked from another {recipe.path}: the lock has {package.recipe}, the file is {recipe.digest}"
             yield Finding(ID, context.place(package, key="recipe"), reason, _REMEDY)
+        else:
+            for feature in (each for each in package.features if each not in recipe.features):
+                reason = f"{recipe.path} has no feature '{feature}', which the lock names"
+                yield Finding(ID, context.place(package, key="features"), reason, _REMEDY)
 
 
 def _images(context: Context) -> Iterator[Finding]:

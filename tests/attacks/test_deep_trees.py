@@ -1,0 +1,57 @@
+"""Outputs and sources nested deeper than Python's stack, and than paths may be long."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builder.store.remove import remove_tree
+from integration.world import World
+
+DEEP = 'cd "$OUT"\ni=0\nwhile [ $i -lt {count} ]; do mkdir {name}; cd {name}; i=$((i+1)); done'
+
+
+@pytest.mark.parametrize(("count", "name", "said"), [(1500, "d", "nested more than"), (40, "d" * 100, "path that is too long")])
+def test_an_output_nested_too_deep_fails_and_leaves_nothing(here: World, count: int, name: str, said: str) -> None:
+    here.recipe("deep", DEEP.format(count=count, name=name))
+    here.image("deep")
+    for more in ((), ("--sandbox", "chroot")):
+        if more and os.geteuid() != 0:
+            continue
+        answer = here.run("build", *more)
+        assert answer.code == 4, answer.err
+        assert "Traceback" not in answer.err
+        assert "deep 1: " in answer.err and said in answer.err
+        assert here.half_made() == []
+
+
+def test_a_failed_build_with_a_deep_tree_is_kept_and_goes(here: World) -> None:
+    here.recipe("deep", DEEP.format(count=1500, name="d").replace('cd "$OUT"', "cd /build/src") + "\nfalse")
+    here.image("deep")
+    answer = here.run("build", "--keep-failed")
+    assert answer.code == 4 and "Traceback" not in answer.err, answer.err
+    assert here.half_made() == []
+    remove_tree(str(here.root / "out" / "failed"))
+
+
+def test_a_source_folder_nested_too_deep(here: World) -> None:
+    here.recipe("deep", "true")
+    recipe = here.root / "recipes" / "deep.toml"
+    recipe.write_text(recipe.read_text() + '\n[[version.source]]\nfolder = "lib"\n')
+    here.image("deep")
+    folder = here.root / "lib"
+    folder.mkdir()
+    here_now = Path.cwd()
+    try:
+        os.chdir(folder)
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here_now)
+    try:
+        answer = here.run("build")
+        assert answer.code in (2, 5) and "Traceback" not in answer.err, answer.err
+        assert "nested more than" in answer.err
+    finally:
+        remove_tree(str(folder))

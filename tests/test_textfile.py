@@ -1,0 +1,63 @@
+"""Files of a project are regular files of a bounded size, whatever a checkout has in their place."""
+
+import os
+from pathlib import Path
+
+import pytest
+from sample import Sample
+
+from builder import textfile
+from builder.errors import LockError, RecipeError
+from builder.settings_file import read as read_settings
+from builder.workspace import Workspace
+
+
+def test_a_file_and_a_link_to_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"text")
+    (tmp_path / "b").symlink_to("a")
+    assert textfile.read(str(tmp_path / "b")) == b"text"
+    assert textfile.read(str(tmp_path / "a"), largest=4) == b"text"
+
+
+def test_what_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").write_bytes(b"12345")
+    for name, said in (("pipe", "it is no regular file"), ("zero", "it is no regular file"), ("large", "it has more than 4 bytes"),
+                       (".", "Is a directory"), ("absent", "No such file or directory")):
+        with pytest.raises(OSError) as caught:
+            textfile.read(str(tmp_path / name), largest=4)
+        assert caught.value.strerror == said
+
+
+@pytest.mark.parametrize("path", ["recipes/zlib.toml", "recipes/images/web.toml", "recipes/profiles/extra.toml"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_recipe_image_or_profile_that_never_ends(project: Sample, path: str, kind: str) -> None:
+    place = project.root / path
+    place.unlink()
+    os.mkfifo(place) if kind == "pipe" else place.symlink_to("/dev/zero")
+    with pytest.raises(RecipeError) as caught:
+        project.project()
+    assert f"{path}: cannot be read: it is no regular file" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
+def test_a_lock_that_never_ends(project: Sample, kind: str) -> None:
+    place = project.root / "lock.toml"
+    place.unlink()
+    if kind == "sparse":
+        place.touch()
+        os.truncate(place, 1 << 40)
+    else:
+        os.mkfifo(place) if kind == "pipe" else place.symlink_to("/dev/zero")
+    said = "it has more than" if kind == "sparse" else "it is no regular file"
+    with pytest.raises(LockError, match=f"lock.toml: cannot be read: {said}"):
+        Workspace.open(str(project.root), str(project.root / "cache"))
+    assert [problem.message.startswith(f"cannot be read: {said}") for problem in project.context().problems] == [True]
+
+
+def test_settings_that_never_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "settings.toml")
+    problems: list[object] = []
+    assert read_settings(str(tmp_path / "settings.toml"), problems) == {}  # type: ignore[arg-type]
+    assert "could not be read: it is no regular file" in str(problems[0])
