@@ -125,8 +125,11 @@ def test_no_hash(client: Client) -> None:
     assert client.refused(SIX, None) == "a file of a package index is fetched by its sha256 only: pin it"
 
 
-def test_no_pip(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_no_pip(client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
     assert client.refused(SIX, SIX_SHA256) == (
         "this Python has no pip: run `python3 -m ensurepip`, or install the package python3-pip"
     )

@@ -22,7 +22,7 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors units digest canonical collector memo order globs decode reporter reporters stamp",
+    "foundations": "errors outside units digest canonical collector memo order globs decode reporter reporters stamp",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
