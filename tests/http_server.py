@@ -6,6 +6,7 @@
 Each answer is a function of the request's handler; the names below are the kinds there are.
 """
 
+import contextlib
 import re
 import socket
 import threading
@@ -65,8 +66,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), Handler)
         self.answers: dict[str, list[Answer]] = {}
         self.asked: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
@@ -78,11 +79,11 @@ class _Server(ThreadingHTTPServer):
 class Server:
     """The server, running. asked: (path, Range header) of each request in order; headers: theirs."""
 
-    def __init__(self) -> None:
-        self._server = _Server()
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._server = _Server(host)
         self.asked = self._server.asked
         self.headers = self._server.headers
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.address = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     def serve(self, path: str, *answers: Answer) -> str:
@@ -166,13 +167,13 @@ def stall(data: bytes, after: int, seconds: float) -> Answer:
     return answer
 
 
-def trickle(data: bytes, pause: float) -> Answer:
-    """One byte at a time, each well within the time limit for a read."""
+def trickle(data: bytes, pause: float, step: int = 1) -> Answer:
+    """A few bytes at a time, each well within the time limit for a read."""
 
     def answer(handler: Handler) -> None:
         handler.begin(200, len(data))
-        for place in range(len(data)):
-            handler.wfile.write(data[place : place + 1])
+        for place in range(0, len(data), step):
+            handler.wfile.write(data[place : place + step])
             handler.wfile.flush()
             time.sleep(pause)
 
@@ -202,6 +203,57 @@ def chunked(data: bytes) -> Answer:
             piece = data[place : place + 1000]
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+def drip(handler: Handler, piece: bytes, pause: float) -> None:
+    """The same few bytes again and again, until the client goes away."""
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(pause)
+    handler.close_connection = True
+
+
+def endless_head(pause: float, piece: bytes = b"x") -> Answer:
+    """A header that never ends."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        drip(handler, piece, pause)
+
+    return answer
+
+
+def endless_continue(pause: float) -> Answer:
+    """One interim answer after another (RFC 9110, section 15.2)."""
+    return lambda handler: drip(handler, b"HTTP/1.1 100 Continue\r\n\r\n", pause)
+
+
+def endless_extension(head: bytes, pause: float) -> Answer:
+    """A chunk, then one whose extension never ends (RFC 9112, section 7.1.1)."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%b\r\n1;" % (len(head), head))
+        drip(handler, b"a", pause)
+
+    return answer
+
+
+def endless_trailer(data: bytes, pause: float) -> Answer:
+    """The whole file in chunks, then trailers that never end (RFC 9112, section 7.1.2)."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%b\r\n0\r\n" % (len(data), data))
+        drip(handler, b"a", pause)
 
     return answer
 

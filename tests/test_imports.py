@@ -22,7 +22,7 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors outside units digest canonical collector memo order globs decode reporter reporters stamp",
+    "foundations": "errors addresses outside units digest canonical collector memo order globs decode reporter reporters stamp",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
@@ -45,7 +45,7 @@ WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "g
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
 HEAVY = {
     "networkx": {"builder.graph", "builder.draw"},
-    "requests": {"builder.fetch.http"},
+    "requests": {"builder.fetch.http", "builder.fetch.call"},
     "rich": {"builder.reporters.terminal"},
     "resolvelib": {"builder.search"},
     "elftools": {"builder.contract.elf"},

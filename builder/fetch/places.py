@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from builder.addresses import shown
 from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Wanted
 
@@ -20,7 +21,7 @@ class Place:
 
     @property
     def shown(self) -> str:
-        return without_secrets(self.address) if self.kind == "http" else self.address
+        return self.address if self.kind == "folder" else shown(self.address)
 
 
 def places(
@@ -55,10 +56,3 @@ def _of_location(location: str, mirrors: Mapping[str, tuple[str, ...]]) -> list[
         return [Place("http", location)]
     name, _, path = rest.partition("/")
     return [Place("http", f"{base}/{path}") for base in mirrors.get(name, ())] or [Place("unknown", location)]
-
-
-def without_secrets(url: str) -> str:
-    """A URL to print: without user and password, and without the query, which can hold a signature."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" + ("?..." if parts.query else "")
