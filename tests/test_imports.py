@@ -172,5 +172,5 @@ def test_a_command_starts_without_heavy_libraries(module: str) -> None:
 def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
-        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.errors",
+        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.errors", "builder.addresses",
     }

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from builder import outside
+from builder.addresses import scrubbed
 from builder.digest import CHUNK
 from builder.fetch.part import Part
 from builder.fetch.wanted import Unavailable
@@ -127,7 +128,7 @@ def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool])
 
 def _reason(log: str, code: int) -> str:
     """The last error line of pip, which says most."""
-    lines = [clean(line).strip() for line in log.splitlines()]
+    lines = [clean(scrubbed(line)).strip() for line in log.splitlines()]
     if any(line.endswith(": No module named pip") for line in lines):
         return _NO_PIP
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
