@@ -62,7 +62,7 @@ class Session:
 
         return Fetcher(
             self.store, mirrors=Mirrors(self.settings.mirrors), distdirs=(*self.options.distdir, *self.settings.distdirs),
-            offline=self.options.offline, reporter=self.reporter,
+            offline=self.options.offline, reporter=self.reporter, verbose=getattr(self.options, "verbose", False),
         )
 
     @cached_property

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from builder.digest import CHUNK
 from builder.fetch.part import Part
-from builder.fetch.wanted import Unavailable
+from builder.fetch.wanted import LACKS, Unavailable
 from builder.source import Source
 
 
@@ -15,20 +15,28 @@ def names(source: Source) -> list[str]:
     return [name for name in dict.fromkeys(found) if name and "/" not in name]
 
 
-def copy(folder: str, source: Source, part: Part) -> None:
-    """Copy the source's file from `folder` into `part`.
+def find(folder: str, source: Source) -> str:
+    """The path of the source's file in `folder`.
 
     Raises:
-        Unavailable: it is not there, or cannot be read.
+        Unavailable: it is not there.
     """
     if not os.path.isdir(folder):
         raise Unavailable("there is no such folder")
     for name in names(source):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
-            _copy(path, part)
-            return
-    raise Unavailable("has no file " + " or ".join(f"'{name}'" for name in names(source)))
+            return path
+    raise Unavailable("has no file " + " or ".join(f"'{name}'" for name in names(source)), cause=LACKS)
+
+
+def copy(folder: str, source: Source, part: Part) -> None:
+    """Copy the source's file from `folder` into `part`.
+
+    Raises:
+        Unavailable: it is not there, or cannot be read.
+    """
+    _copy(find(folder, source), part)
 
 
 def _copy(path: str, part: Part) -> None:

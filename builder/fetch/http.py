@@ -88,7 +88,7 @@ class Http:
                 if not tries_left:
                     if again.silent:
                         self._hosts.failed(_host(url), again.reason)
-                    raise Unavailable(f"{again.reason} ({_TRIES} tries)") from None
+                    raise Unavailable(f"{again.reason} ({_TRIES} tries)", cause=again.reason) from None
                 if not resume:
                     part.restart()
                 if self._cancel.wait(min(max(pause, again.after), _LONGEST_PAUSE)):

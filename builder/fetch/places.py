@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from builder.addresses import shown
 from builder.fetch.mirrors import variable
-from builder.fetch.wanted import Wanted
+from builder.fetch.wanted import Unavailable, Wanted
 
 SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
 LAST_RESORT = "debian-archive"  # the mirror that keeps every file for good, below one folder a state; named by the user
@@ -18,6 +18,13 @@ class Place:
 
     kind: str
     address: str
+
+    @property
+    def whole(self) -> str:
+        """What many files have in common: the host, the index, the folder, the mirror."""
+        if self.kind in ("http", "unknown"):
+            return urlsplit(self.address).netloc.rpartition("@")[2]
+        return "the package index" if self.kind == "pypi" else self.address
 
     @property
     def shown(self) -> str:
@@ -42,10 +49,11 @@ def local(folders: Iterable[str]) -> list[Place]:
     return [Place("folder", folder) for folder in folders]
 
 
-def no_base(address: str) -> str:
-    """What to say of a mirror without a base."""
+def no_base(address: str) -> Unavailable:
+    """What a mirror without a base answers."""
     name = urlsplit(address).netloc
-    return f"no address of the mirror '{name}' is known: set {variable(name)}, or [mirrors] {name} in the settings file"
+    cause = f"no address of the mirror '{name}' is known"
+    return Unavailable(f"{cause}: set {variable(name)}, or [mirrors] {name} in the settings file", cause=cause)
 
 
 def _of_location(location: str, mirrors: Mapping[str, tuple[str, ...]]) -> list[Place]:
