@@ -7,6 +7,7 @@ our environment it gets only what it needs. `PYTHONPATH`, `LD_PRELOAD` and `GIT_
 
 import os
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def find(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
-def environment(*prefixes: str, environ: Mapping[str, str] = os.environ, **more: str) -> dict[str, str]:
+def environment(
+    *prefixes: str, environ: Mapping[str, str] = os.environ, more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """The whole environment of a program: the basis of every one, what begins with one of `prefixes`, and `more`."""
     found = {
         name: text for name, text in environ.items() if name in _KEPT or (prefixes and name.startswith(prefixes))

@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_no_half_file(carrier: Carrier, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(MachineError, match="could not write v1.0.tar.gz: No space left on device"):
+    with pytest.raises(MachineError, match=r"could not write v1\.0\.tar\.gz: No space left on device"):
         carrier.carry(carrier.archive(b"1"))
     assert carrier.files == {}
 

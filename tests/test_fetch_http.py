@@ -331,7 +331,8 @@ class TestReach:
     def test_where_a_redirect_may_lead(self, origin: str, target: str, secure: bool, refused: str) -> None:
         call = Call(Reach[origin])
         if not refused:
-            return call.allow(target, secure=secure)
+            call.allow(target, secure=secure)
+            return
         with pytest.raises(Unavailable) as caught:
             call.allow(target, secure=secure)
         assert caught.value.reason == f"refused: a redirect {refused} ({target})"

@@ -51,7 +51,7 @@ def test_an_environment_is_only_what_is_named() -> None:
     common = {"HOME": "/home/me", "PATH": "/usr/bin", "LD_LIBRARY_PATH": "/opt/lib", "LC_ALL": "C"}
     assert outside.environment(environ=user) == common
     more = {"PIP_CERT": "/ca.pem", "https_proxy": "http://proxy.example", "TMPDIR": "/t"}
-    assert outside.environment("PIP_", "https_proxy", environ=user, TMPDIR="/t") == common | more
+    assert outside.environment("PIP_", "https_proxy", environ=user, more={"TMPDIR": "/t"}) == common | more
     assert outside.environment("LD_", environ={"LD_LIBRARY_PATH": "."}) == {"LC_ALL": "C"}
 
 

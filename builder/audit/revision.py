@@ -122,7 +122,7 @@ def _table(data: bytes) -> dict[str, object]:
 
 
 def _git(root: str, *words: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-    env = outside.environment("GIT_CONFIG", "XDG_CONFIG_HOME", **_ENVIRONMENT)
+    env = outside.environment("GIT_CONFIG", "XDG_CONFIG_HOME", more=_ENVIRONMENT)
     try:
         return outside.run("git", *_OPTIONS, "-C", os.path.abspath(root), *words, env=env, stdin=stdin)
     except FileNotFoundError as error:

@@ -217,7 +217,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *words: Any, **more: Any) -> None:
         super().init_poolmanager(*words, **more)
-        self.poolmanager.pool_classes_by_scheme = _POOLS  # type: ignore[attr-defined]
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *words: Any, **more: Any) -> Any:
         manager = super().proxy_manager_for(*words, **more)

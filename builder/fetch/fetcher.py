@@ -36,7 +36,8 @@ class Fetcher:
 
     mirrors: base addresses by mirror name as the user's settings have them; `Mirrors` says what else counts. distdirs:
     folders with files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
-    the state of the archive of last resort. verbose: errors tell everything of each source. After an interrupt or a StoreError a fetcher is used up.
+    the state of the archive of last resort. verbose: errors tell everything of each source.
+    After an interrupt or a StoreError a fetcher is used up.
     """
 
     def __init__(

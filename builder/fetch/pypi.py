@@ -115,7 +115,7 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> Non
 
 def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool]) -> int:
     """Run pip in a directory of its own to its end, unless the run is called off or it takes too long."""
-    env = outside.environment(*_ENVIRONMENT, TMPDIR=folder)
+    env = outside.environment(*_ENVIRONMENT, more={"TMPDIR": folder})
     with outside.start(argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
         for _ in range(int(_SECONDS / _POLL)):
             try:

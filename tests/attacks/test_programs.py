@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from integration.world import ENVIRON, World
 
 IMPORTED = ("typing", "pip", "sitecustomize", "usercustomize", "encodings", "ssl", "logging")  # what pip itself imports
@@ -35,10 +34,8 @@ class Checkout:
         return sorted(os.listdir(self.marked))
 
     def recipe(self, locations: str, pins: str = "") -> None:
-        self.world.write(
-            "recipes/one.toml",
-            f'name = "one"\ntools = ""\n[build]\nstyle = "copy"\n[[version]]\nversion = "1"\n[[version.source]]\nlocations = [{locations}]\n{pins}',
-        )
+        version = f'[[version]]\nversion = "1"\n[[version.source]]\nlocations = [{locations}]\n{pins}'
+        self.world.write("recipes/one.toml", f'name = "one"\ntools = ""\n[build]\nstyle = "copy"\n{version}')
         self.world.image("one")
 
     def wheel(self) -> None:
