@@ -3,7 +3,7 @@
 import re
 
 # A scheme; a user's name and password; host and path; the query or fragment with what follows.
-_ADDRESS = re.compile(r"""([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#]*@)?([^\s?#'"<>]*)([?#][^\s'"<>]*)?""")
+_ADDRESS = re.compile(r"""([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^\s/?#]*@)?([^\s?#'"<>]*)([?#][^\s'"<>]*)?""")
 _PUNCTUATION = ":;,.)"
 
 

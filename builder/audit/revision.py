@@ -97,7 +97,10 @@ def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def _absent(root: str, commit: str, what: str) -> UsageError:
-    hint = f"a partial clone lacks it: `git archive {commit} >/dev/null` fetches it; run it here, then this command again"
+    hint = (
+        f"a partial clone lacks it: if you trust this repository, `git archive {commit} >/dev/null` fetches it; "
+        "run that here, then this command again"
+    )
     return UsageError(f"git does not have {what} of revision {commit}", where=root, hint=hint)
 
 

@@ -30,7 +30,8 @@ _ENVIRONMENT = (
     "PIP_", "XDG_", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "ALL_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "DBUS_SESSION_BUS_ADDRESS",
 )  # fmt: skip
-_BROKEN = re.compile(r"after connection broken by '(\w+)\((?:.*[]:] |['\"])?(.*)\)': /")  # says more than "No matching distribution"
+# What pip tells of its tries says more than the "No matching distribution found" that it ends with.
+_BROKEN = re.compile(r"""after connection broken by '(\w+)\((?:.*\] |.*: |['"])?(.*)\)': /""")
 _CONNECTING = {"SSLError": "could not connect securely", "ProxyError": "could not connect through the proxy"}
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _LOCATION = re.compile(rf"pypi://({_NAME})/([A-Za-z0-9._+!-]+)/([A-Za-z0-9._+!-]+)")
@@ -134,7 +135,8 @@ def _reason(log: str, code: int) -> str:
     if any(line.endswith(": No module named pip") for line in lines):
         return _NO_PIP
     if broken := _BROKEN.search(log):
-        return f"pip: {_CONNECTING.get(broken[1], 'could not connect')}: {broken[2].rstrip(chr(39) + ')')}"
+        cause = re.sub(r" \([^()]*$", "", broken[2].rstrip("\"')"))
+        return f"pip: {_CONNECTING.get(broken[1], 'could not connect')}: {cause}"
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     said = errors or [line for line in lines if line]
     return "pip: " + (said[-1][:300] if said else f"exit code {code}")
