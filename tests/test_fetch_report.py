@@ -11,6 +11,7 @@ from builder.errors import SourceError
 from builder.fetch import Fetcher, Wanted, report
 from builder.fetch.hosts import Patience
 from builder.fetch.wanted import Attempt
+from builder.recipe import read_source
 from builder.reporter import NullReporter, Reporter, Task
 from builder.source import Source
 from builder.store import Store
@@ -145,3 +146,11 @@ def test_remedies(cause: str, remedy: str) -> None:
     hint = report.failure({wanted("a"): [Attempt("x", cause, cause)]}, offline=False).hint
     assert remedy in hint
     assert hint.startswith("mend the network or the pins, or bring") == (not remedy)
+
+
+def test_a_signature_is_no_part_of_a_file_name(tmp_path: Path) -> None:
+    location = "https://me:secret@h.example/a.tar.gz?sig=secret/secret"
+    source = read_source({"locations": [location, "https://h.example/b.tar.gz#secret"]})
+    assert source.filename == "a.tar.gz"
+    error = failure(tmp_path, Wanted("one", "1", source), offline=True)
+    assert "secret" not in str(error) + json.dumps(error.as_dict())

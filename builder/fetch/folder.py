@@ -6,12 +6,12 @@ from urllib.parse import unquote
 from builder.digest import CHUNK
 from builder.fetch.part import Part
 from builder.fetch.wanted import LACKS, Unavailable
-from builder.source import Source
+from builder.source import Source, default_filename
 
 
 def names(source: Source) -> list[str]:
     """Names under which this source may lie in a folder: its hash, its name, and what its locations call it."""
-    found = [source.sha256 or "", source.filename, *(unquote(each.rpartition("/")[2]) for each in source.locations)]
+    found = [source.sha256 or "", source.filename, *(unquote(default_filename((each,))) for each in source.locations)]
     return [name for name in dict.fromkeys(found) if name and "/" not in name]
 
 

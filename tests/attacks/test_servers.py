@@ -98,7 +98,7 @@ def project(world: World, *locations: str) -> None:
     world.write(
         "recipes/one.toml",
         f'name = "one"\ntools = ""\n[build]\nstyle = "copy"\n[[version]]\nversion = "1"\n[[version.source]]\n'
-        f'locations = {json.dumps(locations)}\nfilename = "a.bin"\nsha256 = "{SHA256}"\nsize = {len(DATA)}\nstrip = 0\n',
+        f'locations = {json.dumps(locations)}\nsha256 = "{SHA256}"\nsize = {len(DATA)}\nstrip = 0\n',
     )
     world.image("one")
 
