@@ -283,3 +283,28 @@ class Silent:
     def close(self) -> None:
         for each in (*self._fillers, self._socket):
             each.close()
+
+
+class HalfTls:
+    """A port that begins a TLS record and then sends it a byte at a time. address: "host:port"."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._answer, args=(self._socket.accept()[0],), daemon=True).start()
+
+    def _answer(self, line: socket.socket) -> None:
+        with contextlib.suppress(OSError), line:
+            line.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB (RFC 8446, section 5.1)
+            while True:
+                line.sendall(b"\x02")
+                time.sleep(self._pause)
+
+    def close(self) -> None:
+        self._socket.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from http_server import (
     Answer,
+    HalfTls,
     Handler,
     Server,
     Silent,
@@ -272,6 +273,14 @@ class TestDeadline:
         with pytest.raises(Unavailable) as caught:
             client.served(answer, size=size)
         assert caught.value.reason == said
+        assert time.monotonic() - started < 6
+
+    def test_a_drip_before_there_is_tls(self, client: Client) -> None:
+        server = HalfTls(0.02)
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            client.get(f"https://{server.address}/a")
+        server.close()
         assert time.monotonic() - started < 6
 
     def test_the_next_try_goes_on(self, client: Client) -> None:
