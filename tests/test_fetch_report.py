@@ -69,6 +69,13 @@ def test_no_mirror_is_said_once_with_the_line_to_type(tmp_path: Path) -> None:
     assert reporter.names == [], "nothing was tried, so nothing is said to run"
 
 
+def test_nothing_is_downloaded_when_it_cannot_do(tmp_path: Path) -> None:
+    with Server() as server:
+        there = wanted("there", server.serve("/a", good(b"nothing")))
+        assert failure(tmp_path, there, wanted("one"), wanted("two")).message.startswith("2 sources could not be had:\n2 sources: ")
+        assert server.asked == []
+
+
 def test_what_was_said_of_each_is_data_and_told_when_it_is_asked_for(tmp_path: Path) -> None:
     every = [wanted("one"), wanted("two")]
     rows = json.loads(json.dumps(failure(tmp_path, *every).as_dict()))["sources"]
@@ -87,9 +94,11 @@ def test_what_was_said_of_each_is_data_and_told_when_it_is_asked_for(tmp_path: P
 
 def test_other_causes_of_the_same_sources_are_counted(tmp_path: Path) -> None:
     dead = f"http://{dead_address()}"
-    error = failure(tmp_path, wanted("one", f"{dead}/1", "mirror://debian/1"), wanted("two"), wanted("three"))
-    assert error.message == (
-        f"3 sources could not be had:\n3 sources: {MIRROR}\n  one 1, two 1, three 1\n"
+    mirrors = [f"mirror://debian/{n}" for n in range(3)]
+    others = [wanted(f"p{n}", mirrors[n], "http://nowhere.invalid/") for n in (1, 2)]
+    error = failure(tmp_path, wanted("one", f"{dead}/1", mirrors[0]), *others)
+    assert error.message.startswith(f"3 sources could not be had:\n3 sources: {MIRROR}\n  one 1, p1 1, p2 1\n2 sources: ")
+    assert error.message.endswith(
         f"1 source: {dead.removeprefix('http://')}: could not connect: Connection refused\n  one 1"
     )
 
@@ -119,8 +128,10 @@ def test_a_dead_proxy_is_one_cause_for_all_hosts(tmp_path: Path, monkeypatch: py
 def test_something_wrong_is_always_told_in_full(tmp_path: Path) -> None:
     with Server() as server:
         urls = [server.serve(f"/{n}", good(b"nothing")) for n in range(2)]
-        error = failure(tmp_path, *(wanted(f"p{n}", url) for n, url in enumerate(urls)), wanted("one"), wanted("two"))
-    assert f"2 sources: {MIRROR}\n" in error.message
+        dead = f"http://{dead_address()}"
+        wrong = [wanted(f"p{n}", url) for n, url in enumerate(urls)]
+        error = failure(tmp_path, *wrong, wanted("one", f"{dead}/1"), wanted("two", f"{dead}/2"))
+    assert "2 sources: 127.0.0.1:" in error.message
     assert error.message.count(", pinned is ") == 2
     assert error.message.count("size    7 bytes") == 2
 

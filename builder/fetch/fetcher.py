@@ -72,7 +72,8 @@ class Fetcher:
         unpack: have their trees; without it their files are had, and unpacked only to prove a recompressed one.
 
         Raises:
-            SourceError: some could not be had; all of them are told. The others are in the store.
+            SourceError: some could not be had; all of them are told. The others are in the store, unless it was known
+            before that some cannot be had.
             MismatchError: the same, and at least one place gave something that is not what is pinned.
             StoreError: the disk is full, or the store not writable.
         """
@@ -100,6 +101,10 @@ class Fetcher:
 
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
         """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
+        if not self._offline:  # nothing is downloaded for a run that cannot end well
+            hopeless = [(same, said) for same in missing if (said := self._hopeless(same[0])) is not None]
+            if hopeless:
+                return hopeless
         missing.sort(key=lambda same: -(same[0].source.size or 0))
         if missing and not self._offline and self._http is None:
             from builder.fetch.http import Http  # noqa: PLC0415 - requests takes 100 ms to import
@@ -128,14 +133,11 @@ class Fetcher:
 
     def _bring(self, wanted: Wanted, unpack: bool) -> _Outcome:
         """Try one place after another."""
-        todo = self._places(wanted)
-        if not os.path.exists(self._part(wanted.source)):
-            known = [each for place in todo if (each := _without_trying(place, wanted.source))]
-            if len(known) == len(todo):
-                return tuple(known)
+        if (hopeless := self._hopeless(wanted)) is not None:
+            return hopeless
         attempts = []
         with self._reporter.task("fetch", wanted.title, wanted.source.size) as task:
-            for place in todo:
+            for place in self._places(wanted):
                 try:
                     return self._from(place, wanted, task, unpack)
                 except Unavailable as answer:
@@ -145,6 +147,17 @@ class Fetcher:
                     if self._admission.archive(wanted.source):
                         break  # these were the pinned bytes: no other place has better ones
             task.done("failed")
+        return tuple(attempts)
+
+    def _hopeless(self, wanted: Wanted) -> tuple[Attempt, ...] | None:
+        """What all places say, when it is known without trying one that none of them has the source."""
+        if self._admission.archive(wanted.source) or os.path.exists(self._part(wanted.source)):
+            return None
+        attempts = []
+        for place in self._places(wanted):
+            if (attempt := _without_trying(place, wanted.source)) is None:
+                return None
+            attempts.append(attempt)
         return tuple(attempts)
 
     def _places(self, wanted: Wanted) -> list[Place]:
