@@ -15,8 +15,11 @@
         └── SandboxError          5   the kernel or a tool refuses isolation
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from builder.addresses import scrubbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,8 @@ class BuilderError(Exception):
     reason = "error"
 
     def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = where
-        self.hint = hint
+        self.message, self.where, self.hint = scrubbed(message), scrubbed(where), scrubbed(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
@@ -68,7 +69,9 @@ class _ProblemsError(UsageError):
         super().__init__("\n".join(map(str, self.problems)), hint=hint)
 
     def as_dict(self) -> dict[str, object]:
-        rows = [{"place": p.place, "message": p.message, "hint": p.hint} for p in self.problems]
+        rows = [
+            {"place": p.place, "message": scrubbed(p.message), "hint": scrubbed(p.hint)} for p in self.problems
+        ]
         return {**super().as_dict(), "problems": rows}
 
 
@@ -85,8 +88,19 @@ class ConflictError(UsageError):
 
 
 class SourceError(BuilderError):
+    """sources: one row for each source that could not be had, with all that is known of it, for `--json`."""
+
     exit_code = 3
     reason = "source"
+
+    def __init__(
+        self, message: str, *, where: str = "", hint: str = "", sources: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.sources = tuple(sources)
+
+    def as_dict(self) -> dict[str, object]:
+        return {**super().as_dict(), "sources": list(self.sources)} if self.sources else super().as_dict()
 
 
 class MismatchError(SourceError):

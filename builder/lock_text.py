@@ -19,7 +19,7 @@ from builder.errors import LockError, Problem
 from builder.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
 from builder.order import CycleFoundError, topological
 from builder.recipe import OUTPUTS, PLATFORMS, SOURCE, read_source
-from builder.source import Source
+from builder.source import Source, default_filename
 
 HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"
 _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
@@ -79,11 +79,6 @@ def _source_lines(source: Source) -> Iterator[str]:
         if value is not None:
             yield f"{key} = {value if isinstance(value, int) else _text(value)}\n"
     yield from _list("include", source.include)
-
-
-def default_filename(locations: tuple[str, ...]) -> str:
-    """The file name that a source has unless it says another: the last part of its first location."""
-    return locations[0].rsplit("/", 1)[1] if locations else ""
 
 
 def _list(key: str, values: tuple[str, ...]) -> Iterator[str]:

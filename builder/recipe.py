@@ -15,7 +15,7 @@ from builder.decode import JsonSchema, Problems, Table, near
 from builder.errors import Problem
 from builder.recipe_shapes import DEFAULT_TOOLS, OUTPUTS, PLATFORMS, RECIPE, SOURCE, path_problem
 from builder.requirement import Requirement
-from builder.source import Patch, PatchSet, Source
+from builder.source import Patch, PatchSet, Source, default_filename
 from builder.styles import STYLES
 
 __all__ = [
@@ -155,7 +155,7 @@ def _wants(table: Mapping[str, Any], key: str) -> tuple[Requirement, ...]:
 def read_source(table: Mapping[str, Any]) -> Source:
     locations = tuple(table.get("locations", ()))
     known = {key: table[key] for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform") if key in table}
-    filename = table.get("filename") or (locations[0].rsplit("/", 1)[1] if locations else "")
+    filename = table.get("filename") or default_filename(locations)
     return Source(
         name=table.get("name", "main"), locations=locations, filename=filename, strip=table.get("strip", 1),
         include=tuple(table.get("include", ())), **known,

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from builder import units
+from builder.addresses import scrubbed
 
 HEARTBEAT = 15.0  # seconds of silence after which a running task says that it still runs
 _LONGEST = 2000  # characters of a log line that are looked at, from its end
@@ -144,12 +145,12 @@ class Reporter:
     def say(self, text: str) -> None:
         """One or more lines for people."""
         with self._lock:
-            self._on_text(clean_lines(text))
+            self._on_text(clean_lines(scrubbed(text)))
 
     def warn(self, text: str) -> None:
         """Something that may be wrong but stops nothing."""
         with self._lock:
-            self._on_text("warning: " + clean_lines(text))
+            self._on_text("warning: " + clean_lines(scrubbed(text)))
 
     def task(self, kind: str, name: str, total: int | None = None) -> Task:
         task = Task(self, kind, clean(name), total)

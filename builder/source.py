@@ -6,6 +6,7 @@ A location is one of
     pypi://<project>/<version>/<file>        a file of a Python package index, fetched with pip
 """
 
+import re
 from dataclasses import dataclass, field
 
 
@@ -60,3 +61,9 @@ class PatchSet:
     patches: tuple[Patch, ...] = ()
     series: str | None = None
     skip: dict[str, str] = field(default_factory=dict)
+
+
+def default_filename(locations: tuple[str, ...]) -> str:
+    """The file name that a source has unless it says another: the last part of its first location's path. A query is no
+    part of it: it can hold a signature."""
+    return re.split("[?#]", locations[0])[0].rsplit("/", 1)[1] if locations else ""

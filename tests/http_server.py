@@ -6,6 +6,7 @@
 Each answer is a function of the request's handler; the names below are the kinds there are.
 """
 
+import contextlib
 import re
 import socket
 import threading
@@ -65,8 +66,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), Handler)
         self.answers: dict[str, list[Answer]] = {}
         self.asked: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
@@ -78,11 +79,11 @@ class _Server(ThreadingHTTPServer):
 class Server:
     """The server, running. asked: (path, Range header) of each request in order; headers: theirs."""
 
-    def __init__(self) -> None:
-        self._server = _Server()
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._server = _Server(host)
         self.asked = self._server.asked
         self.headers = self._server.headers
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.address = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
     def serve(self, path: str, *answers: Answer) -> str:
@@ -166,13 +167,13 @@ def stall(data: bytes, after: int, seconds: float) -> Answer:
     return answer
 
 
-def trickle(data: bytes, pause: float) -> Answer:
-    """One byte at a time, each well within the time limit for a read."""
+def trickle(data: bytes, pause: float, step: int = 1) -> Answer:
+    """A few bytes at a time, each well within the time limit for a read."""
 
     def answer(handler: Handler) -> None:
         handler.begin(200, len(data))
-        for place in range(len(data)):
-            handler.wfile.write(data[place : place + 1])
+        for place in range(0, len(data), step):
+            handler.wfile.write(data[place : place + step])
             handler.wfile.flush()
             time.sleep(pause)
 
@@ -206,6 +207,57 @@ def chunked(data: bytes) -> Answer:
     return answer
 
 
+def drip(handler: Handler, piece: bytes, pause: float) -> None:
+    """The same few bytes again and again, until the client goes away."""
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            time.sleep(pause)
+    handler.close_connection = True
+
+
+def endless_head(pause: float, piece: bytes = b"x") -> Answer:
+    """A header that never ends."""
+
+    def answer(handler: Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        drip(handler, piece, pause)
+
+    return answer
+
+
+def endless_continue(pause: float) -> Answer:
+    """One interim answer after another (RFC 9110, section 15.2)."""
+    return lambda handler: drip(handler, b"HTTP/1.1 100 Continue\r\n\r\n", pause)
+
+
+def endless_extension(head: bytes, pause: float) -> Answer:
+    """A chunk, then one whose extension never ends (RFC 9112, section 7.1.1)."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%b\r\n1;" % (len(head), head))
+        drip(handler, b"a", pause)
+
+    return answer
+
+
+def endless_trailer(data: bytes, pause: float) -> Answer:
+    """The whole file in chunks, then trailers that never end (RFC 9112, section 7.1.2)."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n%b\r\n0\r\n" % (len(data), data))
+        drip(handler, b"a", pause)
+
+    return answer
+
+
 def dead_address() -> str:
     """An address of this machine at which nobody listens."""
     with socket.socket() as probe:
@@ -231,3 +283,28 @@ class Silent:
     def close(self) -> None:
         for each in (*self._fillers, self._socket):
             each.close()
+
+
+class HalfTls:
+    """A port that begins a TLS record and then sends it a byte at a time. address: "host:port"."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._answer, args=(self._socket.accept()[0],), daemon=True).start()
+
+    def _answer(self, line: socket.socket) -> None:
+        with contextlib.suppress(OSError), line:
+            line.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB (RFC 8446, section 5.1)
+            while True:
+                line.sendall(b"\x02")
+                time.sleep(self._pause)
+
+    def close(self) -> None:
+        self._socket.close()

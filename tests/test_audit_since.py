@@ -1,5 +1,7 @@
 """The rules of the audit that look back, against a git revision; and what git cannot answer."""
 
+import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -255,3 +257,18 @@ def test_the_only_promise_is_taken_back(history: Sample) -> None:
 def test_since_nothing_is_a_usage_error(history: Sample) -> None:
     with pytest.raises(UsageError, match="'' is not a git revision"):
         history.context(since="")
+
+
+def test_a_partial_clone_fetches_nothing_by_itself_and_says_how(history: Sample, tmp_path: Path) -> None:
+    git(history, "config", "uploadpack.allowFilter", "true")
+    git(history, "config", "uploadpack.allowAnySHA1InWant", "true")
+    clone = Sample(tmp_path / "clone", history.store)
+    words = ["clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{history.root}", str(clone.root)]
+    subprocess.run(["git", *words], check=True, capture_output=True)
+    shutil.copytree(history.root, clone.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
+    with pytest.raises(UsageError) as caught:
+        clone.context(since="HEAD")
+    assert caught.value.message.startswith("git does not have ")
+    remedy = re.findall("`(.*?)`", caught.value.hint)[0]
+    subprocess.run(remedy, shell=True, cwd=clone.root, check=True, capture_output=True)
+    assert clone.context(since="HEAD").since is not None

@@ -1,7 +1,9 @@
 """Downloads from servers that fail in every way there is."""
 
+import contextlib
 import hashlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from http_server import (
     Answer,
+    HalfTls,
     Handler,
     Server,
     Silent,
@@ -17,6 +20,10 @@ from http_server import (
     cut_off,
     dead_address,
     endless,
+    endless_continue,
+    endless_extension,
+    endless_head,
+    endless_trailer,
     good,
     no_answer,
     redirect,
@@ -26,6 +33,8 @@ from http_server import (
     wrong_range,
 )
 
+from builder.fetch import call as call_module
+from builder.fetch.call import Call, Reach, reach
 from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.http import Http, next_hop
 from builder.fetch.part import Part, TooLarge
@@ -50,6 +59,7 @@ class Client:
         self.progress += count
 
     def get(self, url: str, *, size: int | None = len(DATA), resume: bool = True) -> str:
+        self.progress = 0
         with Part(str(self.path), limit=len(DATA), cancel=self.cancel, progress=self.advance) as part:
             self.http.download(url, part, size=size, pinned=True, resume=resume)
         assert self.progress == part.size == self.path.stat().st_size
@@ -124,7 +134,10 @@ class TestRedirects:
     @pytest.mark.parametrize(("to", "said"), [
         ("file:///etc/passwd", "redirects to 'file:///etc/passwd', which is neither https nor http"),
         ("ftp://x/y", "redirects to 'ftp://x/y', which is neither https nor http"),
-        ("http://[", "redirects to something that is no address"),
+        ("http://[", "redirects to 'http://[', which is no address: Invalid IPv6 URL"),
+        ("http://a:99999/b?sig=1", "redirects to 'http://a:99999/b?...', which is no address: Port out of range 0-65535"),
+        ("http://me:secret@a:x1/b", "redirects to 'http://a:x1/b', which is no address: "
+         "Port could not be cast to integer value as 'x1'"),
     ])
     def test_to_something_else(self, client: Client, to: str, said: str) -> None:
         assert client.refused(redirect(to)) == said
@@ -243,7 +256,153 @@ class TestSilence:
         assert len(client.ranges) == 4
 
 
+class TestDeadline:
+    """Each byte comes well within the time limit for a read, and nothing ever ends."""
+
+    @pytest.mark.parametrize(("answer", "said"), [
+        (endless_head(0.02), "no answer within 0.2 s (4 tries)"),
+        (endless_head(0.02, b"1\r\nA: "), "no answer within 0.2 s (4 tries)"),
+        (endless_continue(0.02), "no answer within 0.2 s (4 tries)"),
+        (endless_extension(DATA[:100], 0.02), "it is slower than 1024 bytes a second (4 tries)"),
+        (endless_trailer(DATA[:100], 0.02), "it is slower than 1024 bytes a second (4 tries)"),
+        (trickle(DATA, 0.05), "it is slower than 1024 bytes a second (4 tries)"),
+    ])
+    @pytest.mark.parametrize("size", [len(DATA), None])
+    def test_a_drip_is_ended(self, client: Client, answer: Answer, said: str, size: int | None) -> None:
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as caught:
+            client.served(answer, size=size)
+        assert caught.value.reason == said
+        assert time.monotonic() - started < 6
+
+    def test_a_drip_before_there_is_tls(self, client: Client) -> None:
+        server = HalfTls(0.02)
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            client.get(f"https://{server.address}/a")
+        server.close()
+        assert time.monotonic() - started < 6
+
+    def test_the_next_try_goes_on(self, client: Client) -> None:
+        assert client.served(endless_extension(DATA[:1000], 0.02), endless_head(0.02), good(DATA)) == "whole"
+        assert client.ranges == ["", "bytes=1000-", "bytes=1000-"]
+
+    def test_a_file_has_a_time_limit_by_its_size(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fast enough over each time of silence, but not on the whole."""
+        monkeypatch.setattr("builder.fetch.http._USUAL", 200_000)
+        assert client.served(trickle(DATA, 0.03, step=1000), good(DATA)) == "whole"
+        assert len(client.ranges) == 2
+        assert client.refused(trickle(b"1" + DATA[1:], 0.03, step=500)).endswith("(4 tries)")
+
+    def test_a_pause_between_two_files_is_none_of_them(self, client: Client) -> None:
+        """The connection is kept for the next file; its first call watches it no more."""
+        assert client.served(good(DATA)) == "whole"
+        time.sleep(0.7)
+        os.unlink(client.path)
+        assert client.served(good(DATA)) == "whole"
+
+    def test_no_thread_is_left(self, client: Client) -> None:
+        for answer in (good(DATA), endless_head(0.05), redirect("/a")):
+            with contextlib.suppress(Unavailable):
+                client.served(answer)
+        end = time.monotonic() + 3
+        while (left := [each.name for each in threading.enumerate() if each.name == "deadline"]) and time.monotonic() < end:
+            time.sleep(0.01)
+        assert left == []
+
+
+class TestReach:
+    """A redirect to what its server cannot reach. Here the servers are on this machine, and said to be elsewhere."""
+
+    @pytest.mark.parametrize(("host", "far"), [
+        ("127.0.0.1", "LOOPBACK"), ("127.9.9.9", "LOOPBACK"), ("::1", "LOOPBACK"), ("0.0.0.0", "LOOPBACK"), ("::", "LOOPBACK"),
+        ("::ffff:127.0.0.1", "LOOPBACK"), ("64:ff9b::7f00:1", "LOOPBACK"), ("2002:7f00:1::", "LOOPBACK"),
+        ("localhost", "LOOPBACK"), ("LOCALHOST.", "LOOPBACK"), ("a.localhost", "LOOPBACK"),
+        ("169.254.169.254", "LINK"), ("fe80::1", "LINK"), ("fe80::1%eth0", "LINK"), ("::ffff:169.254.169.254", "LINK"),
+        ("10.1.2.3", "PRIVATE"), ("192.168.0.1", "PRIVATE"), ("172.31.0.1", "PRIVATE"), ("100.64.0.1", "PRIVATE"), ("fd00::1", "PRIVATE"),
+        ("224.0.0.1", "PRIVATE"), ("255.255.255.255", "PRIVATE"), ("ff02::1", "PRIVATE"),
+        ("151.101.2.132", "PUBLIC"), ("2a04:4e42::644", "PUBLIC"),
+        ("example.org", None), ("127.1", None), ("2130706433", None), ("", None),
+    ])
+    def test_how_far_an_address_is(self, host: str, far: str | None) -> None:
+        found = reach(host)
+        assert (found and found.name) == far
+
+    @pytest.mark.parametrize(("origin", "target", "secure", "refused"), [
+        ("PUBLIC", "127.0.0.1", True, "from the internet to this machine"),
+        ("PUBLIC", "169.254.169.254", True, "from the internet to its local link"),
+        ("PUBLIC", "10.0.0.1", False, "from the internet to a private network"),
+        ("PRIVATE", "127.0.0.1", False, "from a private network to this machine"),
+        ("PRIVATE", "169.254.169.254", False, "from a private network to its local link"),
+        ("PUBLIC", "10.0.0.1", True, ""), ("PRIVATE", "10.0.0.1", False, ""), ("PRIVATE", "151.101.2.132", False, ""),
+        ("LOOPBACK", "127.0.0.1", False, ""), ("LOOPBACK", "169.254.169.254", False, ""),
+    ])
+    def test_where_a_redirect_may_lead(self, origin: str, target: str, secure: bool, refused: str) -> None:
+        call = Call(Reach[origin])
+        if not refused:
+            call.allow(target, secure=secure)
+            return
+        with pytest.raises(Unavailable) as caught:
+            call.allow(target, secure=secure)
+        assert caught.value.reason == f"refused: a redirect {refused} ({target})"
+
+    @pytest.fixture
+    def elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """127.0.0.2 counts as an address of the internet, `near` and `far` are names."""
+        real_reach, real_names = call_module.reach, socket.getaddrinfo
+        monkeypatch.setattr(call_module, "reach", lambda host: Reach.PUBLIC if host == "127.0.0.2" else real_reach(host))
+        names = {"near.example": "127.0.0.1", "far.example": "127.0.0.2"}
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **also: real_names(names.get(host, host), *more, **also))
+
+    @pytest.mark.parametrize("target", ["127.0.0.1", "localhost", "near.example"])
+    def test_a_redirect_to_this_machine(self, client: Client, elsewhere: None, target: str) -> None:
+        with Server("127.0.0.2") as far:
+            port = client.server.address.rpartition(":")[2]
+            client.server.serve("/a", good(DATA))
+            far.serve("/a", redirect(f"http://{target}:{port}/a"))
+            with pytest.raises(Unavailable) as caught:
+                client.get(far.address + "/a")
+            said = target if target == "localhost" else "127.0.0.1"
+            assert caught.value.reason == f"refused: a redirect from the internet to this machine ({said})"
+            assert client.server.asked == [], "nothing was sent there"
+
+    def test_a_connection_that_is_there_already_is_no_way_round(self, client: Client, elsewhere: None) -> None:
+        """Named directly it may be used, and is kept; a redirect must not use it."""
+        port = client.server.address.rpartition(":")[2]
+        assert client.get(client.server.serve("/a", good(DATA)).replace("127.0.0.1", "near.example")) == "whole"
+        with Server("127.0.0.2") as far:
+            far.serve("/a", redirect(f"http://near.example:{port}/a"))
+            with pytest.raises(Unavailable) as caught:
+                client.get(far.address + "/a", resume=False)
+        assert caught.value.reason == "refused: a redirect from the internet to this machine (127.0.0.1)"
+        assert len(client.server.asked) == 1
+
+    def test_not_after_one_more_redirect_either(self, client: Client, elsewhere: None) -> None:
+        with Server("127.0.0.2") as far:
+            client.server.serve("/start", redirect(far.address + "/a"))
+            far.serve("/a", redirect("/b"))
+            far.serve("/b", redirect(client.server.address + "/secret"))
+            with pytest.raises(Unavailable) as caught:
+                client.get(client.server.address + "/start")
+        assert caught.value.reason.startswith("refused: a redirect from the internet to this machine")
+        assert [path for path, _ in client.server.asked] == ["/start"]
+
+    def test_a_host_that_redirected_wrongly_is_asked_for_other_files(self, client: Client, elsewhere: None) -> None:
+        with Server("127.0.0.2") as far:
+            far.serve("/a", redirect(client.server.address + "/a"))
+            with pytest.raises(Unavailable):
+                client.get(far.address + "/a")
+            assert client.get(far.serve("/b", good(DATA))) == "whole"
+        assert client.get(client.server.serve("/c", good(DATA)), resume=False) == "whole"
+
+
 class TestConnecting:
+    def test_a_port_that_is_none(self, client: Client) -> None:
+        for port, said in (("99999", "Port out of range 0-65535"), ("x", "Port could not be cast to integer value as 'x'")):
+            with pytest.raises(Unavailable) as caught:
+                client.get(f"http://me:secret@a.example:{port}/a?token=1")
+            assert caught.value.reason == f"the address is wrong: {said}"
+
     def test_nobody_listens(self, client: Client) -> None:
         url = f"http://{dead_address()}/a"
         for said in ("could not connect: Connection refused", "not asked again: could not connect: Connection refused"):

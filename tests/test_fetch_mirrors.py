@@ -128,7 +128,8 @@ class TestPlaces:
     def test_a_mirror_without_a_base(self) -> None:
         place = self.of("mirror://debian/z", bases=())[0]
         assert place == Place("unknown", "mirror://debian/z")
-        assert no_base(place.address) == (
+        assert no_base(place.address).cause == "no address of the mirror 'debian' is known"
+        assert no_base(place.address).reason == (
             "no address of the mirror 'debian' is known: set BUILDER_MIRROR_DEBIAN, or [mirrors] debian in the settings file"
         )
 

@@ -125,8 +125,11 @@ def test_no_hash(client: Client) -> None:
     assert client.refused(SIX, None) == "a file of a package index is fetched by its sha256 only: pin it"
 
 
-def test_no_pip(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_no_pip(client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
     assert client.refused(SIX, SIX_SHA256) == (
         "this Python has no pip: run `python3 -m ensurepip`, or install the package python3-pip"
     )
@@ -142,6 +145,34 @@ def test_it_can_be_called_off(client: Client, monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(Cancelled):
         client.get(SIX, SIX_SHA256)
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(("address", "said"), [
+    ("http://me:secret@127.0.0.1:9/simple", "pip: could not connect: Connection refused"),
+    pytest.param("https://nowhere.invalid/simple", "pip: could not connect: ", marks=pytest.mark.long),
+])
+def test_an_index_that_cannot_be_reached(client: Client, monkeypatch: pytest.MonkeyPatch, address: str, said: str) -> None:
+    """pip itself ends with "No matching distribution found"."""
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    found = client.refused(SIX, SIX_SHA256)
+    assert found.startswith(said)
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("'SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate "
+     "(_ssl.c:1006)'))'", "pip: could not connect securely: certificate verify failed: self-signed certificate"),
+    ("'ProxyError('Cannot connect to proxy.', NewConnectionError('<X object at 0x7f>: Failed to establish a new connection: [Errno 111] "
+     "Connection refused'))'", "pip: could not connect through the proxy: Connection refused"),
+    ("'ReadTimeoutError(\"HTTPSConnectionPool(host='h.example', port=443): Read timed out. (read timeout=15)\")'",
+     "pip: could not connect: Read timed out."),
+])
+def test_what_broke_the_connection(line: str, said: str) -> None:
+    log = f"WARNING: Retrying (Retry(total=0)) after connection broken by {line}: /simple/six/\nERROR: No matching distribution\n"
+    assert pypi._reason(log, 1) == said
 
 
 @pytest.mark.network

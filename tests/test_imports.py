@@ -22,7 +22,7 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors units textfile digest canonical collector memo order globs decode reporter reporters stamp",
+    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode reporter reporters stamp",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
@@ -45,7 +45,7 @@ WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "g
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
 HEAVY = {
     "networkx": {"builder.graph", "builder.draw"},
-    "requests": {"builder.fetch.http"},
+    "requests": {"builder.fetch.http", "builder.fetch.call"},
     "rich": {"builder.reporters.terminal"},
     "resolvelib": {"builder.search"},
     "elftools": {"builder.contract.elf"},
@@ -172,5 +172,5 @@ def test_a_command_starts_without_heavy_libraries(module: str) -> None:
 def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
-        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.errors",
+        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.errors", "builder.addresses",
     }

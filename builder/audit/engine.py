@@ -1,8 +1,9 @@
 """Runs rules over a context and shows what they found."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
+from builder.addresses import scrubbed
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.image import Waiver
@@ -59,9 +60,14 @@ def run(context: Context, rules: Iterable[Rule]) -> Report:
         findings: dict[Finding, None] = {}
         for rule in every:
             task.line(rule.id)
-            findings.update(dict.fromkeys(rule.check(context)))
+            findings.update(dict.fromkeys(map(_shown, rule.check(context))))
             task.advance(1)
     return Report(rules=every, findings=tuple(findings), looked_at=_looked_at(context), waivers=_waivers(context))
+
+
+def _shown(finding: Finding) -> Finding:
+    """A finding as it is printed, for people or as data: addresses in recipes and locks can hold secrets."""
+    return Finding(*map(scrubbed, astuple(finding)))
 
 
 def _finding_lines(finding: Finding) -> list[str]:

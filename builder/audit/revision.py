@@ -1,14 +1,13 @@
 """What a project was at a git revision: its lock and its recipes, read through git without touching the checkout."""
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tomli
 
-from builder import image, lock_text, profile, recipe
+from builder import image, lock_text, outside, profile, recipe
 from builder.errors import LockError, MachineError, UsageError
 from builder.image import ImageRecipe
 from builder.lock import Lock
@@ -16,9 +15,21 @@ from builder.profile import Profile
 from builder.project import IMAGES, PROFILES
 from builder.recipe import Recipe
 
+if TYPE_CHECKING:
+    import subprocess
+
 _Made = TypeVar("_Made")
 
 _HINT = "name a commit, tag or branch that `git log` shows; a shallow clone lacks older ones (`git fetch --unshallow`)"
+
+# The configuration of a repository can name programs. Those commands that are used here start one in two cases only: to
+# look at files of the checkout, and to fetch an object that a partial clone lacks. Both are forbidden. A repository
+# without a checkout could be a directory of a hostile clone; replaced objects would show another history.
+_OPTIONS = (
+    "--no-pager", "--no-replace-objects", "-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false",
+    "-c", "core.hooksPath=/dev/null",
+)  # fmt: skip
+_ENVIRONMENT = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +88,8 @@ def _commit(root: str, name: str) -> str:
 def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
     """Path below `root` -> content, of all files at or below `paths`."""
     listed = _git(root, "ls-tree", "-r", "-z", commit, "--", *paths)
+    if listed.returncode != 0:
+        raise _absent(root, commit, "the list of files")
     found = {}
     wanted = []
     for row in listed.stdout.split(b"\0"):
@@ -85,12 +98,22 @@ def _files(root: str, commit: str, paths: tuple[str, ...]) -> dict[str, bytes]:
             wanted.append((os.fsdecode(path), meta.split()[2]))
     asked = b"".join(blob + b"\n" for _, blob in wanted)
     answer = memoryview(_git(root, "cat-file", "--batch", stdin=asked).stdout)
-    for name, _ in wanted:
-        line = bytes(answer[: bytes(answer[:200]).index(b"\n")])
+    for name, blob in wanted:
+        line = bytes(answer[: bytes(answer[:200]).find(b"\n")])
+        if not line.startswith(blob + b" blob "):
+            raise _absent(root, commit, name)
         size, start = int(line.split()[2]), len(line) + 1
         found[name] = bytes(answer[start : start + size])
         answer = answer[start + size + 1 :]
     return found
+
+
+def _absent(root: str, commit: str, what: str) -> UsageError:
+    hint = (
+        f"a partial clone lacks it: if you trust this repository, `git archive {commit} >/dev/null` fetches it; "
+        "run that here, then this command again"
+    )
+    return UsageError(f"git does not have {what} of revision {commit}", where=root, hint=hint)
 
 
 _Tables = Mapping[str, dict[str, object]]  # path -> the TOML file's content
@@ -130,8 +153,8 @@ def _table(data: bytes) -> dict[str, object]:
 
 
 def _git(root: str, *words: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-    env = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    env = outside.environment("GIT_CONFIG", "XDG_CONFIG_HOME", more=_ENVIRONMENT)
     try:
-        return subprocess.run(["git", "-C", root, *words], input=stdin, capture_output=True, env=env, check=False)
+        return outside.run("git", *_OPTIONS, "-C", os.path.abspath(root), *words, env=env, stdin=stdin)
     except FileNotFoundError as error:
         raise MachineError("there is no git on this machine", hint="install git, or leave out --since") from error

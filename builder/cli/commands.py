@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -89,7 +88,10 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
         found = opened.fetcher.fetch(wanted, unpack=False)
         opened.fetcher.fetch(wanted)
         if options.to:
-            _copy_archives(opened, options.to, found)
+            from builder.fetch.carry import carry  # noqa: PLC0415
+
+            for note in carry(opened.store, options.to, found):
+                opened.reporter.say(note)
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
             say_json([
@@ -99,13 +101,6 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
         else:
             say(f"{len(found)} sources are here, verified ({total / 1e6:.1f} MB of archives)")
         return 0
-
-
-def _copy_archives(opened: Session, folder: str, found: Mapping[Any, Any]) -> None:
-    """Copy archives to a folder by their file names, for `--distdir` on a machine without network."""
-    os.makedirs(folder, exist_ok=True)
-    for each, pin in found.items():
-        shutil.copyfile(opened.store.file_path(pin.sha256), os.path.join(folder, each.source.filename))
 
 
 def audit(options: argparse.Namespace, _argv: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from builder import outside
 from builder import reporter as reporting
 from builder import settings as user_settings
 from builder.decode import near
@@ -62,7 +62,7 @@ class Session:
 
         return Fetcher(
             self.store, mirrors=Mirrors(self.settings.mirrors), distdirs=(*self.options.distdir, *self.settings.distdirs),
-            offline=self.options.offline, reporter=self.reporter,
+            offline=self.options.offline, reporter=self.reporter, verbose=getattr(self.options, "verbose", False),
         )
 
     @cached_property
@@ -102,7 +102,7 @@ class Session:
 
     def launcher(self, image: LockedImage) -> str:
         """The tool root with the launcher for what is run from an image, to be given to `sandbox.find`; "" for the system's."""
-        if shutil.which("bwrap"):
+        if outside.find("bwrap"):
             return ""
         name = package_id(self, image.profile, "launcher")
         plan = self.builder.plan(self.lock, image.profile, [name])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 30  # bytes of a file whose size is not pinned
 _SLACK = 1 << 16
+_OF_THE_NETWORK = ("could not connect through the proxy", "could not connect securely")  # whatever the host
 
 _Outcome: TypeAlias = Pinned | tuple[Attempt, ...]  # what it is, or what every place said
 
@@ -35,7 +36,8 @@ class Fetcher:
 
     mirrors: base addresses by mirror name as the user's settings have them; `Mirrors` says what else counts. distdirs:
     folders with files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
-    the state of the archive of last resort. After an interrupt or a StoreError a fetcher is used up.
+    the state of the archive of last resort. verbose: errors tell everything of each source.
+    After an interrupt or a StoreError a fetcher is used up.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Fetcher:
         jobs: int = 4,
         snapshot: str = SNAPSHOT,
         patience: Patience = USUAL,
+        verbose: bool = False,
     ) -> None:
         self._store = store
         self._mirrors = mirrors if isinstance(mirrors, Mirrors) else Mirrors(mirrors)
@@ -58,6 +61,7 @@ class Fetcher:
         self._jobs = jobs
         self._snapshot = snapshot
         self._patience = patience
+        self._verbose = verbose
         self._cancel = threading.Event()
         self._admission = Admission(store, reporter, self._cancel)
         self._http: Http | None = None
@@ -68,7 +72,8 @@ class Fetcher:
         unpack: have their trees; without it their files are had, and unpacked only to prove a recompressed one.
 
         Raises:
-            SourceError: some could not be had; all of them are told. The others are in the store.
+            SourceError: some could not be had; all of them are told. The others are in the store, unless it was known
+            before that some cannot be had.
             MismatchError: the same, and at least one place gave something that is not what is pinned.
             StoreError: the disk is full, or the store not writable.
         """
@@ -90,11 +95,16 @@ class Fetcher:
                 else:
                     failed[each] = outcome
         if failed:
-            raise report.failure({each: failed[each] for each in every if each in failed}, offline=self._offline)
+            told = {each: failed[each] for each in every if each in failed}
+            raise report.failure(told, offline=self._offline, verbose=self._verbose)
         return {each: found[each] for each in every}
 
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
         """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
+        if not self._offline:  # nothing is downloaded for a run that cannot end well
+            hopeless = [(same, said) for same in missing if (said := self._hopeless(same[0])) is not None]
+            if hopeless:
+                return hopeless
         missing.sort(key=lambda same: -(same[0].source.size or 0))
         if missing and not self._offline and self._http is None:
             from builder.fetch.http import Http  # noqa: PLC0415 - requests takes 100 ms to import
@@ -123,21 +133,31 @@ class Fetcher:
 
     def _bring(self, wanted: Wanted, unpack: bool) -> _Outcome:
         """Try one place after another."""
-        todo = self._places(wanted)
-        if not todo:
-            return ()
+        if (hopeless := self._hopeless(wanted)) is not None:
+            return hopeless
         attempts = []
         with self._reporter.task("fetch", wanted.title, wanted.source.size) as task:
-            for place in todo:
+            for place in self._places(wanted):
                 try:
                     return self._from(place, wanted, task, unpack)
                 except Unavailable as answer:
-                    attempts.append(Attempt(place.shown, answer.reason))
+                    attempts.append(_attempt(place, answer))
                 except (MismatchError, ArchiveError) as error:
                     attempts.append(Attempt(place.shown, error.message, wrong=True))
                     if self._admission.archive(wanted.source):
                         break  # these were the pinned bytes: no other place has better ones
             task.done("failed")
+        return tuple(attempts)
+
+    def _hopeless(self, wanted: Wanted) -> tuple[Attempt, ...] | None:
+        """What all places say, when it is known without trying one that none of them has the source."""
+        if self._admission.archive(wanted.source) or os.path.exists(self._part(wanted.source)):
+            return None
+        attempts = []
+        for place in self._places(wanted):
+            if (attempt := _without_trying(place, wanted.source)) is None:
+                return None
+            attempts.append(attempt)
         return tuple(attempts)
 
     def _places(self, wanted: Wanted) -> list[Place]:
@@ -148,7 +168,7 @@ class Fetcher:
     def _from(self, place: Place, wanted: Wanted, task: Task, unpack: bool) -> Pinned:
         """Bring the source from one place; once more from its beginning if an earlier download was gone on with."""
         source = wanted.source
-        path = os.path.join(self._store.quarantine_dir, f"{source.sha256 or digest.to_hex(_lock(source))}.part")
+        path = self._part(source)
         resume = source.sha256 is not None or source.tree is not None
         while True:
             with Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance) as part, _without_empty(path):
@@ -163,6 +183,9 @@ class Fetcher:
                 if not part.resumed:
                     raise
             resume = False
+
+    def _part(self, source: Source) -> str:
+        return os.path.join(self._store.quarantine_dir, f"{source.sha256 or digest.to_hex(_lock(source))}.part")
 
     def _load(self, place: Place, source: Source, part: Part, resume: bool) -> int | None:
         """Fill the part; the size that was announced (or 0) when that was too much."""
@@ -182,13 +205,31 @@ class Fetcher:
 
             pypi.download(place.address, source.sha256, part, self._cancel)
         elif place.kind == "unknown":
-            raise Unavailable(no_base(place.address))
+            raise no_base(place.address)
         else:
             assert self._http is not None, "offline there are only folders"
             if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
                 raise Unavailable("refused: over plain http nothing proves a file without a sha256 or a tree")
             pinned = source.sha256 is not None
             self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
+
+
+def _attempt(place: Place, answer: Unavailable) -> Attempt:
+    cause = answer.cause.removeprefix("not asked again: ")
+    known = place.whole in cause or cause.startswith(_OF_THE_NETWORK)
+    return Attempt(place.shown, answer.reason, cause if known else f"{place.whole}: {cause}")
+
+
+def _without_trying(place: Place, source: Source) -> Attempt | None:
+    """What a place that can be judged at once says, when it does not have the source."""
+    try:
+        if place.kind == "unknown":
+            raise no_base(place.address)
+        if place.kind == "folder":
+            folder.find(place.address, source)
+    except Unavailable as answer:
+        return _attempt(place, answer)
+    return None
 
 
 def _lock(source: Source) -> str:

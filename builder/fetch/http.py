@@ -1,13 +1,15 @@
 """Downloads over https and http: redirects, time limits, retries, and going on where a broken-off download ended.
 
+The head of an answer has to come within the limits for connecting and for silence together. Of its body at least
+`_SLOWEST` bytes a second have to come over each time of that silence, and all of it as if `_USUAL` bytes a second came.
+
 RFC 9110: 14 (ranges), 15.4 (redirects), 10.2.3 (Retry-After).
 """
 
 import re
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin, urlsplit
@@ -16,9 +18,10 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
+from builder.addresses import scrubbed, shown
+from builder.fetch.call import Adapter, Call, Pace, Reach, silence
 from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.part import Part, TooLarge
-from builder.fetch.places import without_secrets
 from builder.fetch.wanted import Unavailable
 from builder.unpack import Cancelled
 
@@ -27,6 +30,7 @@ _REDIRECTS = 10
 _TRIES = 4
 _LONGEST_PAUSE = 20.0
 _SLOWEST = 1024  # bytes a second, over the read limit
+_USUAL = 8192  # bytes a second, over the whole body of one try
 _PEEK = 1 << 16  # bytes that are taken of a file that is announced as too large, to see what it is
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses that can be over soon
 _RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
@@ -59,7 +63,7 @@ class Http:
         self._patience = patience
         self._hosts = Hosts(patience.connect)
         self._sessions: dict[str, requests.Session] = {}
-        self._live: set[requests.Response] = set()
+        self._live: set[Call] = set()
         self._lock = threading.Lock()
 
     def download(self, url: str, part: Part, *, size: int | None, pinned: bool, resume: bool) -> None:
@@ -83,8 +87,8 @@ class Http:
             except _Again as again:
                 if not tries_left:
                     if again.silent:
-                        self._hosts.failed(urlsplit(url).netloc, again.reason)
-                    raise Unavailable(f"{again.reason} ({_TRIES} tries)") from None
+                        self._hosts.failed(_host(url), again.reason)
+                    raise Unavailable(f"{again.reason} ({_TRIES} tries)", cause=again.reason) from None
                 if not resume:
                     part.restart()
                 if self._cancel.wait(min(max(pause, again.after), _LONGEST_PAUSE)):
@@ -94,48 +98,58 @@ class Http:
     def stop(self) -> None:
         """End all downloads now."""
         with self._lock:
-            for response in self._live:
-                with suppress(Exception):  # one that has just ended has no socket left to shut
-                    response.raw.shutdown()
+            for call in self._live:
+                call.hang_up()
 
     def _try(self, url: str, part: Part, *, size: int | None, pinned: bool) -> None:
+        farthest: Reach | None = None
         for _ in range(_REDIRECTS):
-            with self._asked(url, part.size) as response:
-                if 300 <= response.status_code < 400 and "Location" in response.headers:
-                    url = next_hop(url, response.headers["Location"], pinned=pinned)
-                    continue
-                self._take(response, part, size)
-                return
+            with self._called(farthest) as call:
+                response = self._ask(url, part.size, call)
+                try:
+                    self._must_go_on(call)  # a socket that was shut reads as the end of the head
+                    if not (300 <= response.status_code < 400 and "Location" in response.headers):
+                        self._take(response, part, size, call)
+                        return
+                finally:
+                    response.close()
+                url = next_hop(url, response.headers["Location"], pinned=pinned)
+                farthest = max(call.peer, farthest or Reach.LOOPBACK)
         raise Unavailable(f"more than {_REDIRECTS} redirects")
 
     @contextmanager
-    def _asked(self, url: str, start: int) -> Iterator[requests.Response]:
-        """A response, its body not yet read."""
-        headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
-        response = self._ask(url, headers)
-        with self._lock:
-            self._live.add(response)
-        try:
-            yield response
-        finally:
+    def _called(self, farthest: Reach | None) -> Iterator[Call]:
+        """A call that `stop` can end."""
+        with Call(farthest) as call:
             with self._lock:
-                self._live.discard(response)
-            response.close()
+                self._live.add(call)
+            try:
+                yield call
+            finally:
+                with self._lock:
+                    self._live.discard(call)
 
-    def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
-        host = urlsplit(url).netloc.rpartition("@")[2]
+    def _ask(self, url: str, start: int, call: Call) -> requests.Response:
+        """A response, its body not yet read."""
+        host = _host(url)
         self._hosts.check(host)
         if self._cancel.is_set():
             raise Cancelled
+        headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
         try:
+            parts = urlsplit(url)
+            call.allow(parts.hostname or "", secure=parts.scheme == "https")
             timeout = (self._connect_limit(url), self._patience.read)
-            return self._session(host).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            with call.within(sum(timeout), self._silence()):
+                return self._session(host).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
         except Unavailable as error:
-            self._hosts.failed(host, error.reason)
+            if not error.reason.startswith("refused: "):
+                self._hosts.failed(host, error.reason)
             raise
         except requests.ReadTimeout:
             raise _Again(self._silence(), silent=True) from None
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            self._must_go_on(call)
             reason = _connecting(error, self._patience.connect)
             if reason is None:
                 raise _Again(f"the connection broke off: {_cause(error)}") from None
@@ -154,11 +168,13 @@ class Http:
             session = self._sessions.get(host)
             if session is None:
                 session = self._sessions[host] = _Session()
+                session.mount("https://", Adapter())
+                session.mount("http://", Adapter())
                 session.auth = _no_auth  # or requests looks into ~/.netrc
                 session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
-    def _take(self, response: requests.Response, part: Part, size: int | None) -> None:
+    def _take(self, response: requests.Response, part: Part, size: int | None, call: Call) -> None:
         """Read the body into the part."""
         status = response.status_code
         if status in _AGAIN:
@@ -175,60 +191,71 @@ class Http:
                 raise _Again("it answered with another range")
         elif part.size:
             part.restart()  # it ignored the range: this is the whole file
-        self._stream(response, part, size)
+        self._stream(response, part, size, call)
 
-    def _stream(self, response: requests.Response, part: Part, size: int | None) -> None:
+    def _stream(self, response: requests.Response, part: Part, size: int | None, call: Call) -> None:
         length = response.headers.get("Content-Length", "")
         total = part.size + int(length) if length.isdecimal() and len(length) < 19 else None
         excess = total is not None and total > part.limit
         wanted = size if total is None else total
         enough = min(part.limit, part.size + _PEEK) if excess else part.limit + 1
-        for chunk in self._chunks(response, part, wanted):
-            part.write(chunk[: enough - part.size])
-            if part.size >= enough:
-                break
+        most = self._patience.read + (min(wanted or part.limit, part.limit) - part.size) / _USUAL
+        with call.flowing(lambda: part.size, Pace(least=_SLOWEST, every=self._patience.read, most=most)):
+            for chunk in self._chunks(response, part, wanted, call):
+                part.write(chunk[: enough - part.size])
+                if part.size >= enough:
+                    break
         if excess:
             raise TooLarge(total or 0)
         if wanted is not None and part.size < wanted:
             raise _Again(_broken_off(part, wanted))
 
-    def _chunks(self, response: requests.Response, part: Part, wanted: int | None) -> Iterator[bytes]:
-        """The body as it comes, without waiting for full chunks; one that only trickles counts as silent."""
-        since, seen = time.monotonic(), part.size
+    def _chunks(self, response: requests.Response, part: Part, wanted: int | None, call: Call) -> Iterator[bytes]:
+        """The body as it comes, without waiting for full chunks."""
         try:
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 yield chunk
-                if (now := time.monotonic()) - since > self._patience.read:
-                    if part.size - seen < _SLOWEST * (now - since):
-                        raise _Again(f"it is slower than {_SLOWEST} bytes a second", silent=True)
-                    since, seen = now, part.size
         except urllib3.exceptions.ReadTimeoutError:
             raise _Again(self._silence(), silent=True) from None
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            if self._cancel.is_set():
-                raise Cancelled from None
+            self._must_go_on(call)
             raise _Again(_broken_off(part, wanted)) from None
+        self._must_go_on(call)  # and here as the end of the file
+
+    def _must_go_on(self, call: Call) -> None:
+        """Raise what ended a call, if it was not the other side."""
+        if self._cancel.is_set():
+            raise Cancelled from None
+        if call.late:
+            raise _Again(call.late, silent=True) from None
 
     def _silence(self) -> str:
-        return f"no answer within {self._patience.read:g} s"
+        return silence(self._patience.read)
 
 
 def next_hop(url: str, location: str, *, pinned: bool) -> str:
     """Where a redirect leads.
 
     Raises:
-        Unavailable: to something that is not http or https, or from https to http with nothing to check the bytes by.
+        Unavailable: to something that is no address of http or https, or from https to http with nothing to check the
+            bytes by.
     """
     try:
         following = urljoin(url, location)
         parts = urlsplit(following)
-    except ValueError:
-        raise Unavailable("redirects to something that is no address") from None
+        _ = parts.port  # it is looked at only when it is asked for
+    except ValueError as error:
+        raise Unavailable(f"redirects to {shown(location)!r}, which is no address: {error}") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise Unavailable(f"redirects to {without_secrets(following)!r}, which is neither https nor http")
+        raise Unavailable(f"redirects to {shown(following)!r}, which is neither https nor http")
     if parts.scheme == "http" and urlsplit(url).scheme == "https" and not pinned:
-        raise Unavailable(f"redirects from https to {without_secrets(following)!r}, and no sha256 proves the file")
+        raise Unavailable(f"redirects from https to {shown(following)!r}, and no sha256 proves the file")
     return following
+
+
+def _host(url: str) -> str:
+    """Host and port, without a user's name and password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -249,7 +276,7 @@ def _retry_after(response: requests.Response) -> float:
     return float(text) if text.isdecimal() and len(text) < 6 else 0.0
 
 
-def _connecting(error: requests.RequestException, limit: float) -> str | None:
+def _connecting(error: Exception, limit: float) -> str | None:
     """Why there was no connection at all; None when there was one, and it broke."""
     if isinstance(error, requests.ConnectTimeout):
         return f"could not connect within {limit:g} s"
@@ -260,8 +287,8 @@ def _connecting(error: requests.RequestException, limit: float) -> str | None:
         return f"could not connect through the proxy: {_cause(cause)}"
     if isinstance(error, requests.exceptions.SSLError):
         return f"could not connect securely: {_cause(cause)}"
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        return f"the address is wrong: {error}"
+    if isinstance(error, ValueError):
+        return f"the address is wrong: {scrubbed(str(error))}"
     return None
 
 

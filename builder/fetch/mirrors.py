@@ -10,6 +10,8 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
+from builder import outside
+
 _APT = ("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages")
 _APT_SECONDS = 20
 _ONE_LINE = re.compile(r"\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?(\S+)\s+\S+")  # sources.list(5), one-line style
@@ -64,16 +66,11 @@ def _bases(addresses: Iterable[str]) -> tuple[str, ...]:
 
 def _from_apt(environ: Mapping[str, str]) -> list[str]:
     """What apt has configured with the origin Debian; nothing when there is no apt, or it knows no index yet."""
-    import subprocess  # noqa: PLC0415 - only a fetch from a mirror needs it
-
     try:
-        done = subprocess.run(
-            _APT, capture_output=True, text=True, errors="replace", timeout=_APT_SECONDS, check=False,
-            env={**environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = outside.run(*_APT, env=outside.environment("APT_CONFIG", environ=environ), seconds=_APT_SECONDS)
+    except OSError:
         return []
-    pairs = [line.split() for line in done.stdout.splitlines()]
+    pairs = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
     return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] == "Debian" and _is_main(pair[0])]
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from builder.addresses import shown
 from builder.fetch.mirrors import variable
-from builder.fetch.wanted import Wanted
+from builder.fetch.wanted import Unavailable, Wanted
 
 SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
 LAST_RESORT = "debian-archive"  # the mirror that keeps every file for good, below one folder a state; named by the user
@@ -19,8 +20,15 @@ class Place:
     address: str
 
     @property
+    def whole(self) -> str:
+        """What many files have in common: the host, the index, the folder, the mirror."""
+        if self.kind in ("http", "unknown"):
+            return urlsplit(self.address).netloc.rpartition("@")[2]
+        return "the package index" if self.kind == "pypi" else self.address
+
+    @property
     def shown(self) -> str:
-        return without_secrets(self.address) if self.kind == "http" else self.address
+        return self.address if self.kind == "folder" else shown(self.address)
 
 
 def places(
@@ -41,10 +49,11 @@ def local(folders: Iterable[str]) -> list[Place]:
     return [Place("folder", folder) for folder in folders]
 
 
-def no_base(address: str) -> str:
-    """What to say of a mirror without a base."""
+def no_base(address: str) -> Unavailable:
+    """What a mirror without a base answers."""
     name = urlsplit(address).netloc
-    return f"no address of the mirror '{name}' is known: set {variable(name)}, or [mirrors] {name} in the settings file"
+    cause = f"no address of the mirror '{name}' is known"
+    return Unavailable(f"{cause}: set {variable(name)}, or [mirrors] {name} in the settings file", cause=cause)
 
 
 def _of_location(location: str, mirrors: Mapping[str, tuple[str, ...]]) -> list[Place]:
@@ -55,10 +64,3 @@ def _of_location(location: str, mirrors: Mapping[str, tuple[str, ...]]) -> list[
         return [Place("http", location)]
     name, _, path = rest.partition("/")
     return [Place("http", f"{base}/{path}") for base in mirrors.get(name, ())] or [Place("unknown", location)]
-
-
-def without_secrets(url: str) -> str:
-    """A URL to print: without user and password, and without the query, which can hold a signature."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" + ("?..." if parts.query else "")

@@ -4,7 +4,6 @@ A location is `pypi://<project>/<version>/<file>`. pip chooses by version and pl
 turned into the options that make pip choose it on any machine (Binary distribution format, "File name convention").
 """
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -14,6 +13,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from builder import outside
+from builder.addresses import scrubbed
 from builder.digest import CHUNK
 from builder.fetch.part import Part
 from builder.fetch.wanted import Unavailable
@@ -23,6 +24,15 @@ from builder.unpack import Cancelled
 _SECONDS = 1800  # for one file
 _POLL = 0.2
 _NO_PIP = "this Python has no pip: run `python3 -m ensurepip`, or install the package python3-pip"
+# What pip reads of the environment: its own settings, proxies, certificates, and where its files are. -P and the missing
+# PYTHON* keep everything but its own packages off its module path; -I would hide those of the user, where pip may be.
+_ENVIRONMENT = (
+    "PIP_", "XDG_", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "ALL_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "DBUS_SESSION_BUS_ADDRESS",
+)  # fmt: skip
+# What pip tells of its tries says more than the "No matching distribution found" that it ends with.
+_BROKEN = re.compile(r"""after connection broken by '(\w+)\((?:.*\] |.*: |['"])?(.*)\)': /""")
+_CONNECTING = {"SSLError": "could not connect securely", "ProxyError": "could not connect through the proxy"}
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _LOCATION = re.compile(rf"pypi://({_NAME})/([A-Za-z0-9._+!-]+)/([A-Za-z0-9._+!-]+)")
 
@@ -77,8 +87,6 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
     wheel = parse(location)
     if sha256 is None:
         raise Unavailable("a file of a package index is fetched by its sha256 only: pin it")
-    if importlib.util.find_spec("pip") is None:
-        raise Unavailable(_NO_PIP)
     part.restart()
     with tempfile.TemporaryDirectory(prefix="pip-", dir=os.path.dirname(part.path)) as folder:
         _run(wheel, sha256, folder, cancel)
@@ -95,20 +103,21 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> Non
     with open(wants, "w") as file:
         file.write(f"{wheel.project}=={wheel.version} --hash=sha256:{sha256}\n")
     argv = [
-        sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
+        sys.executable, "-P", "-W", "ignore", "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
         "--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--retries", "2", *options(wheel),
         "--dest", os.path.join(folder, "files"), "--requirement", wants,
     ]
     with open(os.path.join(folder, "log"), "w+b") as log:
-        code = _wait(argv, log.fileno(), {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}, cancel.is_set)
+        code = _wait(argv, folder, log.fileno(), cancel.is_set)
         if code:
             log.seek(0)
-            raise Unavailable(f"pip: {_reason(log.read(CHUNK).decode('utf-8', 'replace'), code)}")
+            raise Unavailable(_reason(log.read(CHUNK).decode("utf-8", "replace"), code))
 
 
-def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[], bool]) -> int:
-    """Run a program to its end, unless the run is called off or it takes too long."""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env) as process:
+def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool]) -> int:
+    """Run pip in a directory of its own to its end, unless the run is called off or it takes too long."""
+    env = outside.environment(*_ENVIRONMENT, more={"TMPDIR": folder})
+    with outside.start(argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
         for _ in range(int(_SECONDS / _POLL)):
             try:
                 return process.wait(_POLL)
@@ -122,10 +131,15 @@ def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[]
 
 def _reason(log: str, code: int) -> str:
     """The last error line of pip, which says most."""
-    lines = [clean(line).strip() for line in log.splitlines()]
+    lines = [clean(scrubbed(line)).strip() for line in log.splitlines()]
+    if any(line.endswith(": No module named pip") for line in lines):
+        return _NO_PIP
+    if broken := _BROKEN.search(log):
+        cause = re.sub(r" \([^()]*$", "", broken[2].rstrip("\"')"))
+        return f"pip: {_CONNECTING.get(broken[1], 'could not connect')}: {cause}"
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     said = errors or [line for line in lines if line]
-    return said[-1][:300] if said else f"exit code {code}"
+    return "pip: " + (said[-1][:300] if said else f"exit code {code}")
 
 
 def _age(python: str) -> tuple[int, int]:

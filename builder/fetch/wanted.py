@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from builder import canonical
 from builder.source import Source
 
+LACKS = "has none of them"  # what a folder of the user's answers for many files; it is no cause: other places come first
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -39,10 +41,15 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One place that was tried, and what it said. wrong: it gave something, but not what is pinned."""
+    """One place that was tried, and what it said.
+
+    cause: the same of the place as a whole, which many sources can have in common. wrong: it gave something, but not
+    what is pinned.
+    """
 
     place: str
     said: str
+    cause: str = ""
     wrong: bool = False
 
 
@@ -52,8 +59,9 @@ def unpack_key(source: Source, sha256: str | None = None) -> str:
 
 
 class Unavailable(Exception):  # noqa: N818 - one place's answer; it becomes an error when no place is left
-    """A place does not have the file, or does not give it."""
+    """A place does not have the file, or does not give it. cause: the same without what is true of one file only."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, cause: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.cause = cause or reason

@@ -27,6 +27,7 @@ import threading
 from collections.abc import Mapping
 from typing import BinaryIO
 
+from builder import outside
 from builder.errors import BuildError, SandboxError
 from builder.sandbox import environment, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
@@ -191,7 +192,7 @@ def _spawn(
 ) -> "subprocess.Popen[bytes]":
     """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
-        return subprocess.Popen(
+        return outside.start(
             argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
             stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=errors_fd,
         )  # fmt: skip

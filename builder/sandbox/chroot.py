@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from builder import outside
 from builder.errors import BuildError, SandboxError
 from builder.sandbox import environment, processes, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
@@ -104,11 +105,11 @@ def _supervisor(
             file.write(job)
             file.flush()
             file.seek(0)
-            process = subprocess.Popen(
+            process = outside.start(
                 [sys.executable, "-I", "-S", _CHILD, str(file.fileno()), str(said)],
                 pass_fds=(file.fileno(), said, *inherited),
                 stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=log_fd,
-                start_new_session=log_fd is not None,
+                start_new_session=log_fd is not None, env=outside.environment(),
             )  # fmt: skip
         try:
             yield process, report.read()

@@ -5,8 +5,8 @@ folders of their architecture.
 """
 
 import os
-import shutil
 
+from builder import outside
 from builder.errors import SandboxError
 
 _ARCHITECTURES = {  # machine -> loader, folder of libraries
@@ -21,7 +21,7 @@ def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ..
 
     Raises SandboxError when there is neither.
     """
-    system = shutil.which("bwrap", path=search)
+    system = outside.find("bwrap", os.environ if search is None else {"PATH": search})
     if system is not None:
         return (system,)
     if not tools:

@@ -1,0 +1,84 @@
+"""Archives of the store as files of a directory, to be carried to a machine without network (`fetch --to`).
+
+Nothing that is in the directory is followed or replaced: a file is made under another name and renamed when all of it is
+there. What already has the name of a source is left when it is that source's file; else the source's file is named by its
+SHA-256, under which `--distdir` looks first.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+
+from builder import digest
+from builder.errors import MachineError, StoreError, UsageError
+from builder.fetch.wanted import Pinned, Wanted
+from builder.store import Store
+
+
+def carry(store: Store, folder: str, found: Mapping[Wanted, Pinned]) -> list[str]:
+    """Have the archive of each source in `folder`. Gives one line for each that is there under its SHA-256 only.
+
+    Raises:
+        UsageError: the directory is a link, or something else has the SHA-256 as its name.
+        StoreError: an archive of the store is damaged.
+        MachineError: the directory cannot be written.
+    """
+    _make(folder)
+    notes = []
+    had: dict[str, str] = {}  # name -> SHA-256
+    for each, pin in sorted(found.items(), key=lambda item: item[0].source.sha256 is not None):  # those need their name
+        sha256, name = pin.sha256, each.source.filename
+        assert sha256 is not None, "what was fetched was measured"
+        plain = name not in ("", ".", "..") and "/" not in name
+        if plain and had.setdefault(name, sha256) == sha256 and _place(store, folder, name, sha256):
+            continue
+        if not _place(store, folder, sha256, sha256):
+            path = os.path.join(folder, sha256)
+            raise UsageError("something else has the name of an archive", where=path, hint=f"remove it: rm -r {path}")
+        notes.append(f"{each.title}: {name} is taken by something else, so its archive is there as {sha256}")
+    return notes
+
+
+def _make(folder: str) -> None:
+    if os.path.islink(folder):
+        hint = f"name the directory itself: --to {os.path.realpath(folder)}"
+        raise UsageError("the directory to copy to is a symbolic link", where=folder, hint=hint)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"could not make the directory: {error.strerror}", where=folder, hint="name another one") from error
+
+
+def _place(store: Store, folder: str, name: str, sha256: str) -> bool:
+    """Have the archive under a name; False when something else has it."""
+    target = os.path.join(folder, name)
+    if os.path.lexists(target):
+        return stat.S_ISREG(os.lstat(target).st_mode) and digest.of_file(target) == sha256
+    half = os.path.join(folder, f".{sha256}.part")
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(half)  # of a run that was killed
+        _copy(store.file_path(sha256), half, sha256)
+        os.rename(half, target)
+    except OSError as error:
+        hint = "check its permissions and the space that is left, then run the command again"
+        raise MachineError(f"could not write {name}: {error.strerror}", where=folder, hint=hint) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(half)
+    return True
+
+
+def _copy(source: str, target: str, sha256: str) -> None:
+    hasher = hashlib.sha256()
+    with open(source, "rb") as reader, open(target, "xb") as writer:  # x: a new file, never what a link leads to
+        while chunk := reader.read(digest.CHUNK):
+            hasher.update(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    if hasher.hexdigest() != sha256:
+        hint = "run `builder store verify --remove`, then this command again"
+        raise StoreError("an archive of the store is damaged", where=source, hint=hint)
