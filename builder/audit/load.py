@@ -13,8 +13,7 @@ from builder.lock import Lock
 from builder.project import Project
 from builder.reporter import NullReporter, Reporter
 from builder.store import Store
-
-LOCK = "lock.toml"
+from builder.workspace import LOCK, read_lock
 
 
 def load(
@@ -50,14 +49,10 @@ def _project(root: str, cache_dir: str | None, problems: list[Problem]) -> Proje
 
 def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | None:
     path = os.path.join(root, LOCK)
+    if not os.path.lexists(path):
+        raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`")
     try:
-        with open(path, "rb") as file:
-            text = file.read().decode()
-        return lock_text.parse(text, LOCK, cache_dir=cache_dir)
-    except FileNotFoundError as error:
-        raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`") from error
-    except UnicodeDecodeError as error:
-        problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", "run `builder resolve`"))
+        return lock_text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
     except LockError as error:
         problems += error.problems
     return None

@@ -9,10 +9,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from builder import digest, stamp
+from builder import digest, settings, stamp
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
+from builder.project import FOLDERS, PACKAGES
+from builder.workspace import find_root
 
 if TYPE_CHECKING:
     from builder.compose import Request
@@ -29,18 +31,21 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
             from builder.cli import check  # noqa: PLC0415
 
             return check.run(opened)
+        root = find_root(options.root)
+        opened.watch.look(*_read_first(options.root, root))
         images = opened.workspace.project.images
         packages = [name for name in options.names if name not in images]
         named = [name for name in options.names if name in images]
         if not options.names:
             named = [opened.image().name]
+        if not packages:
+            opened.watch.look(*_source_folders(opened))
         texts = [_build_packages(opened, packages)] if packages else []
         texts += _build_images(opened, [opened.image(name) for name in named])
-        text = _joined(texts, as_json=options.json)
-        sys.stdout.write(text)
+        sys.stdout.write(_joined(texts, as_json=options.json))
         sys.stdout.flush()
-        if not packages:
-            stamp.write(argv, _stamped(opened, named), text)
+        if not packages and opened.workspace.root == root:
+            _stamp(opened, argv, texts)
     return 0
 
 
@@ -60,19 +65,29 @@ def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
     return "\n".join(str(each["text"]) for each in results) + "\n"
 
 
-def _stamped(opened: Session, images: list[str]) -> list[str]:
-    """Everything that a build's answer depends on: see `builder.stamp`."""
-    workspace = opened.workspace
-    lock = opened.lock
-    folders = {source.folder for package in lock.packages for source in package.sources if source.folder}
+def _read_first(start: str, root: str) -> list[str]:
+    """What a build reads before it knows more: code, settings, where the project is, and its files. See `builder.stamp`."""
+    nearer = [os.path.abspath(start)]  # where a project that appears would be taken in place of this one
+    while nearer[-1] != root:
+        nearer.append(os.path.dirname(nearer[-1]))
     return [
-        stamp.own_code(),
-        os.path.join(workspace.root, "recipes"),
-        workspace.lock_path,
-        opened.settings.path,
-        *(os.path.join(workspace.root, folder) for folder in sorted(folders) if not folder.startswith("recipes/")),
-        *(_target(opened, each) for name in images for each in opened.lock.stack(opened.image(name))),
+        stamp.own_code(), settings.path_of(), *(os.path.join(folder, PACKAGES) for folder in nearer[:-1]),
+        *(os.path.join(root, folder, "") for folder in FOLDERS),
     ]
+
+
+def _source_folders(opened: Session) -> list[str]:
+    found = {source.folder for package in opened.lock.packages for source in package.sources if source.folder}
+    return [os.path.join(opened.workspace.root, folder) for folder in sorted(found)]
+
+
+def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> None:
+    """Leave a stamp with what is printed when there is nothing to do, if lock.toml is still the one that was read or written."""
+    workspace = opened.workspace
+    opened.watch.look(workspace.lock_path)
+    if workspace.is_as_saved():
+        idle = [row | {"realised": []} for row in results]
+        opened.watch.leave(argv, _joined(idle, as_json=opened.options.json))
 
 
 def _target(opened: Session, image: LockedImage) -> str:
@@ -144,8 +159,10 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
         )
 
     target = _target(opened, image)
+    opened.watch.look(target)
     if not compose.is_current(target, request(), _lock_digest(opened), options.compression):
         _compose(opened, request, target)
+        opened.watch.made(target)
     return _describe(target, request(), tuple(sorted({*built.realised, *chain(*below)})))
 
 

@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from builder import reporter as reporting
 from builder import settings as user_settings
+from builder import stamp
 from builder.decode import near
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
@@ -34,6 +35,7 @@ class Session:
 
     options: argparse.Namespace
     stack: ExitStack
+    watch: stamp.Watch = field(default_factory=stamp.Watch)
     _fresh: bool = False
 
     @cached_property
