@@ -94,7 +94,7 @@ def _target(opened: Session, image: LockedImage) -> str:
     """The folder of an image: out/NAME, and out/NAME-PROFILE for any but its default profile."""
     default = opened.workspace.project.profiles_of(image.name)[0]
     name = image.name if image.profile == default else f"{image.name}-{image.profile}"
-    return os.path.join(opened.options.out or os.path.join(opened.workspace.root, "out"), name)
+    return os.path.join(opened.options.out, name) if opened.options.out else opened.out(name)
 
 
 def image_folder(opened: Session, image: LockedImage) -> str:
@@ -205,7 +205,7 @@ def _layers_below(opened: Session, request: "Request") -> "list[oci.Kept]":
     target = _target(opened, request.locked)
     try:
         return oci.kept(target)
-    except (OSError, ValueError, LookupError):
+    except oci.DAMAGED:
         _compose(opened, lambda: request, target)
         return oci.kept(target)
 

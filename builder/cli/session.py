@@ -46,6 +46,19 @@ class Session:
     def workspace(self) -> Workspace:
         return Workspace.open(self.options.root, self.settings.cache_dir)
 
+    def out(self, name: str) -> str:
+        """The path of what the project has below out/.
+
+        Raises:
+            UsageError: a link leads elsewhere, where the builder has nothing to write or to remove.
+        """
+        path = os.path.join(self.workspace.root, "out", name)
+        real = os.path.realpath(path)
+        if real != os.path.join(os.path.realpath(self.workspace.root), "out", name):
+            hint = "remove the link; `builder build --out DIR` writes images to another place"
+            raise UsageError(f"a link leads to {real}, and the builder replaces only what is its own", where=path, hint=hint)
+        return path
+
     @cached_property
     def reporter(self) -> reporting.Reporter:
         return self.stack.enter_context(reporting.make(sys.stderr))
@@ -80,7 +93,7 @@ class Session:
         from builder.build import Builder, Options  # noqa: PLC0415
 
         told = self.options
-        failed = os.path.join(self.workspace.root, "out", "failed") if getattr(told, "keep_failed", False) else ""
+        failed = self.out("failed") if getattr(told, "keep_failed", False) else ""
         made = Builder(
             root=self.workspace.root, cache_dir=self.workspace.cache_dir, recipes=self.workspace.project.recipes,
             store=self.store, fetcher=lambda: self.fetcher,
