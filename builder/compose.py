@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from builder import canonical
+from builder import canonical, digest
 from builder.derivation import Trees
 from builder.errors import BuildError
 from builder.image import ImageRecipe
@@ -183,6 +183,11 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
         for each in lock.images
     )
     return replace(lock, images=images)
+
+
+def label(lock_text: str) -> str:
+    """What an image says of the lock that it was made from."""
+    return "sha256:" + digest.to_hex(digest.of_bytes(lock_text.encode()))
 
 
 def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:

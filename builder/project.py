@@ -89,6 +89,10 @@ class Project:
         """Profiles that an image resolves in, its default first."""
         return self.images[image_name].profiles or tuple(self.profiles)
 
+    def folder_of(self, image_name: str, profile_name: str) -> str:
+        """The name of an image's folder in out/: NAME, and NAME-PROFILE for any but its default profile."""
+        return image_name if profile_name == self.profiles_of(image_name)[0] else f"{image_name}-{profile_name}"
+
 
 @paused()
 def load(root: str, *, cache_dir: str | None = None) -> Project:

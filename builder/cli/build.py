@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from builder import digest, settings, stamp
+from builder import digest, settings, stamp, within
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
@@ -91,10 +91,12 @@ def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> N
 
 
 def _target(opened: Session, image: LockedImage) -> str:
-    """The folder of an image: out/NAME, and out/NAME-PROFILE for any but its default profile."""
-    default = opened.workspace.project.profiles_of(image.name)[0]
-    name = image.name if image.profile == default else f"{image.name}-{image.profile}"
-    return os.path.join(opened.options.out, name) if opened.options.out else opened.out(name)
+    """The folder of an image, in out/ unless another place was given by hand."""
+    name = opened.workspace.project.folder_of(image.name, image.profile)
+    given = opened.options.out
+    if given and not within.leads_out(os.path.join(opened.workspace.root, PACKAGES), given):
+        raise UsageError("images do not go among the recipes", where=given, hint="name another folder with --out")
+    return os.path.join(given, name) if given else opened.out(name)
 
 
 def image_folder(opened: Session, image: LockedImage) -> str:
@@ -113,10 +115,10 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     builder = opened.builder
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
-    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     opened.store.set_root(
         _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
     )
+    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     rows = {name: dict(built.trees[name]) for name in targets}
     lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
@@ -141,13 +143,12 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
     plan = builder.plan(lock, image.profile, targets)
     wanted = plan.graph.closure(targets)
     built = builder.build(plan, wanted)
-    lock = with_outputs(lock, image.profile, options.platform, built.outputs)
-    _save(opened, lock)
     archives = {source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256}
     opened.store.set_root(
         _root_name(opened, image.name, image.profile), trees=_kept(built.trees), keys=sorted(plan.keys.values()), files=sorted(archives),
         owner=opened.workspace.root,
     )
+    _save(opened, with_outputs(lock, image.profile, options.platform, built.outputs))
 
     def request() -> "Request":
         locked = opened.lock.image(image.name, image.profile)
@@ -160,14 +161,10 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
 
     target = _target(opened, image)
     opened.watch.look(target)
-    if not compose.is_current(target, request(), _lock_digest(opened), options.compression):
+    if not compose.is_current(target, request(), compose.label(opened.workspace.lock_text), options.compression):
         _compose(opened, request, target)
         opened.watch.made(target)
     return _describe(target, request(), tuple(sorted({*built.realised, *chain(*below)})))
-
-
-def _lock_digest(opened: Session) -> str:
-    return "sha256:" + digest.to_hex(digest.of_bytes(opened.workspace.lock_text.encode()))
 
 
 def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> None:
@@ -187,7 +184,7 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
                     hint="build once without --locked and commit lock.toml",
                 )
             _save(opened, lock)
-            return wanted.about(_lock_digest(opened))
+            return wanted.about(compose.label(opened.workspace.lock_text))
 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
