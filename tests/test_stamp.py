@@ -222,17 +222,6 @@ def test_a_slash_at_the_end_means_the_directory_alone(inputs: Path) -> None:
     assert stamp.answer(ARGV) is None
 
 
-def test_a_tree_deeper_than_python_counts(inputs: Path) -> None:
-    place = str(inputs / "deep")
-    for _ in range(60):
-        place = os.path.join(place, *["d"] * 20)
-        os.makedirs(place)
-        os.chdir(place)
-        place = "."
-    os.chdir(inputs.parent)
-    write(inputs)  # its path is longer than the kernel takes: there is no stamp, and no traceback
-
-
 def test_another_command_line_or_folder_has_its_own(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(inputs)
     assert stamp.answer(["build", "--json"]) is None
