@@ -45,7 +45,7 @@ def fingerprint(path: str) -> tuple[str, set[int]]:
     Raises:
         OSError: a file vanished meanwhile.
     """
-    rows: list[str] = []
+    rows = [os.path.realpath(path)]
     changed: set[int] = set()
     deep, own = not path.endswith("/"), path == own_code()
     todo = [path]

@@ -205,6 +205,13 @@ def test_a_directory_that_is_a_link_is_followed_where_it_is_named(inputs: Path) 
     assert stamp.answer(ARGV) is None
 
 
+def test_a_directory_that_becomes_a_link_to_itself_counts(inputs: Path) -> None:
+    write(inputs / "deep")
+    (inputs / "deep").rename(inputs / "moved")
+    (inputs / "deep").symlink_to("moved")
+    assert stamp.answer(ARGV) is None
+
+
 def test_a_link_that_leads_in_a_circle_ends(inputs: Path) -> None:
     (inputs / "deep/up").symlink_to("..")
     (inputs / "self").symlink_to("self")

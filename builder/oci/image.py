@@ -102,7 +102,8 @@ def write(
         if not isinstance(about, About):
             about = about(tuple(made))
         kinds = [_compression(each, compression) for each in layers]
-        documents, manifest = _documents([(each.title, *told) for each, *told in zip(layers, made, kinds, strict=True)], about)
+        titles = [each.title for each in layers]
+        documents, manifest = _documents([*zip(titles, made, kinds, strict=True)], about)
         for path, data in documents.items():
             with open(os.path.join(folder, path), "xb") as file:
                 file.write(data)

@@ -124,9 +124,9 @@ def test_a_variable_that_is_wrong(world: World) -> None:
 def test_a_no_op_realises_nothing(world: World) -> None:
     assert "copy 1" in world.ok("build", "--json").json[0]["realised"]
     assert is_a_no_op(world, "--json") is False  # another command line
-    world.ok("build", "--json", "--offline")
+    world.ok("build", "--offline", "--json")
     assert is_a_no_op(world, "--json")
-    assert world.ok("build", "--json", "--offline").json[0]["realised"] == []
+    assert world.ok("build", "--offline", "--json").json[0]["realised"] == []
 
 
 def test_the_same_size_and_time_again(world: World) -> None:
