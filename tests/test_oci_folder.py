@@ -16,7 +16,6 @@ from builder.errors import MachineError, RefusedError
 from builder.oci import folder
 from builder.oci.folder import replacing
 
-
 OURS = re.compile("a|b|left")
 
 

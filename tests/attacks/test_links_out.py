@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from integration.world import World
 
 SECRET = "-----BEGIN PRIVATE KEY-----"
@@ -60,7 +59,8 @@ def test_links_in_a_source_stay_links(world: World, outside: Path, more: str) ->
 
 
 @pytest.mark.parametrize("path", [
-    "recipes/copy.toml", "recipes/images/all.toml", "recipes/profiles/only.toml", "recipes/images", "recipes/profiles", "recipes", "lock.toml",
+    "recipes/copy.toml", "recipes/images/all.toml", "recipes/profiles/only.toml",
+    "recipes/images", "recipes/profiles", "recipes", "lock.toml",
 ])
 @pytest.mark.parametrize("verb", ["build", "audit"])
 def test_a_file_of_the_project(world: World, outside: Path, path: str, verb: str) -> None:

@@ -5,7 +5,6 @@ import time
 
 import pytest
 import tomli
-
 from integration.world import PLATFORM, World
 
 

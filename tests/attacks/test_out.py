@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from integration.world import World
 
 LINKS = {"out": "", "out/all": "", "out/.all.new": "", "out/.all.old": ""}
