@@ -104,7 +104,7 @@ class Builder:
 
     def _folder_tree(self, source: Source) -> str:
         if source not in self._folders:
-            self._folders[source] = folder.tree(f"{self.root}/{source.folder}", source.include)
+            self._folders[source] = folder.tree(self.root, source.folder or "", source.include)
         return self._folders[source]
 
     def wanted(self, packages: Iterable[LockedPackage]) -> list[Wanted]:
@@ -186,7 +186,7 @@ class Builder:
         if self.store.has_tree(tree):
             return
         with self.store.stage() as stage:
-            folder.copy(f"{self.root}/{source.folder}", f"{stage}/tree", source.include)
+            folder.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
     def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from builder import canonical
+from builder import canonical, digest
 from builder.derivation import Trees
 from builder.errors import BuildError
 from builder.image import ImageRecipe
@@ -185,17 +185,21 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
     return replace(lock, images=images)
 
 
+def label(lock_text: str) -> str:
+    """What an image says of the lock that it was made from."""
+    return "sha256:" + digest.to_hex(digest.of_bytes(lock_text.encode()))
+
+
 def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:
-    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label."""
+    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte."""
     try:
-        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        label = config["config"]["Labels"]["builder.lock"]
-        layer_file = oci.read(target).layer_file
-    except (OSError, ValueError, LookupError):
+        _, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        if config["config"]["Labels"]["builder.lock"] != lock_digest:  # so that nothing is read of an image that will be replaced
+            return False
+        layers = layers_of(target, request, compression)
+        return bool(layers) and oci.is_written(target, layers, request.about(lock_digest))
+    except oci.DAMAGED:
         return False
-    if label != lock_digest or not _is_pinned(request, manifest, config, compression):
-        return False
-    return _whole(layer_file, manifest["layers"][-1]) and all(_whole(_blob(target, each), each) for each in manifest["layers"])
 
 
 def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]:
@@ -203,7 +207,7 @@ def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]
     try:
         manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
         return oci.kept(target) if _is_pinned(request, manifest, config, compression) else []
-    except (OSError, ValueError, LookupError):
+    except oci.DAMAGED:
         return []
 
 
@@ -213,11 +217,3 @@ def _is_pinned(request: Request, manifest: Mapping[str, Any], config: Mapping[st
         return False
     wanted = [f"sha256:{each}" for each in (*pinned.base, pinned.layer)]
     return bool(config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}"))
-
-
-def _blob(target: str, blob: Mapping[str, Any]) -> str:
-    return os.path.join(target, oci.LAYOUT, "blobs", *str(blob["digest"]).split(":"))
-
-
-def _whole(path: str, blob: Mapping[str, Any]) -> bool:
-    return os.path.exists(path) and os.path.getsize(path) == blob["size"]

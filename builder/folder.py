@@ -5,44 +5,49 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from builder import globs, nar
+from builder import globs, nar, within
 from builder.errors import UsageError
 
 
-def tree(folder: str, include: Sequence[str] = ()) -> str:
-    """The digest of a folder's tree.
+def tree(root: str, folder: str, include: Sequence[str] = ()) -> str:
+    """The digest of the tree of a folder, given as a path from the project's folder `root`.
 
     Raises:
-        UsageError: there is no such folder, or nothing in it is included.
+        UsageError: there is no such folder in the project, or nothing in it is included.
         StoreError: it cannot be a tree: devices, pipes, sockets, too many folders within each other.
     """
     if not include:
-        _must_be_there(folder)
-        return nar.hash_tree(folder)
+        return nar.hash_tree(_place(root, folder))
     with tempfile.TemporaryDirectory() as place:
-        copy(folder, f"{place}/tree", include)
+        copy(root, folder, f"{place}/tree", include)
         return nar.hash_tree(f"{place}/tree")
 
 
-def copy(folder: str, target: str, include: Sequence[str] = ()) -> None:
+def copy(root: str, folder: str, target: str, include: Sequence[str] = ()) -> None:
     """Copy a folder: files with their executable bit, symbolic links as they are. Raises as `tree`."""
-    _must_be_there(folder)
+    source = _place(root, folder)
     if not include:
-        nar.scan(folder)  # refuses what cannot be a tree, before any of it is copied
-        shutil.copytree(folder, target, symlinks=True, ignore_dangling_symlinks=True)
+        nar.scan(source)  # refuses what cannot be a tree, before any of it is copied
+        shutil.copytree(source, target, symlinks=True)
         return
-    found = [path for path in _files(folder) if globs.matches(path, include)]
+    found = [path for path in _files(source) if globs.matches(path, include)]
     if not found:
         hint = "correct `include` in the recipe that names the folder"
-        raise UsageError(f"nothing in it is like {' or '.join(include)}", where=folder, hint=hint)
+        raise UsageError(f"nothing in it is like {' or '.join(include)}", where=f"{root}/{folder}", hint=hint)
     for path in found:
         os.makedirs(os.path.dirname(f"{target}/{path}"), exist_ok=True)
-        shutil.copy2(f"{folder}/{path}", f"{target}/{path}", follow_symlinks=False)
+        shutil.copy2(f"{source}/{path}", f"{target}/{path}", follow_symlinks=False)
 
 
-def _must_be_there(folder: str) -> None:
-    if not os.path.isdir(folder):
-        raise UsageError("there is no such folder", where=folder, hint="a recipe names it as a source; correct its `folder`")
+def _place(root: str, folder: str) -> str:
+    """The folder itself, where links in its path lead to."""
+    where = f"{root}/{folder}"
+    if place := within.leads_out(root, where):
+        hint = "put the folder itself in the project: what lies outside is not pinned by it"
+        raise UsageError(f"it is a link out of the project, to {place}", where=where, hint=hint)
+    if not os.path.isdir(where):
+        raise UsageError("there is no such folder", where=where, hint="a recipe names it as a source; correct its `folder`")
+    return os.path.realpath(where)
 
 
 def _files(folder: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from builder import image, memo, profile, recipe, textfile
+from builder import image, memo, profile, recipe, textfile, within
 from builder.collector import paused
 from builder.crosscheck import Crosscheck, Facts, facts, stacking
 from builder.decode import Problems
@@ -26,11 +26,11 @@ from builder.errors import Problem, RecipeError
 from builder.image import ImageRecipe
 from builder.profile import Profile
 from builder.recipe import Recipe
+from builder.stamp import sure_from
 
 PACKAGES, TOOLS, IMAGES, PROFILES = "recipes", "recipes/tools", "recipes/images", "recipes/profiles"
 FOLDERS = (PACKAGES, TOOLS, IMAGES, PROFILES)
-# File systems stamp files with a clock of up to 10 ms a tick, so a file younger than that can change without a new stamp.
-_TICK = 20_000_000
+_INSTEAD = "put the file itself in its place"
 
 
 class Signature(NamedTuple):
@@ -89,6 +89,10 @@ class Project:
         """Profiles that an image resolves in, its default first."""
         return self.images[image_name].profiles or tuple(self.profiles)
 
+    def folder_of(self, image_name: str, profile_name: str) -> str:
+        """The name of an image's folder in out/: NAME, and NAME-PROFILE for any but its default profile."""
+        return image_name if profile_name == self.profiles_of(image_name)[0] else f"{image_name}-{profile_name}"
+
 
 @paused()
 def load(root: str, *, cache_dir: str | None = None) -> Project:
@@ -111,22 +115,9 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
     if problems:
         raise RecipeError(problems)
     if loader.read_any or len(kept) != len(files):
-        sure = {path: each for path, each in loader.fresh.items() if each[0][1] < now - _TICK}
+        sure = {path: each for path, each in loader.fresh.items() if sure_from(each[0][1]) < now}
         memo.write(cache_dir, name, (root, sure))
     return loader.project()
-
-
-def stamp(root: str) -> str:
-    """A digest that changes when a file of the project was written, added or removed. It reads no file, only the folders.
-
-    When a file is so young that it could change without a new stamp, the stamp is one that never comes again.
-    """
-    now = time.time_ns()
-    files, _ = scan(os.path.abspath(root))
-    rows = sorted(files.items())
-    if any(each.ctime >= now - _TICK for each in files.values()):
-        rows.append(("now", Signature(now, 0, 0, 0)))
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def scan(root: str) -> tuple[dict[str, Signature], Problems]:
@@ -134,6 +125,9 @@ def scan(root: str) -> tuple[dict[str, Signature], Problems]:
     files: dict[str, Signature] = {}
     problems: Problems = []
     for folder in FOLDERS:
+        if place := within.leads_out(root, os.path.join(root, folder)):
+            problems.append(Problem(folder, f"is a link out of the project, to {place}", _INSTEAD))
+            continue
         try:
             entries = sorted(os.scandir(os.path.join(root, folder)), key=lambda each: each.name)
         except FileNotFoundError:
@@ -144,6 +138,9 @@ def scan(root: str) -> tuple[dict[str, Signature], Problems]:
         for entry in entries:
             if entry.name.endswith(".toml") and not entry.name.startswith("."):
                 path = f"{folder}/{entry.name}"
+                if entry.is_symlink() and (place := within.leads_out(root, entry.path)):
+                    problems.append(Problem(path, f"is a link out of the project, to {place}", _INSTEAD))
+                    continue
                 try:
                     stat = entry.stat()
                 except OSError as error:

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
-from builder import join, nar, witness
+from builder import join, nar, within, witness
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
@@ -227,8 +227,10 @@ class Realiser:
             if patches.series is None or not patches.patches:
                 continue
             tree = self.store.tree_path(order.derivation.sources[patches.patches[0].source])
-            listed = read_series(os.path.join(tree, patches.series), os.path.dirname(patches.series))
-            place = f"{order.derivation.id}: patches[{number}]"
+            series, place = os.path.join(tree, patches.series), f"{order.derivation.id}: patches[{number}]"
+            if away := within.leads_out(tree, series):
+                raise RecipeError([Problem(place, f"'{patches.series}' is a link out of its source, to {away}")])
+            listed = read_series(series, os.path.dirname(patches.series))
             if problems := [Problem(place, text) for text in series_problems(patches, listed)]:
                 raise RecipeError(problems, hint=f"make the recipe's list agree with {patches.series}, or name what is left out in `skip`")
 

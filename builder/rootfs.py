@@ -14,6 +14,7 @@ executable bit stays, and owners and capabilities are those of whoever unpacks: 
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from builder.store.remove import remove_tree
 FORMAT = 1
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
+_KEPT = re.compile(r"[^.].*-[0-9a-f]{16}")  # names below out/rootfs/: "gateway-0123456789abcdef"
+_MADE = re.compile(rf"\.{_KEPT.pattern}")  # while it is made or removed
 _NOWHERE = "/nonexistent"
 _HINT = "remove the image's folder and run `builder build` again"
 
@@ -143,7 +146,7 @@ def _claim(place: str, name: str, blobs: list[str]) -> int:
 def _sweep(above: str) -> None:
     """Remove what was being made when a process was killed. The lock is held, so nobody is at work on it."""
     for each in os.listdir(above):
-        if each.startswith("."):
+        if _MADE.fullmatch(each):
             remove_tree(os.path.join(above, each))
 
 
@@ -151,7 +154,7 @@ def _remove_older(place: str, name: str) -> None:
     """Remove other states of the same image that nobody uses."""
     above, keep = os.path.split(place)
     for each in os.listdir(above):
-        if each == keep or each.rpartition("-")[0] != name:
+        if each == keep or not _KEPT.fullmatch(each) or each.rpartition("-")[0] != name:
             continue
         used = os.open(os.path.join(above, each, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

@@ -23,10 +23,9 @@ from builder.errors import Problem, RecipeError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """path: the settings file, there or not. cache_dir: the user's cache folder of builder. store: absolute.
+    """cache_dir: the user's cache folder of builder. store: absolute.
     jobs, cores: None where the user leaves the choice."""
 
-    path: str
     cache_dir: str
     store: str
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -41,12 +40,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         RecipeError: the file is wrong (all its problems), or a variable is.
     """
-    named = environ.get("BUILDER_SETTINGS", "")
-    path = named or os.path.join(_base("config", environ), "settings.toml")
+    path = path_of(environ)
     store = environ.get("BUILDER_STORE", "")
     problems: list[Problem] = []
     table: dict[str, Any] = {}
-    if named or os.path.exists(path):
+    if environ.get("BUILDER_SETTINGS") or os.path.exists(path):
         from builder import settings_file  # noqa: PLC0415 - most users have no such file, and reading it takes 15 ms
 
         table = settings_file.read(path, problems)
@@ -56,7 +54,6 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         raise RecipeError(problems)
     cache = _base("cache", environ)
     return Settings(
-        path=path,
         cache_dir=cache,
         store=_expanded(store or table.get("store") or os.path.join(cache, "store"), environ),
         mirrors={name: tuple(bases) for name, bases in table.get("mirrors", {}).items()},
@@ -64,6 +61,11 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         jobs=table.get("jobs"),
         cores=table.get("cores"),
     )
+
+
+def path_of(environ: Mapping[str, str] = os.environ) -> str:
+    """The path of the settings file, there or not."""
+    return environ.get("BUILDER_SETTINGS", "") or os.path.join(_base("config", environ), "settings.toml")
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:

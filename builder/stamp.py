@@ -1,10 +1,15 @@
 """The no-op in a few milliseconds: a stamp says that a command ended well and that nothing it depends on has changed.
 
-A stamp belongs to one command line in one folder. It holds a fingerprint of everything that the answer depends on (recipes,
-lock, settings, folders of sources, what was written to out/, and the builder's own code) and the text that the command
-printed. The fingerprint is over names, sizes, inodes, and times in nanoseconds, of modification and of change of status:
-the kernel sets the latter itself, so it cannot be set back. A file that changed within the clock's tick before the stamp
-was made could change again without a trace; so the stamp is made only when all files are older than a tick.
+A stamp belongs to one command line in one directory, with the environment and the Python that it was given. It holds a
+fingerprint of everything that the answer depends on (recipes, lock, settings, directories of sources, what lies in out/,
+and the builder's own code) and the text that the command prints when there is nothing to do. The fingerprint is over names,
+sizes, inodes, and times in nanoseconds, of modification and of change of status: the kernel sets the latter itself, so it
+cannot be set back.
+
+A stamp vouches for what was read, not for what lies there when the command ends: a `Watch` takes the fingerprint of each
+path before it is read and again at the end, and leaves a stamp only where the two are equal. A file that changed within the
+clock's tick before it was looked at could change again without a trace, so a look waits until all files are older than that;
+where a file system's clock is so coarse that this takes long, the next run leaves the stamp.
 
 This module is loaded by every start of `builder`: it imports next to nothing.
 """
@@ -16,96 +21,172 @@ import sys
 import time
 
 _TICK = 11_000_000  # nanoseconds; kernels stamp files by a clock of 10 ms a tick at the most
+_COARSE = ((1_000_000_000, 2_000_000_000), (10_000_000, 10_000_000))  # times of whole seconds (ext3, FAT: two); exFAT
+_LONG = 50_000_000  # nanoseconds: no command waits longer than that for a stamp
 _MOST = 200  # stamps that are kept
-_ENVIRONMENT = ("BUILDER_STORE", "BUILDER_SETTINGS", "BUILDER_MIRROR_DEBIAN", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HOME")
+_CACHES = "__pycache__"
+_VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # besides all that are the builder's own
 
 
-def fingerprint(paths: list[str]) -> tuple[str, int]:
-    """Digest over all files at or below `paths`, and the newest change time among them (nanoseconds)."""
-    hasher = hashlib.sha256()
-    newest = 0
-    for path in paths:
-        rows: list[str] = []
-        _collect(path, rows)
-        if rows:
-            newest = max(newest, *(int(row.rsplit("\0", 1)[1]) for row in rows))
-        hasher.update("\n".join(rows).encode("utf-8", "surrogateescape") + b"\n\n")
-    return hasher.hexdigest(), newest
+def sure_from(changed: int) -> int:
+    """The time from which on a file that last changed at `changed` cannot change again and show the same time.
+
+    Both in nanoseconds. A file system that keeps whole seconds is known by times without a fraction.
+    """
+    return changed + _TICK + next((grain for unit, grain in _COARSE if changed % unit == 0), 0)
 
 
-def _collect(path: str, rows: list[str]) -> None:
-    try:
-        entries = os.scandir(path)
-    except NotADirectoryError:
-        rows.append(_row(path, os.stat(path)))
-        return
-    except OSError:
-        rows.append(f"{path}\0absent\0" + "0")
-        return
-    folders = []
-    with entries:
-        for entry in sorted(entries, key=_name):
+def fingerprint(path: str) -> tuple[str, set[int]]:
+    """Digest over all files at or below `path`, and the times at which they changed, in nanoseconds.
+
+    Of a path that ends in a slash, only the directory itself is listed, without those below it. A link counts as itself and
+    as the file that it leads to.
+
+    Raises:
+        OSError: a file vanished meanwhile.
+    """
+    rows = [os.path.realpath(path)]
+    changed: set[int] = set()
+    deep, own = not path.endswith("/"), path == own_code()
+    todo = [path]
+    while todo:
+        folder = todo.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=_name)
+        except NotADirectoryError:
+            _add(folder, os.stat(folder), rows, changed)
+            continue
+        except OSError:
+            rows.append(f"{folder}\0absent")
+            continue
+        rows.append(f"{folder}\0directory")
+        for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    folders.append(entry.path)
-            else:
-                rows.append(_row(entry.path, entry.stat(follow_symlinks=False)))
-    for folder in folders:
-        rows.append(f"{folder}/\0" + "0")
-        _collect(folder, rows)
+                if deep and not (own and entry.name == _CACHES):
+                    todo.append(entry.path)
+                continue
+            _add(entry.path, entry.stat(follow_symlinks=False), rows, changed)
+            if entry.is_symlink():
+                with contextlib.suppress(OSError):  # it leads nowhere
+                    _add(f"{entry.path}\0target", os.stat(entry.path), rows, changed)
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest(), changed
 
 
 def _name(entry: "os.DirEntry[str]") -> str:
     return entry.name
 
 
-def _row(path: str, found: os.stat_result) -> str:
-    return f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{found.st_ino}\0{found.st_ctime_ns}"
+def _add(path: str, found: os.stat_result, rows: list[str], changed: set[int]) -> None:
+    rows.append(f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0{found.st_ino}\0{found.st_ctime_ns}")
+    changed.add(found.st_ctime_ns)
 
 
-def _file(argv: list[str]) -> str:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    told = [os.getcwd(), *argv, *(f"{name}={os.environ.get(name)}" for name in _ENVIRONMENT)]
-    name = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
-    return os.path.join(cache, "builder", "stamps", name)
+class Watch:
+    """What a command reads, each path with the fingerprint that it had before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+        self._sure = True
+
+    def look(self, *paths: str) -> None:
+        """Take the fingerprints of paths that are about to be read. What is young is waited for, but not for long."""
+        if _left(changed := self._take(paths)) > 0:
+            _wait(changed)
+            self._sure = _left(self._take(paths)) <= 0 and self._sure
+
+    def made(self, path: str) -> None:
+        """Take the fingerprint of a path that this command has just written."""
+        self._take((path,))
+
+    def _take(self, paths: tuple[str, ...]) -> set[int]:
+        times: set[int] = set()
+        for path in paths:
+            try:
+                self._seen[path], changed = fingerprint(path)
+            except OSError:  # it is being changed; then it has another fingerprint at the end
+                self._seen[path] = ""
+            else:
+                times |= changed
+        return times
+
+    def leave(self, argv: list[str], text: str) -> None:
+        """Stamp a command that ended well, unless something that it looked at has changed since.
+
+        A stamp that cannot be written costs time later, nothing else.
+        """
+        with contextlib.suppress(OSError):
+            found = {path: fingerprint(path) for path in self._seen}
+            marks = {path: mark for path, (mark, _) in found.items()}
+            changed = set().union(*(times for _, times in found.values()))
+            if not self._sure or marks != self._seen:
+                return
+            _wait(changed)
+            if _left(changed) <= 0:
+                _write(_file(argv), f"{_mark([*marks.values()], text)}\n" + "\n".join(marks) + f"\n\n{text}")
+
+
+def _left(changed: set[int]) -> int:
+    """Nanoseconds until files that changed at these times are old enough to be relied on; none is left from 0 on."""
+    return max(map(sure_from, changed), default=0) - time.time_ns()
+
+
+def _wait(changed: set[int]) -> None:
+    left = _left(changed)
+    if 0 < left < _LONG:
+        time.sleep(left / 1e9)
 
 
 def answer(argv: list[str]) -> str | None:
-    """What the command printed when it last ended well, if nothing has changed since; else None."""
+    """What the command prints when there is nothing to do, if it ended well and nothing has changed since; else None."""
     try:
         with open(_file(argv), encoding="utf-8", errors="surrogateescape") as file:
+            if os.fstat(file.fileno()).st_uid != os.geteuid():
+                return None
             expected, _, rest = file.read().partition("\n")
         paths, _, text = rest.partition("\n\n")
-        return text if fingerprint(paths.split("\n"))[0] == expected else None
+        return text if _mark([fingerprint(path)[0] for path in paths.split("\n")], text) == expected else None
     except OSError:  # there is no stamp, or a file vanished while it was looked at
         return None
 
 
-def write(argv: list[str], paths: list[str], text: str) -> None:
-    """Stamp a command that has just ended well. A stamp that cannot be written costs time later, nothing else."""
-    with contextlib.suppress(OSError):
-        found, newest = fingerprint(paths)
-        if time.time_ns() - newest < _TICK:
-            time.sleep(_TICK / 1e9)
-            again, newest = fingerprint(paths)
-            if again != found or time.time_ns() - newest < _TICK:
-                return
-        path = _file(argv)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{found}\n" + "\n".join(paths) + "\n\n" + text)
-        os.replace(temporary, path)
-        _forget_old(os.path.dirname(path))
+def _mark(fingerprints: list[str], text: str) -> str:
+    return hashlib.sha256("\n".join([*fingerprints, text]).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _file(argv: list[str]) -> str:
+    """Where the stamp of a command line lies: one for each directory, environment, Python and set of installed packages."""
+    home = os.environ.get("HOME") or os.path.expanduser("~")
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if not cache.startswith("/"):  # as in `settings`
+        cache = os.path.join(home, ".cache")
+    names = sorted(name for name in os.environ if name in _VARIABLES or name.startswith("BUILDER_"))
+    told = [os.getcwd(), own_code(), sys.version, *_installed(), *(f"{name}={os.environ[name]}" for name in names), "", *argv]
+    name = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
+    return os.path.join(cache, "builder", "stamps", name)
+
+
+def _installed() -> list[str]:
+    """Directories of installed packages, each with the time at which a package was last added, removed or replaced."""
+    return [f"{path}\0{os.stat(path).st_mtime_ns}" for path in sys.path if path.endswith("-packages") and os.path.isdir(path)]
+
+
+def _write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    os.replace(temporary, path)
+    _forget_old(os.path.dirname(path))
 
 
 def _forget_old(folder: str) -> None:
-    """Remove the oldest stamps when there are many: of folders that are gone, of command lines nobody gives again."""
+    """Remove the oldest stamps when there are many: of directories that are gone, of command lines that are not given again."""
     stamps = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder))
     for _, path in stamps[:-_MOST]:
         os.unlink(path)
 
 
 def own_code() -> str:
-    """The folder of the builder's own code: another builder is another answer."""
+    """The directory of the builder's own code: another builder is another answer."""
     return os.path.dirname(os.path.abspath(sys.modules[__name__].__file__ or ""))

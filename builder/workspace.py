@@ -1,13 +1,16 @@
 """A workspace: the folder with recipes and lock, as a command finds it, and how the lock is read and replaced."""
 
+import fcntl
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from builder import lock_text, locking, project, textfile
+from builder import lock_text, locking, project, textfile, within
 from builder.errors import LockError, MachineError, Problem, RefusedError, UsageError
 from builder.lock import Lock
+from builder.lock_merge import merged
 from builder.project import Project
 
 LOCK = "lock.toml"
@@ -39,7 +42,7 @@ class Workspace:
         root = find_root(root)
         _sweep(root)
         loaded = project.load(root, cache_dir=cache_dir)
-        text = _read(os.path.join(root, LOCK))
+        text = read_lock(root)
         lock = lock_text.parse(text, LOCK, cache_dir=cache_dir) if text else None
         return cls(root=root, cache_dir=cache_dir, project=loaded, lock=lock, lock_text=text, _saved=lock)
 
@@ -78,28 +81,66 @@ class Workspace:
     def save(self, lock: Lock) -> bool:
         """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file.
 
+        Where the file changed since it was read, outputs that were added there are kept; `lock` is then what was written.
+
         Raises:
+            RefusedError: the file changed in more than that.
             MachineError: it cannot be written.
         """
         if lock is self._saved:
             return False
-        text = lock_text.format(lock)
+        text, found = lock_text.format(lock), self.lock_text
+        if text != found:
+            with self._alone():
+                found = read_lock(self.root)
+                if found != self.lock_text:
+                    lock = self._with_theirs(lock, found)
+                    text = lock_text.format(lock)
+                if text != found:
+                    self._write(text)
+            self.lock_text = text
+            lock_text.remember(lock, text, self.cache_dir)
         self.lock = self._saved = lock
-        if text == self.lock_text:
+        return text != found
+
+    def is_as_saved(self) -> bool:
+        """Whether lock.toml is what was read or written last."""
+        try:
+            return read_lock(self.root) == self.lock_text
+        except LockError:
             return False
-        self._write(text)
-        self.lock_text = text
-        lock_text.remember(lock, text, self.cache_dir)
-        return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One builder at a time compares and replaces the lock. What is locked is the directory of the recipes, since files that
+        are replaced cannot be, and one for that alone would lie about in the repository."""
+        place = os.open(os.path.join(self.root, project.PACKAGES), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):  # a file system without locks: then only two builders in the same moment can collide
+                fcntl.flock(place, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(place)  # lets go of the lock
+
+    def _with_theirs(self, ours: Lock, text: str) -> Lock:
+        """`ours` with the outputs that another command added to lock.toml meanwhile."""
+        found = None
+        with suppress(LockError):
+            found = merged(self._saved or Lock(), ours, lock_text.parse(text, LOCK) if text else Lock())
+        if found is None:
+            hint = "look at what changed there, then run the same command again: what was built stays in the store"
+            raise RefusedError("it was changed by another program since this command read it", where=self.lock_path, hint=hint)
+        return found
 
     def _write(self, text: str) -> None:
-        temporary = f"{self.lock_path}.{os.getpid()}.tmp"
+        target = os.path.realpath(self.lock_path)
+        temporary = f"{target}.{os.getpid()}.tmp"
         try:
             with open(temporary, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())  # the one file here that nobody can compute again
-            os.replace(temporary, self.lock_path)
+            os.replace(temporary, target)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -130,7 +171,15 @@ def find_root(start: str) -> str:
     return folder
 
 
-def _read(path: str) -> str:
+def read_lock(root: str) -> str:
+    """The text of the project's lock.toml; "" when there is none.
+
+    Raises:
+        LockError: it cannot be read, or is a link out of the project.
+    """
+    path = os.path.join(root, LOCK)
+    if place := within.leads_out(root, path):
+        raise LockError([Problem(LOCK, f"is a link out of the project, to {place}")], hint="put the file itself in its place")
     try:
         return textfile.read(path).decode().replace("\r\n", "\n")
     except FileNotFoundError:

@@ -26,35 +26,61 @@ def listed(top: Path) -> list[str]:
 
 
 def test_a_whole_folder(library: Path, tmp_path: Path) -> None:
-    folder.copy(str(library), str(tmp_path / "copy"))
+    folder.copy(str(library.parent), "library", str(tmp_path / "copy"))
     assert listed(tmp_path / "copy") == listed(library)
-    assert folder.tree(str(library)) == nar.hash_tree(str(library)) == nar.hash_tree(str(tmp_path / "copy"))
+    assert folder.tree(str(library.parent), "library") == nar.hash_tree(str(library)) == nar.hash_tree(str(tmp_path / "copy"))
 
 
 def test_the_files_that_are_included(library: Path, tmp_path: Path) -> None:
     include = ("cache.lua", "cache/**")
-    folder.copy(str(library), str(tmp_path / "copy"), include)
+    folder.copy(str(library.parent), "library", str(tmp_path / "copy"), include)
     assert listed(tmp_path / "copy") == ["cache", "cache.lua", "cache/ipc.lua", "cache/link"]
     assert os.access(tmp_path / "copy/cache.lua", os.X_OK)
     assert os.readlink(tmp_path / "copy/cache/link") == "nowhere"
-    before = folder.tree(str(library), include)
+    before = folder.tree(str(library.parent), "library", include)
     assert before == nar.hash_tree(str(tmp_path / "copy"))
     (library / "lock.lua").write_text("changed")
-    assert folder.tree(str(library), include) == before
+    assert folder.tree(str(library.parent), "library", include) == before
     (library / "cache/ipc.lua").write_text("changed")
-    assert folder.tree(str(library), include) != before
+    assert folder.tree(str(library.parent), "library", include) != before
 
 
 def test_what_is_not_there(library: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        folder.tree(str(library), ("cash.lua", "cash/**"))
+        folder.tree(str(library.parent), "library", ("cash.lua", "cash/**"))
     assert str(error.value) == (
         f"{library}: nothing in it is like cash.lua or cash/**\n  next: correct `include` in the recipe that names the folder"
     )
     for include in ((), ("**",)):
         with pytest.raises(UsageError) as error:
-            folder.tree(str(tmp_path / "gone"), include)
+            folder.tree(str(tmp_path), "gone", include)
         assert str(error.value) == f"{tmp_path}/gone: there is no such folder\n  next: a recipe names it as a source; correct its `folder`"
+
+
+@pytest.mark.parametrize("include", [(), ("**",)])
+@pytest.mark.parametrize("name", ["link", "link/deep"])
+def test_a_link_out_of_the_project(library: Path, tmp_path: Path, name: str, include: tuple[str, ...]) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "link").symlink_to(library)
+    with pytest.raises(UsageError) as error:
+        folder.tree(str(project), name, include)
+    assert str(error.value) == (
+        f"{project}/{name}: it is a link out of the project, to {library}{name.removeprefix('link')}\n"
+        "  next: put the folder itself in the project: what lies outside is not pinned by it"
+    )
+    with pytest.raises(UsageError):
+        folder.copy(str(project), name, str(tmp_path / "copy"), include)
+
+
+@pytest.mark.parametrize("include", [(), ("**",)])
+def test_a_link_in_the_project_is_the_folder_that_it_leads_to(library: Path, tmp_path: Path, include: tuple[str, ...]) -> None:
+    (tmp_path / "link").symlink_to("library")
+    (tmp_path / "root").symlink_to(".")
+    before = folder.tree(str(tmp_path), "library", include)
+    assert folder.tree(str(tmp_path), "link", include) == folder.tree(str(tmp_path / "root"), "link", include) == before
+    folder.copy(str(tmp_path), "link", str(tmp_path / "copy"), include)
+    assert nar.hash_tree(str(tmp_path / "copy")) == before
 
 
 def test_a_change_elsewhere_in_the_folder_rebuilds_nothing(

@@ -22,9 +22,10 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode reporter reporters stamp",
-    "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
-    "crosscheck project",
+    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode reporter reporters stamp "
+    "within",
+    "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes lock_merge "
+    "settings settings_file crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail",
     "verbs": "locking workspace realise build compose recheck inventory audit rootfs testing serving",

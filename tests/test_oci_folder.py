@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import MachineError
+from builder.errors import MachineError, RefusedError
 from builder.oci import folder
 from builder.oci.folder import replacing
 
+OURS = re.compile("a|b|left")
+
 
 def put(target: Path, text: str) -> None:
-    with replacing(str(target)) as fresh:
+    with replacing(str(target), OURS) as fresh:
         Path(fresh, "a").write_text(text)
         Path(fresh, "b").write_text(text)
 
@@ -58,7 +61,7 @@ def test_exchange_swaps_two_folders(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "web"
     put(target, "one")
-    with pytest.raises(RuntimeError, match="broken"), replacing(str(target)) as fresh:
+    with pytest.raises(RuntimeError, match="broken"), replacing(str(target), OURS) as fresh:
         Path(fresh, "a").write_text("half")
         raise RuntimeError("broken")
     assert content(target) == {"one"}
@@ -74,7 +77,7 @@ def test_killed_between_the_two_renames(tmp_path: Path, monkeypatch: pytest.Monk
     put(target, "one")
     (tmp_path / ".web.new/left").mkdir(parents=True)
     target.rename(tmp_path / ".web.old")
-    with pytest.raises(KilledError), replacing(str(target)):
+    with pytest.raises(KilledError), replacing(str(target), OURS):
         assert content(target) == {"one"}
         assert not (tmp_path / ".web.new/left").exists()
         raise KilledError
@@ -103,23 +106,81 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_of_the_machine(tmp_path: Path) -> None:
     target = tmp_path / "web"
     put(target, "one")
-    with pytest.raises(MachineError) as error, replacing(str(target)):
+    with pytest.raises(MachineError) as error, replacing(str(target), OURS):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert error.value.message == f"cannot write to {tmp_path}: No space left on device"
     assert content(target) == {"one"}
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), replacing(str(tmp_path / "web")) as fresh:
+    with pytest.raises(FileNotFoundError), replacing(str(tmp_path / "web"), OURS) as fresh:
         Path(fresh, "absent").read_text()
 
 
+def folder_of_a_user(place: Path) -> Path:
+    (place / "deep").mkdir(parents=True)
+    (place / "a").write_text("a")
+    (place / "deep/notes").write_text("mine")
+    return place / "deep/notes"
+
+
+@pytest.mark.parametrize("name", ["web", ".web.new", ".web.old"])
+def test_a_folder_with_a_file_of_another_name_is_not_replaced(tmp_path: Path, name: str) -> None:
+    notes = folder_of_a_user(tmp_path / name)
+    with pytest.raises(RefusedError) as error:
+        put(tmp_path / "web", "one")
+    assert str(error.value) == (
+        f"{tmp_path}/{name}: it holds deep/notes, which the builder did not write, so it is not replaced\n"
+        "  next: move it to another place, then run the command again"
+    )
+    assert notes.read_text() == "mine"
+    (tmp_path / name).rename(tmp_path / "elsewhere")
+    put(tmp_path / "web", "one")
+    assert content(tmp_path / "web") == {"one"}
+
+
+@pytest.mark.parametrize("name", ["web", ".web.new", ".web.old"])
+@pytest.mark.parametrize("target", ["mine", "nowhere", "file"])
+def test_a_link_or_a_file_is_not_replaced(tmp_path: Path, name: str, target: str) -> None:
+    notes = folder_of_a_user(tmp_path / "mine")
+    if target == "file":
+        (tmp_path / name).write_text("mine")
+    else:
+        (tmp_path / name).symlink_to(target)
+    with pytest.raises(RefusedError, match="it is no folder that the builder wrote, so it is not replaced"):
+        put(tmp_path / "web", "one")
+    assert notes.read_text() == "mine"
+    assert os.path.lexists(tmp_path / name)
+
+
+def test_a_link_in_an_old_folder_is_somebodys(tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/a").symlink_to("b")
+    with pytest.raises(RefusedError, match="it holds a, which"):
+        put(tmp_path / "web", "one")
+
+
+def test_a_file_that_comes_while_the_new_one_is_made_stays(tmp_path: Path) -> None:
+    put(tmp_path / "web", "one")
+    with pytest.raises(RefusedError), replacing(str(tmp_path / "web"), OURS):
+        (tmp_path / "web/notes").write_text("mine")
+    assert (tmp_path / "web/notes").read_text() == "mine"
+    assert [each.name for each in tmp_path.iterdir()] == ["web"]
+
+
+def test_an_empty_folder_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "web/empty").mkdir(parents=True)
+    put(tmp_path / "web", "one")
+    assert content(tmp_path / "web") == {"one"}
+
+
 LOOP = """
+import re
 import sys
 from pathlib import Path
 from builder.oci.folder import replacing
 for number in range(100000):
-    with replacing(sys.argv[1]) as fresh:
+    with replacing(sys.argv[1], re.compile("[a-h]")) as fresh:
         for name in "abcdefgh":
             Path(fresh, name).write_text(str(number))
 """

@@ -331,33 +331,6 @@ def test_a_memory_of_other_code_is_forgotten(tmp_path: Path, monkeypatch: pytest
     assert memo.read(None, "x") is None
 
 
-def test_the_stamp_changes_with_every_change(tmp_path: Path) -> None:
-    root = write(tmp_path, {"a": "", "images/i": 'name = "i"\npackages = ["a"]\n', "profiles/p": 'name = "p"\n'})
-    wait_a_tick()
-    first = project.stamp(str(root))
-    assert project.stamp(str(root)) == first
-    (root / "recipes" / "README.md").write_text("no recipe")
-    assert project.stamp(str(root)) == first
-    stamps = {first}
-    for change in ({"a": 'summary = "b"'}, {"profiles/p": 'name = "p"\nsummary = "x"\n'}, {"tools/t": ""}):
-        write(root, change)
-        wait_a_tick()
-        stamps.add(project.stamp(str(root)))
-    assert len(stamps) == 4
-    (root / "recipes" / "tools" / "t.toml").rename(root / "recipes" / "tools" / "u.toml")
-    wait_a_tick()
-    assert project.stamp(str(root)) not in stamps
-
-
-def test_the_stamp_of_a_young_file_never_comes_again(tmp_path: Path) -> None:
-    write(tmp_path, {"a": ""})
-    young = project.stamp(str(tmp_path))
-    assert young != project.stamp(str(tmp_path))
-
-
-# ---- order and the benchmark's projects
-
-
 def test_what_is_needed_comes_first() -> None:
     assert topological({"a": ["b", "c"], "b": ["c"], "c": ["gone"]}) == ["c", "b", "a"]
     with pytest.raises(CycleFoundError) as caught:

@@ -29,10 +29,11 @@ def write(folder: Path, text: str) -> dict[str, str]:
 
 def test_defaults_follow_the_base_directory_specification() -> None:
     assert settings.load({"HOME": "/home/me"}) == Settings(
-        path="/home/me/.config/builder/settings.toml", cache_dir="/home/me/.cache/builder", store="/home/me/.cache/builder/store",
+        cache_dir="/home/me/.cache/builder", store="/home/me/.cache/builder/store",
     )
-    told = settings.load({"HOME": "/home/me", "XDG_CACHE_HOME": "/fast", "XDG_CONFIG_HOME": "not/absolute"})
-    assert (told.store, told.path) == ("/fast/builder/store", "/home/me/.config/builder/settings.toml")
+    environ = {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast", "XDG_CONFIG_HOME": "not/absolute"}
+    assert settings.load(environ).store == "/fast/builder/store"
+    assert settings.path_of(environ) == "/home/me/.config/builder/settings.toml"
 
 
 @pytest.mark.parametrize("environ", [{}, {"XDG_CACHE_HOME": "/x/cache", "XDG_CONFIG_HOME": "/x/config"}])
@@ -46,13 +47,12 @@ def test_the_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("HOME", "/nobody/at/home")
     told = settings.load()
     assert told.cache_dir == str(platformdirs.user_cache_path("builder"))
-    assert os.path.dirname(told.path) == str(platformdirs.user_config_path("builder"))
+    assert os.path.dirname(settings.path_of()) == str(platformdirs.user_config_path("builder"))
 
 
 def test_all_of_the_file(tmp_path: Path) -> None:
     environ = write(tmp_path, FULL)
     assert settings.load(environ) == Settings(
-        path=str(tmp_path / "settings.toml"),
         cache_dir="/home/me/.cache/builder",
         store="/home/me/big",
         mirrors={"debian": ("https://a.example/debian", "http://b.example")},

@@ -1,16 +1,18 @@
 """The workspace: finding it, and how its lock is read and replaced."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import small
 from small import Small
 
-from builder import lock_text
-from builder.errors import LockError, MachineError, RefusedError, UsageError
-from builder.lock import Lock
-from builder.workspace import Workspace, find_root
+from builder import digest, lock_text
+from builder.errors import LockError, MachineError, RecipeError, RefusedError, UsageError
+from builder.lock import Lock, LockedOutput
+from builder.workspace import PLATFORM, Workspace, find_root
 
 
 @pytest.fixture
@@ -174,3 +176,137 @@ def test_what_killed_builders_left_beside_the_lock_goes(project: Small) -> None:
         each.write_text("half a lo")
     opened(project)
     assert (left.exists(), own.exists()) == (False, True)
+
+
+# ---- a lock that changes meanwhile
+
+
+def with_output(lock: Lock, name: str, tree: str) -> Lock:
+    """The lock with a made-up output of one package."""
+    output = LockedOutput(key=digest.of_bytes(b"key"), trees={"out": digest.of_bytes(tree.encode())})
+    return replace(lock, packages=tuple(
+        replace(each, outputs={**each.outputs, PLATFORM: output}) if each.name == name else each for each in lock.packages
+    ))
+
+
+def outputs(lock: Lock | None) -> dict[str, str]:
+    assert lock is not None
+    return {each.name: each.outputs[PLATFORM].trees["out"] for each in lock.packages if each.outputs}
+
+
+def trees(**names: str) -> dict[str, str]:
+    return {name: digest.of_bytes(tree.encode()) for name, tree in names.items()}
+
+
+def test_outputs_that_another_command_added_are_kept(project: Small) -> None:
+    resolved(project)
+    one, two = opened(project), opened(project)
+    assert one.save(with_output(one.fresh_lock(locked=False), "hello", "1"))
+    assert two.save(with_output(two.fresh_lock(locked=False), "world", "2"))
+    assert outputs(two.lock) == outputs(opened(project).lock) == trees(hello="1", world="2")
+    assert two.lock_text == (project.root / "lock.toml").read_text()
+    assert two.is_as_saved()
+    assert not one.is_as_saved()
+    assert one.save(with_output(one.fresh_lock(locked=False), "base", "3"))
+    assert outputs(opened(project).lock) == trees(base="3", hello="1", world="2")
+
+
+def test_two_first_locks(project: Small) -> None:
+    one, two = opened(project), opened(project)
+    assert one.save(with_output(one.fresh_lock(locked=False), "hello", "1"))
+    assert two.save(with_output(two.fresh_lock(locked=False), "world", "2"))
+    assert outputs(opened(project).lock) == trees(hello="1", world="2")
+
+
+def test_the_same_lock_twice_is_written_once(project: Small) -> None:
+    one, two = opened(project), opened(project)
+    assert one.save(one.fresh_lock(locked=False))
+    assert not two.save(two.fresh_lock(locked=False))
+
+
+def other_output(project: Small) -> None:
+    workspace = opened(project)
+    workspace.save(with_output(workspace.fresh_lock(locked=False), "hello", "other"))
+
+
+def other_choice(project: Small) -> None:
+    project.replace("recipes/hello.toml", 'version = "1"', 'version = "1.1"')
+    workspace = opened(project)
+    workspace.save(workspace.fresh_lock(locked=False))
+
+
+def no_lock(project: Small) -> None:
+    (project.root / "lock.toml").unlink()
+
+
+def half_a_lock(project: Small) -> None:
+    project.write("lock.toml", "lock-ver")
+
+
+@pytest.mark.parametrize("change", [other_output, other_choice, no_lock, half_a_lock])
+def test_a_lock_that_changed_in_more_is_left_alone(project: Small, change: Callable[[Small], None]) -> None:
+    resolved(project)
+    workspace = opened(project)
+    mine = with_output(workspace.fresh_lock(locked=False), "hello", "1")
+    change(project)
+    path = project.root / "lock.toml"
+    before = path.read_text() if path.exists() else None
+    with pytest.raises(RefusedError) as error:
+        workspace.save(mine)
+    assert str(error.value) == (
+        f"{path}: it was changed by another program since this command read it\n"
+        "  next: look at what changed there, then run the same command again: what was built stays in the store"
+    )
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_many_builders_at_once(project: Small) -> None:
+    """Each adds one output; the lock has them all."""
+    names = ["base", "hello", "world"]
+    resolved(project)
+    children = []
+    for name in names:
+        if (child := os.fork()) == 0:
+            try:
+                workspace = opened(project)
+                workspace.save(with_output(workspace.fresh_lock(locked=False), name, name))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(each, 0)[1] for each in children] == [0, 0, 0]
+    assert outputs(opened(project).lock) == trees(base="base", hello="hello", world="world")
+
+
+# ---- links
+
+
+def test_a_lock_that_is_a_link_in_the_project_is_written_where_it_lies(project: Small) -> None:
+    (project.root / "deep").mkdir()
+    (project.root / "lock.toml").symlink_to("deep/lock.toml")
+    workspace = resolved(project)
+    assert (project.root / "lock.toml").is_symlink()
+    assert (project.root / "deep/lock.toml").read_text() == workspace.lock_text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_lock_that_is_a_link_out_of_the_project(project: Small, tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "key").write_text("secret")
+    (project.root / "lock.toml").symlink_to(tmp_path / "key")
+    with pytest.raises(LockError) as error:
+        opened(project)
+    assert str(error.value) == f"lock.toml: is a link out of the project, to {tmp_path}/key\n  next: put the file itself in its place"
+
+
+@pytest.mark.parametrize("path", ["recipes/hello.toml", "recipes/images", "recipes"])
+def test_recipes_that_are_links_out_of_the_project(project: Small, tmp_path: Path, path: str) -> None:
+    (project.root / path).rename(tmp_path / "moved")
+    (project.root / path).symlink_to(tmp_path / "moved")
+    with pytest.raises(RecipeError) as error:
+        opened(project)
+    assert f"{path}: is a link out of the project, to {tmp_path}/moved (put the file itself in its place)" in str(error.value)
+    (project.root / path).unlink()
+    (tmp_path / "moved").rename(project.root / "moved")
+    (project.root / path).symlink_to(project.root / "moved")
+    assert sorted(opened(project).project.recipes) == ["base", "hello", "world"]

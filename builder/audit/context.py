@@ -107,5 +107,5 @@ class Context:
             record = self.store.record(unpack_key(source)) if source.tree is None and source.sha256 else None
             return record.trees.get("out") if record else source.tree
         if source not in self._folders:
-            self._folders[source] = folder.tree(f"{self.project.root}/{source.folder}", source.include)
+            self._folders[source] = folder.tree(self.project.root, source.folder, source.include)
         return self._folders[source]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from builder import lock_text, textfile
+from builder import lock_text
 from builder import project as projects
 from builder.audit import revision
 from builder.audit.context import Context
@@ -13,8 +13,7 @@ from builder.lock import Lock
 from builder.project import Project
 from builder.reporter import NullReporter, Reporter
 from builder.store import Store
-
-LOCK = "lock.toml"
+from builder.workspace import LOCK, read_lock
 
 
 def load(
@@ -50,14 +49,10 @@ def _project(root: str, cache_dir: str | None, problems: list[Problem]) -> Proje
 
 def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | None:
     path = os.path.join(root, LOCK)
+    if not os.path.lexists(path):
+        raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`")
     try:
-        return lock_text.parse(textfile.read(path).decode(), LOCK, cache_dir=cache_dir)
-    except FileNotFoundError as error:
-        raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`") from error
-    except UnicodeDecodeError as error:
-        problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", "run `builder resolve`"))
-    except OSError as error:
-        problems.append(Problem(LOCK, f"cannot be read: {error.strerror}", "take it from version control"))
+        return lock_text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
     except LockError as error:
         problems += error.problems
     return None

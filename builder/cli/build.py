@@ -9,10 +9,12 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from builder import digest, stamp
+from builder import digest, settings, stamp, within
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
+from builder.project import FOLDERS, PACKAGES
+from builder.workspace import find_root
 
 if TYPE_CHECKING:
     from builder.compose import Request
@@ -29,18 +31,21 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
             from builder.cli import check  # noqa: PLC0415
 
             return check.run(opened)
+        root = find_root(options.root)
+        opened.watch.look(*_read_first(options.root, root))
         images = opened.workspace.project.images
         packages = [name for name in options.names if name not in images]
         named = [name for name in options.names if name in images]
         if not options.names:
             named = [opened.image().name]
+        if not packages:
+            opened.watch.look(*_source_folders(opened))
         texts = [_build_packages(opened, packages)] if packages else []
         texts += _build_images(opened, [opened.image(name) for name in named])
-        text = _joined(texts, as_json=options.json)
-        sys.stdout.write(text)
+        sys.stdout.write(_joined(texts, as_json=options.json))
         sys.stdout.flush()
-        if not packages:
-            stamp.write(argv, _stamped(opened, named), text)
+        if not packages and opened.workspace.root == root:
+            _stamp(opened, argv, texts)
     return 0
 
 
@@ -60,26 +65,38 @@ def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
     return "\n".join(str(each["text"]) for each in results) + "\n"
 
 
-def _stamped(opened: Session, images: list[str]) -> list[str]:
-    """Everything that a build's answer depends on: see `builder.stamp`."""
-    workspace = opened.workspace
-    lock = opened.lock
-    folders = {source.folder for package in lock.packages for source in package.sources if source.folder}
+def _read_first(start: str, root: str) -> list[str]:
+    """What a build reads before it knows more: code, settings, where the project is, and its files. See `builder.stamp`."""
+    nearer = [os.path.abspath(start)]  # where a project that appears would be taken in place of this one
+    while nearer[-1] != root:
+        nearer.append(os.path.dirname(nearer[-1]))
     return [
-        stamp.own_code(),
-        os.path.join(workspace.root, "recipes"),
-        workspace.lock_path,
-        opened.settings.path,
-        *(os.path.join(workspace.root, folder) for folder in sorted(folders) if not folder.startswith("recipes/")),
-        *(_target(opened, each) for name in images for each in opened.lock.stack(opened.image(name))),
+        stamp.own_code(), settings.path_of(), *(os.path.join(folder, PACKAGES) for folder in nearer[:-1]),
+        *(os.path.join(root, folder, "") for folder in FOLDERS),
     ]
 
 
+def _source_folders(opened: Session) -> list[str]:
+    found = {source.folder for package in opened.lock.packages for source in package.sources if source.folder}
+    return [os.path.join(opened.workspace.root, folder) for folder in sorted(found)]
+
+
+def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> None:
+    """Leave a stamp with what is printed when there is nothing to do, if lock.toml is still the one that was read or written."""
+    workspace = opened.workspace
+    opened.watch.look(workspace.lock_path)
+    if workspace.is_as_saved():
+        idle = [row | {"realised": []} for row in results]
+        opened.watch.leave(argv, _joined(idle, as_json=opened.options.json))
+
+
 def _target(opened: Session, image: LockedImage) -> str:
-    """The folder of an image: out/NAME, and out/NAME-PROFILE for any but its default profile."""
-    default = opened.workspace.project.profiles_of(image.name)[0]
-    name = image.name if image.profile == default else f"{image.name}-{image.profile}"
-    return os.path.join(opened.options.out or os.path.join(opened.workspace.root, "out"), name)
+    """The folder of an image, in out/ unless another place was given by hand."""
+    name = opened.workspace.project.folder_of(image.name, image.profile)
+    given = opened.options.out
+    if given and not within.leads_out(os.path.join(opened.workspace.root, PACKAGES), given):
+        raise UsageError("images do not go among the recipes", where=given, hint="name another folder with --out")
+    return os.path.join(given, name) if given else opened.out(name)
 
 
 def image_folder(opened: Session, image: LockedImage) -> str:
@@ -98,10 +115,10 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     builder = opened.builder
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
-    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     opened.store.set_root(
         _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
     )
+    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     rows = {name: dict(built.trees[name]) for name in targets}
     lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
@@ -126,13 +143,12 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
     plan = builder.plan(lock, image.profile, targets)
     wanted = plan.graph.closure(targets)
     built = builder.build(plan, wanted)
-    lock = with_outputs(lock, image.profile, options.platform, built.outputs)
-    _save(opened, lock)
     archives = {source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256}
     opened.store.set_root(
         _root_name(opened, image.name, image.profile), trees=_kept(built.trees), keys=sorted(plan.keys.values()), files=sorted(archives),
         owner=opened.workspace.root,
     )
+    _save(opened, with_outputs(lock, image.profile, options.platform, built.outputs))
 
     def request() -> "Request":
         locked = opened.lock.image(image.name, image.profile)
@@ -144,13 +160,11 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
         )
 
     target = _target(opened, image)
-    if not compose.is_current(target, request(), _lock_digest(opened), options.compression):
+    opened.watch.look(target)
+    if not compose.is_current(target, request(), compose.label(opened.workspace.lock_text), options.compression):
         _compose(opened, request, target)
+        opened.watch.made(target)
     return _describe(target, request(), tuple(sorted({*built.realised, *chain(*below)})))
-
-
-def _lock_digest(opened: Session) -> str:
-    return "sha256:" + digest.to_hex(digest.of_bytes(opened.workspace.lock_text.encode()))
 
 
 def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> None:
@@ -170,7 +184,7 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
                     hint="build once without --locked and commit lock.toml",
                 )
             _save(opened, lock)
-            return wanted.about(_lock_digest(opened))
+            return wanted.about(compose.label(opened.workspace.lock_text))
 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
@@ -188,7 +202,7 @@ def _layers_below(opened: Session, request: "Request") -> "list[oci.Kept]":
     target = _target(opened, request.locked)
     try:
         return oci.kept(target)
-    except (OSError, ValueError, LookupError):
+    except oci.DAMAGED:
         _compose(opened, lambda: request, target)
         return oci.kept(target)
 

@@ -77,14 +77,17 @@ def _reload(options: argparse.Namespace) -> int:
 def _serve(opened: Session, policy: str, listening: "Listening") -> int:
     from builder import sandbox, serving  # noqa: PLC0415
     from builder.rootfs import unpacked  # noqa: PLC0415
+    from builder.serving.place import FOLDERS, TRIAL  # noqa: PLC0415
     from builder.serving.service import require_free  # noqa: PLC0415
 
-    folder = os.path.join(opened.workspace.root, _FOLDER)
+    folder = opened.out("run")
+    for each in (*FOLDERS, *(os.path.join(TRIAL, name) for name in FOLDERS)):
+        opened.out(os.path.join("run", each))
     with ExitStack() as stack:
         stack.enter_context(serving.claim(folder))
         require_free(listening)
         target = image_folder(opened, opened.image())
-        rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
+        rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
         place = _place(opened, folder, rootfs, policy, listening)
         place.write()
         tools = opened.launcher(opened.image())

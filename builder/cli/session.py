@@ -6,11 +6,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from builder import outside
+from builder import outside, stamp
 from builder import reporter as reporting
 from builder import settings as user_settings
 from builder.decode import near
@@ -34,6 +34,7 @@ class Session:
 
     options: argparse.Namespace
     stack: ExitStack
+    watch: stamp.Watch = field(default_factory=stamp.Watch)
     _fresh: bool = False
 
     @cached_property
@@ -43,6 +44,19 @@ class Session:
     @cached_property
     def workspace(self) -> Workspace:
         return Workspace.open(self.options.root, self.settings.cache_dir)
+
+    def out(self, name: str) -> str:
+        """The path of what the project has below out/.
+
+        Raises:
+            UsageError: a link leads elsewhere, where the builder has nothing to write or to remove.
+        """
+        path = os.path.join(self.workspace.root, "out", name)
+        real = os.path.realpath(path)
+        if real != os.path.join(os.path.realpath(self.workspace.root), "out", name):
+            hint = "remove the link; `builder build --out DIR` writes images to another place"
+            raise UsageError(f"a link leads to {real}, and the builder replaces only what is its own", where=path, hint=hint)
+        return path
 
     @cached_property
     def reporter(self) -> reporting.Reporter:
@@ -78,7 +92,7 @@ class Session:
         from builder.build import Builder, Options  # noqa: PLC0415
 
         told = self.options
-        failed = os.path.join(self.workspace.root, "out", "failed") if getattr(told, "keep_failed", False) else ""
+        failed = self.out("failed") if getattr(told, "keep_failed", False) else ""
         made = Builder(
             root=self.workspace.root, cache_dir=self.workspace.cache_dir, recipes=self.workspace.project.recipes,
             store=self.store, fetcher=lambda: self.fetcher,

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 IMAGE = "gateway-test"
 _OWN = "t"  # the project's own test files
 _KEPT = "tests"  # below out/: what the last run wrote
+_FILES = re.compile(r"(.*/)?(output\.tap|[0-9]+\.log)")  # of it
 _SET = ("TEST_NGINX_BINARY", "TEST_NGINX_SERVROOT")  # what no caller decides
 _UNIT = ("UNIT_SEED",)
 
@@ -70,7 +72,7 @@ def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
     from builder.testing import files  # noqa: PLC0415
 
     with ExitStack() as stack:
-        rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
+        rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
         scratch = stack.enter_context(opened.store.stage())
         copy = os.path.join(scratch, "copy")
         os.mkdir(copy)
@@ -112,7 +114,7 @@ def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
     from builder.oci.folder import replacing  # noqa: PLC0415
     from builder.testing.summary import log_name  # noqa: PLC0415
 
-    with replacing(os.path.join(opened.workspace.root, "out", _KEPT)) as folder:
+    with replacing(opened.out(_KEPT), _FILES) as folder:
         for each in results:
             texts = {f"{each.name}/output.tap": each.output}
             texts |= {log_name(each.name, block): block.log for block in each.blocks if block.log}
@@ -130,7 +132,7 @@ def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_r
         data: Any = summary.data(results, not_run=not_run, seconds=seconds)
         sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
         return
-    kept = os.path.join(opened.workspace.root, "out", _KEPT)
+    kept = opened.out(_KEPT)
     text = summary.text(
         results, not_run=not_run, seconds=seconds, jobs=_jobs(opened), shown=lambda name: shown_path(os.path.join(kept, name)),
     )

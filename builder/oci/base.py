@@ -21,19 +21,19 @@ _XATTR = "SCHILY.xattr."
 _HINT = "fetch it again: `builder fetch` checks it against its pin"
 
 
-def measure(path: str) -> Blob:
-    """Digests and sizes of a .tar.gz, in constant memory.
+def measure(path: str, compression: str = "gzip") -> Blob:
+    """Digests and sizes of a .tar.gz or, for "zstd", a .tar.zst, in constant memory.
 
     Raises:
-        ArchiveError: it is not gzip, is damaged, or ends early.
+        ArchiveError: it is something else or is damaged, or a .tar.gz ends early.
     """
     hasher, length = hashlib.sha256(), 0
     with open(path, "rb") as file:
-        if file.read(2) != _GZIP:
+        if compression == "gzip" and file.read(2) != _GZIP:
             raise ArchiveError("the base layer is not a .tar.gz", where=path, hint="compress it with gzip, or take another archive")
         size = file.seek(0, 2)
         file.seek(0)
-        for chunk in _unpacked(file, path):
+        for chunk in _unpacked(file, path) if compression == "gzip" else _unpacked_zstd(file, path):
             hasher.update(chunk)
             length += len(chunk)
     return Blob(digest=of_file(path), size=size, diff_id=hasher.hexdigest(), diff_size=length)
@@ -46,6 +46,17 @@ def _unpacked(file: IO[bytes], path: str) -> Iterator[bytes]:
                 yield chunk
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ArchiveError(f"the base layer is damaged: {error}", where=path, hint=_HINT) from error
+
+
+def _unpacked_zstd(file: IO[bytes], path: str) -> Iterator[bytes]:
+    import zstandard  # noqa: PLC0415 - heavy, and seldom wanted
+
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise ArchiveError(f"the layer is damaged: {error}", where=path, hint=_HINT) from error
 
 
 def entries(path: str, *, origin: str) -> tuple[Entry, ...]:

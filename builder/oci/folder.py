@@ -8,16 +8,21 @@
 Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where
 the file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is
 absent, and whoever comes next puts the old folder back before anything else.
+
+Only what the builder wrote is replaced: a folder with a file of another name than the builder writes there is somebody's
+own, and so is a link. An empty folder is nobody's.
 """
 
 import errno
 import fcntl
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from builder.errors import MachineError
+from builder.errors import MachineError, RefusedError
 
 _AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -25,10 +30,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @contextmanager
-def replacing(target: str) -> Iterator[str]:
+def replacing(target: str, ours: re.Pattern[str]) -> Iterator[str]:
     """A fresh folder beside `target` that takes its place when the block ends well, and goes when it does not.
 
+    ours: what paths of files in such a folder look like, from the folder on; with any other file it is not replaced.
+
     Raises:
+        RefusedError: what is there was not written by the builder.
         MachineError: the folder above cannot be written to.
     """
     place = os.path.abspath(target)
@@ -40,9 +48,12 @@ def replacing(target: str) -> Iterator[str]:
         raise _unwritable(place, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for each in (place, _beside(place, "new"), _beside(place, "old")):
+            _require_ours(each, ours)
         _recover(place)
         with _fresh(place) as fresh:
             yield fresh
+            _require_ours(place, ours)
             _put(fresh, place)
     except OSError as error:
         if error.errno not in _FULL:
@@ -50,6 +61,32 @@ def replacing(target: str) -> Iterator[str]:
         raise _unwritable(place, error) from error
     finally:
         os.close(lock)  # lets go of the lock
+
+
+def _require_ours(place: str, ours: re.Pattern[str]) -> None:
+    found = _stranger(place, ours)
+    if found is not None:
+        what = f"it holds {found}, which the builder did not write" if found else "it is no folder that the builder wrote"
+        raise RefusedError(f"{what}, so it is not replaced", where=place, hint="move it to another place, then run the command again")
+
+
+def _stranger(place: str, ours: re.Pattern[str]) -> str | None:
+    """The path below `place` of the first file that is not ours, "" where `place` itself is no folder; None for neither."""
+    if not os.path.lexists(place):
+        return None
+    if not stat.S_ISDIR(os.lstat(place).st_mode):
+        return ""
+    todo = [place]
+    while todo:
+        folder = todo.pop()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                path = os.path.relpath(entry.path, place)
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                elif not entry.is_file(follow_symlinks=False) or not ours.fullmatch(path):
+                    return path
+    return None
 
 
 @contextmanager

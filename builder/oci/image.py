@@ -13,19 +13,25 @@ Everything is canonical JSON and every time is 0, so the same layers and recipe 
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical, digest, units
+from builder.errors import ArchiveError
 from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
 from builder.oci.folder import replacing
 
 LAYOUT = "oci"
+_BLOBS = f"{LAYOUT}/blobs/sha256"
+FILES = re.compile(r"oci/(oci-layout|index\.json|blobs/sha256/([0-9a-f]{64}|layer))|layer\.tar\.(gz|zst)")  # ours, below the folder
 _TYPE = "application/vnd.oci.image"
+# What reading an image raises where it is not as it was written: its documents can say anything.
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArchiveError)
 _SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
@@ -89,14 +95,19 @@ def write(
     Raises:
         MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
     """
-    with replacing(target) as folder:
-        blobs = os.path.join(folder, LAYOUT, "blobs", "sha256")
+    with replacing(target, FILES) as folder:
+        blobs = os.path.join(folder, _BLOBS)
         os.makedirs(blobs)
         made = [_layer(blobs, each, compression, threads) for each in layers]
         if not isinstance(about, About):
             about = about(tuple(made))
-        manifest = _describe(folder, blobs, [*zip(layers, made, strict=True)], about, compression)
-        name = f"layer.tar.{_suffix(layers[-1], compression)}"
+        kinds = [_compression(each, compression) for each in layers]
+        titles = [each.title for each in layers]
+        documents, manifest = _documents([*zip(titles, made, kinds, strict=True)], about)
+        for path, data in documents.items():
+            with open(os.path.join(folder, path), "xb") as file:
+                file.write(data)
+        name = f"layer.tar.{_SUFFIX[kinds[-1]]}"
         os.link(os.path.join(blobs, made[-1].digest), os.path.join(folder, name))
     return Written(
         layout=os.path.join(target, LAYOUT), layer_file=os.path.join(target, name), manifest=manifest,
@@ -104,10 +115,10 @@ def write(
     )  # fmt: skip
 
 
-def _suffix(layer: Layer, compression: str) -> str:
+def _compression(layer: Layer, wanted: str) -> str:
     if isinstance(layer, Kept):
-        return _SUFFIX[layer.compression]
-    return _SUFFIX["gzip" if isinstance(layer, Tarball) else compression]
+        return layer.compression
+    return "gzip" if isinstance(layer, Tarball) else wanted
 
 
 def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
@@ -129,51 +140,49 @@ def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     return blob
 
 
-def _describe(folder: str, blobs: str, layers: list[tuple[Layer, Blob]], about: About, compression: str) -> str:
-    """Write config, manifest, index and layout; the manifest's digest."""
-    config = _put(blobs, config_of([(each.title, blob) for each, blob in layers], about))
-    kinds = {"gz": "gzip", "zst": "zstd"}
-    manifest = _put(
-        blobs,
-        {
-            "schemaVersion": 2,
+def _documents(layers: Sequence[tuple[str, Blob, str]], about: About) -> tuple[dict[str, bytes], str]:
+    """Layout, index, manifest and config by their paths below the image's folder, and the manifest's digest.
+
+    layers: title, blob and compression ("gzip", "zstd") of each.
+    """
+    found: dict[str, bytes] = {}
+
+    def put(value: dict[str, Any]) -> dict[str, Any]:
+        data = canonical.encode(value)
+        name = hashlib.sha256(data).hexdigest()
+        found[f"{_BLOBS}/{name}"] = data
+        return {"digest": f"sha256:{name}", "size": len(data)}
+
+    config = put(config_of([(title, blob) for title, blob, _ in layers], about))
+    manifest = put({
+        "schemaVersion": 2,
+        "mediaType": f"{_TYPE}.manifest.v1+json",
+        "config": {"mediaType": f"{_TYPE}.config.v1+json", **config},
+        "layers": [
+            {"mediaType": f"{_TYPE}.layer.v1.tar+{compression}", "digest": f"sha256:{blob.digest}", "size": blob.size}
+            for _, blob, compression in layers
+        ],
+        "annotations": annotations(about),
+    })
+    found[f"{LAYOUT}/index.json"] = canonical.encode({
+        "schemaVersion": 2,
+        "mediaType": f"{_TYPE}.index.v1+json",
+        "manifests": [{
             "mediaType": f"{_TYPE}.manifest.v1+json",
-            "config": {"mediaType": f"{_TYPE}.config.v1+json", **config},
-            "layers": [
-                {
-                    "mediaType": f"{_TYPE}.layer.v1.tar+{kinds[_suffix(layer, compression)]}",
-                    "digest": f"sha256:{blob.digest}",
-                    "size": blob.size,
-                }
-                for layer, blob in layers
-            ],
-            "annotations": annotations(about),
-        },
-    )
-    _json(
-        os.path.join(folder, LAYOUT, "index.json"),
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_TYPE}.index.v1+json",
-            "manifests": [
-                {
-                    "mediaType": f"{_TYPE}.manifest.v1+json",
-                    **manifest,
-                    "platform": {"architecture": ARCHITECTURES[about.platform], "os": "linux"},
-                    "annotations": {f"{PREFIX}ref.name": about.version},
-                }
-            ],
-        },
-    )
-    _json(os.path.join(folder, LAYOUT, "oci-layout"), {"imageLayoutVersion": "1.0.0"})
-    return str(manifest["digest"]).removeprefix("sha256:")
+            **manifest,
+            "platform": {"architecture": ARCHITECTURES[about.platform], "os": "linux"},
+            "annotations": {f"{PREFIX}ref.name": about.version},
+        }],
+    })
+    found[f"{LAYOUT}/oci-layout"] = canonical.encode({"imageLayoutVersion": "1.0.0"})
+    return found, str(manifest["digest"]).removeprefix("sha256:")
 
 
 def read(target: str) -> Written:
     """What lies in the folder of an image that `write` made, from its own documents.
 
     Raises:
-        OSError, ValueError, LookupError: it is not there, or not an image of ours.
+        DAMAGED: it is not there, or not an image of ours.
     """
     layout = os.path.join(target, LAYOUT)
     with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
@@ -200,21 +209,54 @@ def kept(target: str) -> list[Kept]:
     """The layers of the image in the folder `target`, base first, to be written again with other labels.
 
     Raises:
-        OSError, ValueError, LookupError: it is not there, not an image of ours, or a blob is not what its name says.
+        DAMAGED: it is not there, not an image of ours, or a layer is not what it is said to be.
     """
+    from builder.oci.base import measure  # noqa: PLC0415 - imports what reads tarballs
+
     written = read(target)
     manifest, config = documents(written.layout)
     made = []
     for blob, layer, history in zip(written.layers, manifest["layers"], config["history"], strict=True):
-        path = os.path.join(written.layout, "blobs", "sha256", blob.digest)
-        if digest.of_file(path) != blob.digest:
+        path = os.path.join(target, _BLOBS, blob.digest)
+        compression = layer["mediaType"].rsplit("+", 1)[1]
+        if not _is_plain(target, f"{_BLOBS}/{blob.digest}") or measure(path, compression) != blob:
             raise ValueError(f"{path} is damaged")
-        made.append(Kept(path=path, title=history["comment"], blob=blob, compression=layer["mediaType"].rsplit("+", 1)[1]))
+        made.append(Kept(path=path, title=history["comment"], blob=blob, compression=compression))
     return made
 
 
+def is_written(target: str, layers: Sequence[Kept], about: About) -> bool:
+    """Whether the folder `target` holds, byte for byte, what `write` would make of layers that lie there (see `kept`)."""
+    documents, _ = _documents([(each.title, each.blob, each.compression) for each in layers], about)
+    own = layers[-1]
+    layer_file = f"layer.tar.{_SUFFIX[own.compression]}"
+    files = [*documents, *(os.path.relpath(each.path, target) for each in layers), layer_file]
+    if any(not _is_plain(target, path) for path in files):
+        return False
+    if any(_read(os.path.join(target, path)) != data for path, data in documents.items()):
+        return False
+    same = os.path.samefile(os.path.join(target, layer_file), own.path)
+    return same or digest.of_file(os.path.join(target, layer_file)) == own.blob.digest
+
+
+def _is_plain(target: str, path: str) -> bool:
+    """Whether a path below `target` is a file there, and no link on the way leads elsewhere."""
+    return os.path.isfile(os.path.join(target, path)) and os.path.realpath(os.path.join(target, path)) == os.path.join(
+        os.path.realpath(target), path
+    )
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md)."""
+    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md).
+
+    Raises:
+        DAMAGED: it is not there, or not such a layout.
+    """
 
     def blob(name: str) -> dict[str, Any]:
         with open(os.path.join(layout, "blobs", *name.split(":")), encoding="utf-8") as file:
@@ -224,23 +266,6 @@ def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
         index = json.load(file)
     manifest = blob(index["manifests"][0]["digest"])
     return manifest, blob(manifest["config"]["digest"])
-
-
-def _put(blobs: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Write a JSON blob; its descriptor without the media type."""
-    data = canonical.encode(value)
-    name = hashlib.sha256(data).hexdigest()
-    _bytes(os.path.join(blobs, name), data)
-    return {"digest": f"sha256:{name}", "size": len(data)}
-
-
-def _json(path: str, value: dict[str, Any]) -> None:
-    _bytes(path, canonical.encode(value))
-
-
-def _bytes(path: str, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
 
 
 def describe(written: Written, about: About) -> str:

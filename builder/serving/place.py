@@ -31,6 +31,8 @@ from builder.store.remove import remove_tree
 CONF = "/etc/gateway"
 POLICY = "/policy"
 OPEN_FILES = 65536
+FOLDERS = ("home", "conf", "resty")  # what is written below out/run/, and below the trial in it
+TRIAL = "trial"
 _GATEWAY, _EMBEDDED = "lua/gateway", "lua/embedded/resty"
 # Folder of the checkout -> folder of the image.
 LUA = {_GATEWAY: "/usr/local/openresty/site/lualib/gateway", _EMBEDDED: "/usr/local/openresty/site/lualib/resty"}
@@ -68,7 +70,7 @@ class Place:
 
     def trial(self) -> "Place":
         """A place like this one to try in, without the machine's network: with files of its own, on a loopback."""
-        return replace(self, folder=os.path.join(self.folder, "trial"), listening=self.listening.loopback)
+        return replace(self, folder=os.path.join(self.folder, TRIAL), listening=self.listening.loopback)
 
     def spec(self, *words: str, network: bool = True) -> SandboxSpec:
         """The sandbox of the image's command with more words after it."""

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-
 from archives import entry, make_deb, make_tar
 from integration.world import World
 from test_unpack import pax, retyped

@@ -27,6 +27,7 @@ from builder.audit.rules import (
     version_changed,
     version_went_down,
     weak_pin,
+    written_image,
 )
 
 RULES: tuple[Rule, ...] = (
@@ -47,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     stale_output.RULE,
     output_disagrees.RULE,
     image_bytes.RULE,
+    written_image.RULE,
     patch_witness.RULE,
     url_changed.RULE,
     version_changed.RULE,

@@ -1,0 +1,52 @@
+"""An image in out/ that is not what it says it is: damaged, or another one than `builder build` writes from this lock.
+
+An image whose label names another lock is only old; of that one, only the layers are compared with their digests.
+"""
+
+import os
+from collections.abc import Iterator
+
+from builder import compose
+from builder.audit.context import Context
+from builder.audit.rule import Finding, Rule
+from builder.audit.rules.stale_output import request_of
+from builder.lock import LockedImage
+from builder.locking import image_digest
+from builder.oci import image as oci
+from builder.oci.config import ARCHITECTURES
+from builder.project import Project
+from builder.workspace import read_lock
+
+ID = "written-image"
+
+
+def check(context: Context) -> Iterator[Finding]:
+    if context.project is None or context.lock is None:
+        return
+    label = compose.label(read_lock(context.project.root))
+    for image in context.images:
+        if image.name not in context.project.images or image.profile not in context.project.profiles:
+            continue
+        folder = context.project.folder_of(image.name, image.profile)
+        target = os.path.join(context.project.root, "out", folder)
+        if os.path.lexists(target) and (reason := _wrong(context, context.project, image, target, label)):
+            remedy = f"run `builder build {image.name} --profile {image.profile}`, which writes it anew; then ask how it came to be"
+            yield Finding(ID, f"out/{folder}", reason, remedy)
+
+
+def _wrong(context: Context, project: Project, image: LockedImage, target: str, label: str) -> str:
+    try:
+        _, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        layers = oci.kept(target)
+        mine = config["config"]["Labels"]["builder.lock"] == label and config["architecture"] == ARCHITECTURES[context.platform]
+    except oci.DAMAGED:
+        return "it is no image, or a layer is not what the image says of it"
+    request = request_of(context, image)
+    if not mine or request is None or image.recipe != image_digest(project, image.name, image.profile):
+        return ""
+    if compose.is_current(target, request, label, layers[-1].compression):
+        return ""
+    return "it says that it was made from this lock, but it is not what that gives"
+
+
+RULE = Rule(ID, "an image in out/ is not what it says it is", check)

@@ -1,0 +1,12 @@
+"""Whether a path of a project really lies in it: a link in a checkout can lead anywhere on the machine of its reader."""
+
+import os
+
+
+def leads_out(root: str, path: str) -> str:
+    """The real path of `path` when links lead it out of the directory `root`; "" when it lies at or below that.
+
+    What is not there yet lies where it would be made.
+    """
+    top, real = os.path.realpath(root), os.path.realpath(path)
+    return "" if os.path.commonpath([top, real]) == top else real
