@@ -30,6 +30,8 @@ def settle(top: str) -> None:
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 links.append(entry.path)
+                if os.geteuid() == 0:
+                    os.chown(entry.path, 0, 0, follow_symlinks=False)
             elif stat.S_ISDIR(status.st_mode) and _can_be_walked(entry.path, top):
                 stack.append(entry.path)
             elif stat.S_ISREG(status.st_mode):
@@ -88,3 +90,4 @@ def _list(top: str, gone: list[str]) -> None:
     lines = sorted(each.removeprefix(top + "/").encode("utf-8", "backslashreplace").decode() for each in gone)
     with open(place, "x", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
+    os.chmod(place, 0o600)

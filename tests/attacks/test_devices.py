@@ -40,14 +40,15 @@ def test_the_hosts_devices_are_not_the_builds(here: World, sandbox: str) -> None
 def test_no_process_of_a_build_is_roots(here: World, sandbox: str) -> None:
     here.recipe("sleeper", "sleep 4.375")
     here.image("sleeper")
-    build = here.start("build", "--sandbox", sandbox)
     found: list[str] = []
-    while not found and build.poll() is None:
-        time.sleep(0.05)
-        found = running("sleep 4.375")
-    assert found
-    assert {os.stat(f"/proc/{each}").st_uid for each in found} == {(65530 if sandbox == "auto" else 1000) if ROOT else os.geteuid()}
-    assert build.wait() == 0
+    with here.start("build", "--sandbox", sandbox) as build:
+        while not found and build.poll() is None:
+            time.sleep(0.05)
+            found = running("sleep 4.375")
+        users = {os.stat(f"/proc/{each}").st_uid for each in found}
+        build.communicate()
+    assert build.returncode == 0
+    assert users == {(65530 if sandbox == "auto" else 1000) if ROOT else os.geteuid()}
 
 
 def test_a_build_can_open_its_own_outputs_again(here: World) -> None:

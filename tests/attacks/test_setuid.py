@@ -44,14 +44,14 @@ def test_no_way_to_a_setuid_file(here: World, sandbox: str) -> None:
 def test_the_store_and_what_is_being_built_are_closed_to_others(here: World, tmp_path: Path) -> None:
     here.recipe("slow", 'umask 0; : > "$OUT/file"; : > /build/file; chmod 777 /build /output; sleep 5.25')
     here.image("slow")
-    running = here.start("build")
     stages: list[Path] = []
-    while not stages and running.poll() is None:
-        time.sleep(0.1)
-        stages = [each.parents[1] for each in (here.store_path / "tmp").glob("*/output/file")]
-    assert stages
-    assert {stat.S_IMODE(each.stat().st_mode) for each in stages} == {0o700}
-    assert running.wait() == 0
+    with here.start("build") as running:
+        while not stages and running.poll() is None:
+            time.sleep(0.1)
+            stages = [each.parents[1] for each in (here.store_path / "tmp").glob("*/output/file")]
+        assert stages
+        assert {stat.S_IMODE(each.stat().st_mode) for each in stages} == {0o700}
+        running.communicate()
 
 
 @pytest.mark.parametrize("verb", [("list",), ("fetch",), ("store", "verify"), ("build", "--dry-run"), ("resolve",)])
