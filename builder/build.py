@@ -210,11 +210,10 @@ class Builder:
                 outputs[name] = output
                 plan.trees[name] = output.trees
 
-            with realiser:
-                result = scheduler.run(
-                    needed, prepare, jobs=self.options.jobs, priority=priorities(needed, seconds.__getitem__),
-                    keep_going=self.options.keep_going, cancel=self.cancel,
-                )
+            result = scheduler.run(
+                needed, prepare, jobs=self.options.jobs, priority=priorities(needed, seconds.__getitem__),
+                keep_going=self.options.keep_going, cancel=self.cancel,
+            )
         _raise_failures(result)
 
     def _unpack(self, package: LockedPackage) -> None:

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 
-from builder import join, nar, within, witness
+from builder import join, kept, nar, within, witness
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
 from builder.lock import LockedOutput
+from builder.log import Log
 from builder.recipe import Limits, Version
 from builder.reporter import Reporter, Task
 from builder.sandbox import environment
@@ -33,7 +33,6 @@ from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store import Record, Store
 from builder.store.trouble import trying
-from builder.tail import Tail
 
 LAST_LINES = 30
 LONGEST = 300  # characters of a log line in an error
@@ -61,13 +60,6 @@ class Realiser:
     cancel: threading.Event = field(default_factory=threading.Event)
     keep_failed: str = ""
     last_seconds: float = 0.0
-    _tail: Tail = field(default_factory=Tail)
-
-    def __enter__(self) -> "Realiser":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._tail.__exit__(kind, error, trace)
 
     def realise(self, order: Order, *, again: bool = False) -> LockedOutput:
         """The outputs of a derivation, built unless the store has them (or `again`).
@@ -156,22 +148,20 @@ class Realiser:
         build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
         self.prepare(order, build)
         spec = self.spec(order, build, output)
-        log = self.store.log_path(derivation.key)
+        path = self.store.log_path(derivation.key)
         if not self.jobserver.acquire(self.cancel):
             raise KeyboardInterrupt
         try:
-            with open(log, "wb") as file:
-                self._tail.follow(log, task)
-                outcome = self.sandbox().run(spec, file.fileno(), self.cancel)
+            with Log(path, task) as log:
+                outcome = self.sandbox().run(spec, log.fd, self.cancel)
         finally:
-            self._tail.drop(log)
             self.jobserver.release()
         if outcome.killed == "cancelled":
             raise KeyboardInterrupt
         if outcome.code != 0 or outcome.killed:
             full = _is_full(build)
-            kept = self._keep(derivation, build)
-            raise _failed(order, outcome, log, kept, full=full)
+            place = self._keep(derivation, build)
+            raise _failed(order, outcome, path, log.step, place, full=full)
 
     def shell(self, order: Order, stage: str, words: tuple[str, ...]) -> int:
         """Run `words` on this terminal in the sandbox of a build, before its first step; the exit code.
@@ -188,11 +178,12 @@ class Realiser:
     def _keep(self, derivation: Derivation, build: str) -> str:
         if not self.keep_failed:
             return ""
-        os.makedirs(self.keep_failed, exist_ok=True)
+        os.makedirs(self.keep_failed, mode=0o700, exist_ok=True)
         target = os.path.join(self.keep_failed, derivation.id.replace(" ", "-"))
         number = 1
         while os.path.lexists(place := f"{target}-{number}"):
             number += 1
+        kept.settle(build)
         shutil.move(build, place)  # may be another file system than the store's
         os.mkdir(build)
         return place
@@ -286,31 +277,21 @@ def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-count:]
 
 
-def _step_of(log: str) -> str:
-    """The step that a build was in: the last one that its log announces."""
-    found = "start"
-    with open(log, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith("==> "):
-                found = line[4:].strip()
-    return found
-
-
 def _is_full(path: str) -> bool:
     """Whether the file system of `path` has no room: then a failure is the machine's, whatever the step made of it."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize < _ROOM
 
 
-def _failed(order: Order, outcome: Outcome, log: str, kept: str, *, full: bool) -> BuilderError:
+def _failed(order: Order, outcome: Outcome, log: str, step: str, place: str, *, full: bool) -> BuilderError:
     derivation, limits = order.derivation, order.limits
     if outcome.killed:
         limit = limit_error(outcome, limits, derivation.id)
-        message, hint = f"in step '{_step_of(log)}' {limit.message}", limit.hint + ", or "
+        message, hint = f"in step '{step}' {limit.message}", limit.hint + ", or "
     else:
-        message, hint = f"step '{_step_of(log)}' ended with exit code {outcome.code}", ""
+        message, hint = f"step '{step}' ended with exit code {outcome.code}", ""
     tail = "\n".join("  | " + line[:LONGEST] for line in last_lines(log))
-    more = f"; its tree is kept in {kept}" if kept else ""
+    more = f"; its tree is kept in {place}" if place else ""
     if full:
         hint = "the disk is full: free some space there or run `builder gc`, then run the command again; or "
     return (StoreError if full else BuildError)(

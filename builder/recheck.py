@@ -49,8 +49,7 @@ class Recheck:
                 for tree in {*derivation.sources.values(), *(each.tree for each in derivation.inputs)}:
                     copy_links(self.store.tree_path(tree), other.tree_path(tree))
                 realiser = Realiser(store=other, sandbox=self.sandbox, reporter=self.reporter, jobserver=jobserver)
-                with realiser:
-                    found = realiser.realise(replace(order, pinned=None), again=True)  # to compare is done here
+                found = realiser.realise(replace(order, pinned=None), again=True)  # to compare is done here
                 record_seconds = realiser.last_seconds
                 lines = self._differences(trees, found.trees, other)
             _free(place)

@@ -86,15 +86,6 @@ def test_a_file_with_two_names_is_made_its_own_before_it_is_given_away(tree: Pat
     assert sorted(os.listdir(tmp_path / "work")) == ["link", "run"]
 
 
-@needs_root
-def test_only_what_the_build_owned_is_given_back(tmp_path: Path) -> None:
-    for name, owner in (("a", 1000), ("b", 33)):
-        (tmp_path / name).touch()
-        os.chown(tmp_path / name, owner, owner)
-    farm.hand_over(str(tmp_path), 0, 0, only_of=1000)
-    assert [(tmp_path / name).stat().st_uid for name in "ab"] == [0, 33]
-
-
 def spec(tmp_path: Path, **trees: Path) -> SandboxSpec:
     (tmp_path / "work").mkdir(exist_ok=True)
     return SandboxSpec(
@@ -134,14 +125,12 @@ def test_a_root_is_used_again_and_shows_nothing_of_the_last_run(tmp_path: Path, 
 
 
 @needs_root
-def test_folders_come_back_to_their_owners_whatever_happens(tmp_path: Path) -> None:
+def test_folders_come_back_to_their_places_whatever_happens(tmp_path: Path) -> None:
     roots = Roots(str(tmp_path))
     wanted = spec(tmp_path)
-    os.chown(tmp_path / "work", 33, 33)
     with pytest.raises(KeyboardInterrupt), roots.lease(wanted) as root:
         assert os.stat(root + "/build").st_uid == 1000
         raise KeyboardInterrupt
-    assert (tmp_path / "work").stat().st_uid == 33
     assert os.listdir(tmp_path) == ["work"]
 
 

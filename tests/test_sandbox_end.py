@@ -195,11 +195,11 @@ def test_probes_pass_here(pinned: tuple[str, ...], chroot: Runner, scratch: Path
         sandbox.probe()
 
 
-def test_a_broken_program_is_named(tmp_path: Path, bubblewrap: Runner) -> None:
+def test_a_broken_program_is_named(scratch: Path, bubblewrap: Runner) -> None:
     with pytest.raises(SandboxError) as caught:
-        Bubblewrap((str(tmp_path / "bwrap"),)).run(bubblewrap.spec("true"), 2)
+        Bubblewrap((str(scratch / "bwrap"),)).run(bubblewrap.spec("true"), 2)
     assert str(caught.value) == (
-        f"{tmp_path}/bwrap: bubblewrap cannot be started: No such file or directory\n"
+        f"{scratch}/bwrap: bubblewrap cannot be started: No such file or directory\n"
         "  next: check the tool set: builder store verify"
     )
 

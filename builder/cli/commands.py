@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from builder.store.verify import Damage
 
 
+_PIECE = 1 << 16  # characters of a log's line that are held at a time
+
+
 def say(text: str) -> None:
     """One line of data."""
     sys.stdout.write(text + "\n")
@@ -173,7 +176,8 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
         with open(path, encoding="utf-8", errors="replace") as file:
             from builder.reporter import clean_lines  # noqa: PLC0415
 
-            sys.stdout.write(clean_lines(file.read()))
+            while piece := file.readline(_PIECE):
+                sys.stdout.write(clean_lines(piece))
         return 0
 
 

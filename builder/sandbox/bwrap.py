@@ -22,20 +22,23 @@ import re
 import resource
 import select
 import signal
+import stat
 import subprocess
 import threading
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from builder import outside
 from builder.errors import BuildError, SandboxError
-from builder.sandbox import environment, processes, refusal, seccomp
+from builder.sandbox import environment, farm, hostuser, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.spec import SandboxSpec, by_target, parents
 from builder.sandbox.watch import watch
+
+Limits = list[tuple[int, tuple[int, int]]]  # see `rlimits`
 
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 _CHILD = re.compile(rb'"child-pid": *(\d+)')
@@ -44,7 +47,7 @@ _FAILED = 1  # exit code of bubblewrap when it fails, but also of many a command
 _NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is done when it is looked for
 _FILTER = seccomp.program(seccomp.NETWORK)
 _ISOLATION = (
-    "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
+    "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
     "--die-with-parent", "--cap-drop", "ALL",
 )  # fmt: skip
 
@@ -56,9 +59,16 @@ class Bubblewrap(Sandbox):
 
     def __init__(self, program: tuple[str, ...]) -> None:
         self._program = program
+        self._lock = threading.Lock()
+        self._users: int | None = None  # descriptor of the user namespace of builds, once one was started
+
+    def close(self) -> None:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
 
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
-        with _Run(self._program, spec, log_fd) as run:
+        with _Run(self._program, spec, log_fd, self._users_for(spec)) as run:
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
             code = run.end()
         if code == _FAILED and not run.started and not watched.killed:
@@ -69,6 +79,15 @@ class Bubblewrap(Sandbox):
         text = self._set_up(SandboxSpec(mounts=(), argv=(_NOTHING,), env={}, workdir="/"))
         if text:
             raise refusal.refusal(text)
+
+    def _users_for(self, spec: SandboxSpec) -> int | None:
+        """The user namespace that a sandbox joins, None when it has one of its own, in which it belongs to our user."""
+        if spec.as_caller or not hostuser.exists():
+            return None
+        with self._lock:
+            if self._users is None:
+                self._users = hostuser.namespace()
+            return self._users
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
@@ -83,7 +102,7 @@ class Bubblewrap(Sandbox):
     def _set_up(self, spec: SandboxSpec) -> str:
         """What bubblewrap says when it cannot make the sandbox of `spec`, else ""."""
         with open(os.memfd_create("log"), "w+b") as log:
-            with _Run(self._program, spec, log.fileno()) as run:
+            with _Run(self._program, spec, log.fileno(), self._users_for(spec)) as run:
                 watch(run.pidfd, run.kill, run.usage, spec.limits, None)
                 run.end()
             log.seek(0)
@@ -94,11 +113,11 @@ class Bubblewrap(Sandbox):
 class _Run:
     """One running bubblewrap. pidfd: a handle on it. started: whether the command was started; known after `end`."""
 
-    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> None:
+    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int, users: int | None) -> None:
         self.started = False
         self._init = 0
         self._init_fd: int | None = None
-        self._process, self._status = _start(program, spec, log_fd)
+        self._process, self._status = _start(program, spec, log_fd, users)
         try:
             self._attach()
         except BaseException:
@@ -155,46 +174,63 @@ class _Run:
 class _Descriptors:
     """What bubblewrap reads and writes. options: its options. status: its status lines. files: path -> content.
 
-    filter: the system call filter, if there is one for this machine.
+    filter: the system call filter, if there is one for this machine. users: the user namespace to join, if there is one.
     """
 
     options: int
     status: int
     files: Mapping[str, int]
     filter: tuple[int, ...]
+    users: tuple[int, ...] = ()
 
     def all(self) -> tuple[int, ...]:
-        return (self.options, self.status, *self.files.values(), *self.filter)
+        return (self.options, self.status, *self.files.values(), *self.filter, *self.users)
 
 
-def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
+def _start(
+    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, users: int | None
+) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
     """Starts bubblewrap; the process and the stream of its status lines."""
     with contextlib.ExitStack() as open_here:
         options_in, options_out = _pipe(open_here)
         status_in, status_out = _pipe(open_here)
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
-        theirs = _Descriptors(options_in, status_out, files, filters)
+        theirs = _Descriptors(options_in, status_out, files, filters, () if users is None else (users,))
+        if users is not None:
+            _hand_over(spec, log_fd)
         folder, words = from_within(program)
         argv = [*words, "--args", str(options_in), "--", *spec.argv]
         outputs = (None, None) if spec.interactive else (log_fd, log_fd if spec.errors_fd is None else spec.errors_fd)
-        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), *outputs)
+        limits = rlimits(spec.limits, spec.open_files)
+        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), *outputs, **({} if users is None else _own_user(limits)))
         try:
-            _let_go(process.pid, spec, theirs, options_out)
+            _let_go(process.pid, [] if users is not None else limits, options(spec, theirs), options_out)
         except BaseException:
             _abandon(process)
             raise
         return process, os.fdopen(os.dup(status_in), "rb")
 
 
+def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
+    """Give the build's user what it is to write to. Pipes, too: /dev/stderr opens the one behind it again."""
+    for each in spec.mounts:
+        if each.writable:
+            farm.hand_over(each.source, hostuser.ID, hostuser.ID)
+    for descriptor in (log_fd, *spec.pass_fds, *(() if spec.errors_fd is None else (spec.errors_fd,))):
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.fchown(descriptor, hostuser.ID, hostuser.ID)
+
+
 def _spawn(
-    argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None, errors_fd: int | None
+    argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None, errors_fd: int | None, **more: Any
 ) -> "subprocess.Popen[bytes]":
     """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
     try:
         return outside.start(
             argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
             stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=errors_fd,
+            **more,
         )  # fmt: skip
     except OSError as error:
         raise SandboxError(
@@ -203,13 +239,23 @@ def _spawn(
         ) from error
 
 
-def _let_go(pid: int, spec: SandboxSpec, theirs: _Descriptors, options_out: int) -> None:
+def _own_user(limits: Limits) -> dict[str, Any]:
+    """Starts bubblewrap as the user of builds. The process sets its limits itself: root may not, without CAP_SYS_RESOURCE."""
+
+    def limit() -> None:
+        for which, most in limits:
+            resource.setrlimit(which, most)
+
+    return {"user": hostuser.ID, "group": hostuser.ID, "extra_groups": [], "preexec_fn": limit}
+
+
+def _let_go(pid: int, limits: Limits, words: list[str], options_out: int) -> None:
     """Limits the waiting bubblewrap and hands it its options."""
-    for which, limit in rlimits(spec.limits, spec.open_files):
+    for which, limit in limits:
         with contextlib.suppress(PermissionError):  # a setuid bubblewrap cannot be limited by a plain user
             resource.prlimit(pid, which, limit)
     with contextlib.suppress(BrokenPipeError), open(options_out, "wb", closefd=False) as stream:
-        stream.write("\0".join(options(spec, theirs)).encode("utf-8", "surrogateescape"))
+        stream.write("\0".join(words).encode("utf-8", "surrogateescape"))
 
 
 def _wait(pidfd: int) -> None:
@@ -226,6 +272,8 @@ def _abandon(process: "subprocess.Popen[bytes]") -> None:
 def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     """Bubblewrap's options, in the order in which it obeys them."""
     found = [*_ISOLATION, *(() if spec.network else ("--unshare-net",)), "--json-status-fd", str(theirs.status)]
+    # Bubblewrap leaves the descriptor of a user namespace open to the command, but for one to wait on, which it closes.
+    found += [word for each in theirs.users for word in ("--userns", str(each), "--block-fd", str(each))] or ["--unshare-user"]
     found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
     found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
     found += _own_folders()
@@ -244,7 +292,7 @@ def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
 
 
 def _own_folders() -> list[str]:
-    """/proc is read-only because a builder run by root makes the build's user own what /proc/sys shows of the host."""
+    """/proc is read-only because with root's own user, a server's, what /proc/sys shows of the host belongs to it."""
     found = ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
     for path in _IN_MEMORY:
         found += ["--tmpfs", path]

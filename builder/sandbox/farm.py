@@ -4,13 +4,13 @@ A linked file is the store's own file, so the build's user must not be able to c
 anybody may write, is copied instead. So is what lies on another file system, or has too many links.
 """
 
-import contextlib
 import errno
 import os
 import shutil
 import stat
 
 from builder.sandbox import environment
+from builder.store.remove import remove_tree
 
 _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 
@@ -67,48 +67,21 @@ def _link(source: str, target: str) -> bool:
 
 def take_away(path: str) -> None:
     """Removes what `place` made, or a folder that a build wrote into; nothing if it is not there."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+    remove_tree(path)
 
 
-def hand_over(folder: str, uid: int, gid: int, *, only_of: int | None = None) -> None:
-    """Gives all that is in `folder` to a user, and `folder` itself. No process of a build may run meanwhile.
+def hand_over(folder: str, uid: int, gid: int) -> None:
+    """Gives all that is in `folder` to a user, and `folder` itself, before a build runs there.
 
-    A file with several names is first made one of its own: its other name may lie in the store. only_of: leaves what
-    belongs to others than this user.
+    A file with several names is first made one of its own: its other name may lie in the store.
     """
-    todo = [folder]
-    while todo:  # a stack of its own: a build may nest folders deeper than Python's
-        path = todo.pop()
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:  # no other path leads there either
-                continue
-            raise
-        try:
-            todo += [f"{path}/{name}" for name in _hand_over(descriptor, uid, gid, only_of)]
-        finally:
-            os.close(descriptor)
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                _make_own(name, descriptor, found)
+            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(folder, uid, gid)
-
-
-def _hand_over(folder: int, uid: int, gid: int, only_of: int | None) -> list[str]:
-    """Give away what is in one open folder; the folders in it."""
-    folders = []
-    for name in os.listdir(folder):
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
-            folders.append(name)
-        if only_of not in (None, found.st_uid):
-            continue
-        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and only_of is None:
-            _make_own(name, folder, found)
-        os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
-    return folders
 
 
 def _make_own(name: str, folder: int, found: os.stat_result) -> None:

@@ -12,15 +12,15 @@ A root is used by one run at a time. For the next run only what differs is taken
 
 import contextlib
 import os
-import shutil
 import stat
 import tempfile
 import threading
 from collections.abc import Iterator
 
-from builder.errors import SandboxError
+from builder.errors import SandboxError, StoreError
 from builder.sandbox import environment, farm
 from builder.sandbox.spec import Mount, SandboxSpec
+from builder.store.remove import remove_tree
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}  # Linux devices.txt
 _EMPTIED = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the root
@@ -65,12 +65,13 @@ class Root:
             path = os.path.dirname(path)
 
     def remove(self) -> None:
-        shutil.rmtree(os.path.dirname(self.path), ignore_errors=True)
+        with contextlib.suppress(StoreError):
+            remove_tree(os.path.dirname(self.path))
 
     def empty(self) -> None:
         """Takes away what the last run wrote into the folders that every sandbox has."""
         for each in _EMPTIED:
-            shutil.rmtree(self.path + each)
+            remove_tree(self.path + each)
             _make_shared(self.path + each)
 
 
@@ -124,19 +125,17 @@ class Roots:
 
 @contextlib.contextmanager
 def _moved_in(root: str, mounts: list[Mount]) -> Iterator[None]:
-    """The caller's folders inside the root, owned by the build's user. Whatever happens, they go back to their places."""
-    done: list[tuple[Mount, os.stat_result]] = []
+    """The caller's folders inside the root, from now on the build's user's. Whatever happens, they go back to their places."""
+    done: list[Mount] = []
     try:
         for each in mounts:
-            owner = os.stat(each.source)
             farm.make_folder(os.path.dirname(root + each.target))
             _move(each.source, root + each.target)
-            done.append((each, owner))
+            done.append(each)
             farm.hand_over(root + each.target, environment.UID, environment.GID)
         yield
     finally:
-        for each, owner in done:
-            farm.hand_over(root + each.target, owner.st_uid, owner.st_gid, only_of=environment.UID)
+        for each in done:
             os.rename(root + each.target, each.source)
 
 

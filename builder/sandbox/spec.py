@@ -30,6 +30,8 @@ class SandboxSpec:
     interactive: terminal, standard input and output are the caller's, and no limit of time holds.
     network: the machine's own network is in sight, and no limit of time holds: for a server that people talk to. A build
     never has it. errors_fd: standard error goes here and not to the log. open_files: at a time and a process.
+    as_caller: on the host the command belongs to the caller, even to root, whose files it reads: for servers and tests.
+    Otherwise what root starts belongs to a user of its own (`hostuser`), and so does what it leaves behind.
 
     Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
     """
@@ -50,6 +52,7 @@ class SandboxSpec:
     network: bool = False
     errors_fd: int | None = None
     open_files: int = OPEN_FILES
+    as_caller: bool = False
 
     @property
     def timed(self) -> bool:
@@ -60,6 +63,7 @@ class SandboxSpec:
         paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]
         known = set(paths)
         assert self.argv, "a sandbox runs something"
+        assert self.as_caller or (self.uid, self.gid) == (environment.UID, environment.GID), "a build's user has a fixed number"
         assert all(map(_is_plain, paths)), "absolute paths without '..', '.' or doubled slashes"
         assert len(paths) == len(known), "one thing at a path"
         assert not any(parent in known for path in paths for parent in parents(path)), "one thing is not inside another"

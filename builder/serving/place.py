@@ -85,7 +85,7 @@ class Place:
         return SandboxSpec(
             mounts=(*plan.mounts, *mounts), links=plan.links, folders=plan.folders, files=files,
             argv=(*self.rootfs.command, *words), env=self._env(account.home), workdir="/", uid=account.uid, gid=account.gid,
-            limits=Limits(memory=1 << 20, processes=4096), network=network, open_files=OPEN_FILES,
+            limits=Limits(memory=1 << 20, processes=4096), network=network, open_files=OPEN_FILES, as_caller=True,
         )
 
     def _env(self, home: str) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Store:
         """A fresh folder to make trees in, on the store's file system; removed with what is left in it."""
         path = self._scratch()
         with trying("make a folder to build in", path):
-            os.mkdir(path)
+            os.mkdir(path, 0o700)
         try:
             yield path
         finally:
@@ -257,8 +257,9 @@ class Store:
 
 
 def _make_folders(root: str) -> None:
+    """A new store is closed to other users, as what a build is at lies in it."""
     if not _exists(os.path.join(root, FOLDERS[-1])):
-        os.makedirs(root, exist_ok=True)
+        os.makedirs(root, mode=0o700, exist_ok=True)
     for name in FOLDERS:
         with suppress(FileExistsError):
             os.mkdir(os.path.join(root, name))

@@ -53,7 +53,7 @@ class Room:
         return SandboxSpec(
             mounts=(*plan.mounts, *mounts, Mount(work, BUILD, writable=True)), links={**plan.links, **links}, folders=plan.folders,
             files=files, argv=self._argv(file), env=self._env(file), workdir=SUITE, uid=account.uid, gid=account.gid,
-            limits=self.limits, open_files=OPEN_FILES,
+            limits=self.limits, open_files=OPEN_FILES, as_caller=True,
         )
 
     def _suite(self) -> tuple[dict[str, str], list[Mount]]:

@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import resources
 
+from builder.log import Log
 from builder.reporter import Reporter
 from builder.sandbox import Outcome, Sandbox
 from builder.store.remove import remove_tree
-from builder.tail import Tail
 from builder.testing.files import TestFile
 from builder.testing.results import Ended, FileResult, result
 from builder.testing.room import LOGS, SERVROOT, Room, furnish
@@ -49,11 +49,11 @@ class Runner:
         """
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
         longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
-        with Tail() as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
             running: dict[int, Future[FileResult | None]] = {}
             try:
                 for number in longest:
-                    running[number] = pool.submit(self._one, number, files[number], marks, tail)
+                    running[number] = pool.submit(self._one, number, files[number], marks)
                 for done in as_completed(running.values()):
                     done.result()
             except BaseException as error:
@@ -65,18 +65,15 @@ class Runner:
                 raise
         return _results(running)
 
-    def _one(self, number: int, file: TestFile, marks: str, tail: Tail) -> FileResult | None:
+    def _one(self, number: int, file: TestFile, marks: str) -> FileResult | None:
         """What came of a file; nothing when it was broken off."""
         work = os.path.join(self.scratch, str(number))
         os.mkdir(work)
         furnish(work, file, marks)
         log = os.path.join(self.scratch, f"{number}.tap")
-        with self.reporter.task("test", file.name) as task, open(log, "wb") as output:
-            tail.follow(log, task)
-            try:
-                outcome = self.sandbox.run(self.room.spec(file, work), output.fileno(), self.cancel)
-            finally:
-                tail.drop(log)
+        with self.reporter.task("test", file.name) as task:
+            with Log(log, task) as output:
+                outcome = self.sandbox.run(self.room.spec(file, work), output.fd, self.cancel)
             made = None if outcome.killed == "cancelled" else self._gather(file, outcome, log, work)
             task.done("interrupted" if made is None else _status(made))
         remove_tree(work)

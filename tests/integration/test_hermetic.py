@@ -69,7 +69,7 @@ def test_the_clock_and_the_host_name_are_fixed(here: World) -> None:
 
 
 def test_every_tree_of_the_store_is_read_only_and_without_time(here: World) -> None:
-    here.recipe("odd", 'umask 0\nmkdir -m 777 "$OUT/bin"\necho a > "$OUT/bin/a"\nchmod 4777 "$OUT/bin/a"\necho b > "$OUT/b"')
+    here.recipe("odd", 'umask 0\nmkdir -m 777 "$OUT/bin"\necho a > "$OUT/bin/a"\nchmod 777 "$OUT/bin/a"\necho b > "$OUT/b"')
     here.image("odd")
     here.ok("build")
     tree = here.output("odd")

@@ -1,0 +1,110 @@
+"""The log of a sandbox: what it writes goes through a pipe, which is read here and written to a file.
+
+So a build holds no descriptor of a file of ours (fchmod(2) would make it setuid), and can write neither over what it wrote
+before nor more than there is room for. A log has at most 33 MiB: what is between its beginning and its end is left out,
+and the log says so. No line is held in memory, however long it is.
+"""
+
+import os
+import select
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+
+from builder.reporter import Task
+
+HEAD, TAIL = 32 << 20, 1 << 20  # bytes of the beginning and of the end that a log keeps
+_CHUNK = 1 << 16
+_PERIOD = 0.5  # seconds between lines that are shown
+_STEP = b"\n==> "  # announces a step, see `Derivation.script`
+_WINDOW = 4096  # bytes of the end that are looked at for the newest line and step
+_AFTER = 1 << 20  # bytes: no pipe holds more, so what was written before the end is in these
+
+
+class Log:
+    """Context manager around a run: it reads until the block ends. `task` is shown the newest line twice a second.
+
+    fd: what the sandbox writes to. step: the last step that was announced.
+    """
+
+    def __init__(self, path: str, task: Task) -> None:
+        self.step = "start"
+        self.fd = -1
+        self._path, self._task = path, task
+        self._size = 0
+        self._tail = bytearray()
+        self._window = b"\n"
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Log":
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)  # the log of an earlier try
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._read, self.fd = os.pipe()
+        os.set_blocking(self._read, False)
+        self._thread = threading.Thread(target=self._follow, name="log", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self.fd)
+        self._over.set()
+        self._thread.join()
+        self._finish()
+        os.close(self._read)
+        os.close(self._file)
+
+    def _follow(self) -> None:
+        """Read to the end, or for a short while after the run has ended: a process elsewhere may hold the pipe open."""
+        poller = select.poll()
+        poller.register(self._read, select.POLLIN)
+        left = _AFTER
+        shown_at = 0.0
+        fresh = False
+        while left > 0:
+            over = self._over.is_set()
+            chunk = self._next() if poller.poll(_PERIOD * 1000) else None
+            if chunk == b"" or (over and chunk is None):
+                return
+            if chunk is not None:
+                self._take(chunk)
+                left -= len(chunk) if over else 0
+                fresh = True
+            if fresh and time.monotonic() - shown_at >= _PERIOD:
+                self._task.line(self._window.rstrip(b"\n").rpartition(b"\n")[2])
+                shown_at, fresh = time.monotonic(), False
+
+    def _next(self) -> bytes | None:
+        try:
+            return os.read(self._read, _CHUNK)
+        except BlockingIOError:  # a build that opens its own output to read from was faster
+            return None
+
+    def _take(self, chunk: bytes) -> None:
+        room = max(0, HEAD - self._size)
+        self._size += len(chunk)
+        if room:
+            self._write(chunk[:room])
+        self._tail += chunk[room:]
+        del self._tail[:-TAIL]
+        window = self._window + chunk
+        at = window.rfind(_STEP)
+        if at >= 0:
+            name = window[at + len(_STEP) : at + _WINDOW].partition(b"\n")[0]
+            self.step = name.decode("utf-8", "replace").strip()
+        self._window = window[-_WINDOW:]
+
+    def _finish(self) -> None:
+        left_out = self._size - HEAD - len(self._tail)
+        if left_out > 0:
+            self._write(b"\n[builder: the log is too long; %d bytes are left out here]\n" % left_out)
+        self._write(bytes(self._tail))
+
+    def _write(self, data: bytes) -> None:
+        """A disk that is full must not stop the reading; the build has no room either, and fails for that."""
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:
+            pass
