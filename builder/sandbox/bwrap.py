@@ -25,11 +25,12 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from builder.errors import BuildError, SandboxError
-from builder.sandbox import environment, processes, refusal, seccomp
+from builder.recipe import Limits
+from builder.sandbox import cgroup, environment, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
@@ -68,6 +69,8 @@ class Bubblewrap(Sandbox):
         with _Run(self._program, spec, log_fd) as run:
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
             code = run.end()
+            if run.is_full() and not watched.killed:
+                watched = dataclasses.replace(watched, killed="memory", peak=spec.limits.memory * processes.MIB)
         if code == _FAILED and not run.started and not watched.killed:
             raise self._not_started(spec)
         return outcome(code, watched)
@@ -105,12 +108,22 @@ class _Run:
         self.started = False
         self._init = 0
         self._init_fd: int | None = None
-        self._process, self._status = _start(program, spec, log_fd)
+        self._group = _group(spec.limits)
+        self._process, self._status = _start(program, spec, log_fd, self._enter)
         try:
             self._attach()
         except BaseException:
             _abandon(self._process)
             raise
+
+    def _enter(self, pid: int) -> None:
+        """Puts a process into the run's group; without one, memory is counted by samples."""
+        if self._group is not None:
+            try:
+                self._group.enter(pid)
+            except OSError:
+                self._group.remove()
+                self._group = None
 
     def _attach(self) -> None:
         self.pidfd = os.pidfd_open(self._process.pid)
@@ -128,6 +141,12 @@ class _Run:
         self._status.close()
         for each in self._handles():
             os.close(each)
+        if self._group is not None:
+            self._group.remove()
+
+    def is_full(self) -> bool:
+        """Whether the kernel ended the run for its memory."""
+        return self._group is not None and self._group.is_full()
 
     def kill(self) -> None:
         for each in self._handles():
@@ -149,6 +168,8 @@ class _Run:
         if not self._init:
             return Usage(0, 0)
         try:
+            if self._group is not None:
+                return Usage(self._group.memory(), len(processes.inside(self._init)))
             in_memory = processes.in_memory_files(self._init, _IN_MEMORY)
             return processes.measure(processes.inside(self._init), in_memory)
         except OSError:  # it has ended, or a security module keeps us from looking inside
@@ -174,8 +195,34 @@ class _Descriptors:
         return (self.options, self.status, *self.files.values(), *self.filter)
 
 
-def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
-    """Starts bubblewrap; the process and the stream of its status lines."""
+@functools.cache
+def _place() -> str:
+    """Where control groups can be made, "" for nowhere. What killed builders left there is removed first."""
+    path = cgroup.find().path
+    if path:
+        cgroup.clean(path)
+    return path
+
+
+def _group(limits: Limits) -> cgroup.Group | None:
+    """A control group with these limits, where the kernel lets us have one."""
+    if not _place():
+        return None
+    group = None
+    try:
+        group = cgroup.Group(_place())
+        group.limit(limits)
+    except OSError:
+        if group is not None:
+            group.remove()
+        return None
+    return group
+
+
+def _start(
+    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, enter: Callable[[int], None]
+) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
+    """Starts bubblewrap; the process and the stream of its status lines. enter: called with its number before it does anything."""
     with contextlib.ExitStack() as open_here:
         options_in, options_out = _pipe(open_here)
         status_in, status_out = _pipe(open_here)
@@ -187,6 +234,7 @@ def _start(program: tuple[str, ...], spec: SandboxSpec, log_fd: int) -> tuple["s
         outputs = (None, None) if spec.interactive else (log_fd, log_fd if spec.errors_fd is None else spec.errors_fd)
         process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), *outputs)
         try:
+            enter(process.pid)
             _let_go(process.pid, spec, theirs, options_out)
         except BaseException:
             _abandon(process)

@@ -7,7 +7,6 @@ their own. A test that is about one of the two users only says so with `pytest.m
 from pathlib import Path
 
 import pytest
-
 from integration.conftest import here, tools
 
 __all__ = ["here", "tools"]

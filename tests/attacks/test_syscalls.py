@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from integration import world
 from integration.world import World
 from system_calls import CALLS, EXPECTED, answers, probe
