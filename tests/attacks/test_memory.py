@@ -1,7 +1,6 @@
 """A build that fills memory where no process has it mapped."""
 
 import pytest
-
 from integration import world
 from integration.world import World
 
