@@ -157,6 +157,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _shell(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "shell", "open the sandbox of a package as its build sees it")
     made.add_argument("name", metavar="NAME", help="a package")
+    made.add_argument("--failed", action="store_true", help="enter the tree that build --keep-failed left, as it is")
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell")
     _image(made)
     _sources(made)
