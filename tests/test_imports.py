@@ -27,7 +27,7 @@ LEVELS = {
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail",
-    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs testing serving",
+    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.

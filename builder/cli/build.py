@@ -252,6 +252,6 @@ def _kept_tree(opened: Session, name: str) -> str:
     if not numbers or os.path.islink(path):
         raise UsageError(
             f"no tree of a failed build of {name} was kept", where=shown_path(folder),
-            hint=f"keep one: builder build --keep-failed {name.split(' ')[0]}",
+            hint=f"keep one: builder build --keep-failed {name.split(' ', maxsplit=1)[0]}",
         )
     return path
