@@ -108,13 +108,19 @@ class _Run:
         self.started = False
         self._init = 0
         self._init_fd: int | None = None
+        self._shared = processes.Shared()
         self._group = _group(spec.limits)
-        self._process, self._status = _start(program, spec, log_fd, self._enter)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._remove_group)
+            self._process, self._status = _start(program, spec, log_fd, self._enter)
+            on_failure.callback(_abandon, self._process)
             self._attach()
-        except BaseException:
-            _abandon(self._process)
-            raise
+            on_failure.pop_all()
+
+    def _remove_group(self) -> None:
+        if self._group is not None:
+            self._group.remove()
+            self._group = None
 
     def _enter(self, pid: int) -> None:
         """Puts a process into the run's group; without one, memory is counted by samples."""
@@ -122,8 +128,7 @@ class _Run:
             try:
                 self._group.enter(pid)
             except OSError:
-                self._group.remove()
-                self._group = None
+                self._remove_group()
 
     def _attach(self) -> None:
         self.pidfd = os.pidfd_open(self._process.pid)
@@ -141,8 +146,7 @@ class _Run:
         self._status.close()
         for each in self._handles():
             os.close(each)
-        if self._group is not None:
-            self._group.remove()
+        self._remove_group()
 
     def is_full(self) -> bool:
         """Whether the kernel ended the run for its memory."""
@@ -171,9 +175,10 @@ class _Run:
             if self._group is not None:
                 return Usage(self._group.memory(), len(processes.inside(self._init)))
             in_memory = processes.in_memory_files(self._init, _IN_MEMORY)
-            return processes.measure(processes.inside(self._init), in_memory)
+            folders = processes.inside(self._init)
         except OSError:  # it has ended, or a security module keeps us from looking inside
-            return processes.measure(processes.below(self._init))
+            in_memory, folders = 0, processes.below(self._init)
+        return processes.measure(folders, in_memory + self._shared.size(folders))
 
     def _handles(self) -> list[int]:
         return [self.pidfd] if self._init_fd is None else [self._init_fd, self.pidfd]

@@ -75,7 +75,9 @@ def _signals_for_the_shell() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
-    owner = os.tcgetpgrp(0) if os.isatty(0) else 0
+    owner = 0
+    with contextlib.suppress(OSError):  # standard input is no terminal, or not ours to control
+        owner = os.tcgetpgrp(0)
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ _OWN = (b"RssAnon:", b"VmSwap:")  # not RssFile: pages of mapped files are a cac
 # Bytes that what processes share may hold in the kernel, by the kind that /proc/PID/fd names. A pipe: two pages, since one
 # user's larger ones have no more than 64 MiB in all (pipe(7), pipe-user-pages-soft). A socket: the largest buffer of one.
 _BUFFERS = {"pipe": 8 << 10, "socket": 416 << 10}
-_TABLE_SHARE = 20  # reading the table of all processes takes at most one part in so many of one core
+_SHARE = 20  # reading what is slow to read takes at most one part in so many of one core
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,40 @@ class Usage:
 def measure(folders: Iterable[str], extra: int = 0) -> Usage:
     """Sums over processes, each given by its folder below /proc. Those that end meanwhile count nothing.
 
-    What processes share counts once: memory without a file by its whole size, since no process need have it mapped that
-    filled it; pipes and sockets by what they may hold. extra: bytes in use besides, as by files in memory.
+    extra: bytes in use besides, as by files in memory, and by what processes share.
     """
-    own = processes = 0
-    shared: dict[str, int] = {}
+    used = [each for each in (_memory(folder, _OWN) for folder in folders) if each is not None]
+    return Usage(sum(used) + extra, len(used))
+
+
+class Shared:
+    """What the processes of one run share, each thing once: memory without a file by its whole size, since no process need
+    have it mapped that filled it; pipes and sockets by what they may hold. Readings are spaced by their cost.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._size = 0
+
+    def size(self, folders: Iterable[str]) -> int:
+        """Bytes, of processes that are given by their folders below /proc."""
+        start = time.monotonic()
+        if start >= self._until:
+            self._size = _shared(folders)
+            end = time.monotonic()
+            self._until = end + (end - start) * _SHARE
+        return self._size
+
+
+def _shared(folders: Iterable[str]) -> int:
+    sizes: dict[str, int] = {}
     for folder in folders:
-        memory = _memory(folder, _OWN)
-        if memory is None:
-            continue
-        processes += 1
-        own += memory
         try:
             for name, size in chain(_shared_memory(folder), _buffers(folder)):
-                shared[name] = max(size, shared.get(name, 0))
+                sizes[name] = max(size, sizes.get(name, 0))
         except OSError:  # it has ended, or a security module keeps us from looking: then what it shares is its own
-            own += _memory(folder, (b"RssShmem:",)) or 0
-    return Usage(own + sum(shared.values()) + extra, processes)
+            sizes[folder] = _memory(folder, (b"RssShmem:",)) or 0
+    return sum(sizes.values())
 
 
 def _memory(folder: str, counted: tuple[bytes, ...]) -> int | None:
@@ -115,7 +132,7 @@ class Table:
             if start >= self._until:
                 self._parents = read_parents()
                 end = time.monotonic()
-                self._until = end + max(0.1, (end - start) * _TABLE_SHARE)
+                self._until = end + max(0.1, (end - start) * _SHARE)
             return self._parents
 
 
