@@ -267,15 +267,15 @@ class Builder:
         package = plan.graph.packages[name]
         return is_builtin(self.recipes[package.name], package.version)
 
-    def shell(self, plan: Plan, name: str, words: tuple[str, ...]) -> int:
-        """Run words, on this terminal, in the sandbox of a package as its build sees it; the exit code."""
+    def shell(self, plan: Plan, name: str, words: tuple[str, ...], failed: str = "") -> int:
+        """Run words, on this terminal, in the sandbox of a package as its build sees it; the exit code. failed: a kept tree."""
         self.bring(plan, name)
         order = self.order(plan, name)
         with Jobserver(self.options.cores) as jobserver, self.store.stage() as stage:
             realiser = Realiser(
                 store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter, jobserver=jobserver
             )
-            return realiser.shell(order, stage, words)
+            return realiser.shell(order, stage, words, failed)
 
     def close(self) -> None:
         if self._opened is not None:
@@ -294,11 +294,11 @@ def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, 
 
 
 def _raise_failures(result: scheduler.Result) -> None:
-    """Raise the first failure, which then also says what else failed, and what was not built because of it."""
+    """Raise the first failure, which then also says what else failed and how, and what was not built because of it."""
     if not result.failed:
         return
     first, *others = result.failed.values()
-    more = [f"also failed: {str(error).splitlines()[0]}" for error in others]
+    more = [f"also failed: {error}" for error in others]
     if result.skipped:
         more.append(f"not built because of that: {', '.join(result.skipped)}")
     if isinstance(first, BuilderError):

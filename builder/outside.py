@@ -56,7 +56,7 @@ def start(argv: Iterable[str], *, env: Mapping[str, str], cwd: str = "/", **how:
 def run(
     name: str, *words: str, env: Mapping[str, str], stdin: bytes = b"", seconds: float | None = None
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a program that is on the PATH of `env` to its end.
+    """Run a program to its end; `name` is an absolute path, or on the PATH of `env`.
 
     Raises:
         FileNotFoundError: it is not there.
@@ -65,7 +65,7 @@ def run(
     """
     import subprocess  # noqa: PLC0415
 
-    path = find(name, env)
+    path = name if os.path.isabs(name) else find(name, env)
     if path is None:
         raise FileNotFoundError(f"there is no {name} on PATH")
     with start([path, *words], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

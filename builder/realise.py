@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from builder import join, kept, nar, within, witness
+from builder import join, kept, nar, within, witness, workbench
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
@@ -163,16 +163,26 @@ class Realiser:
             place = self._keep(derivation, build)
             raise _failed(order, outcome, path, log.step, place, full=full)
 
-    def shell(self, order: Order, stage: str, words: tuple[str, ...]) -> int:
-        """Run `words` on this terminal in the sandbox of a build, before its first step; the exit code.
+    def shell(self, order: Order, stage: str, words: tuple[str, ...], failed: str = "") -> int:
+        """Run `words`, or a shell, on this terminal in the sandbox of a build whose sources are ready; the exit code.
 
-        The build's script lies in /build/.builder.sh.
+        failed: folder of a kept tree to enter instead.
         """
-        build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
-        for folder in (build, output):
+        folders = {name: os.path.join(stage, name) for name in ("build", "output", "bench")}
+        for folder in folders.values():
             os.mkdir(folder)
-        self.prepare(order, build)
-        spec = replace(self.spec(order, build, output), argv=words, interactive=True)
+        if not failed:
+            self.prepare(order, folders["build"])
+        workbench.write(folders["bench"], order.derivation, prepare=not failed)
+        spec = self.spec(order, failed or folders["build"], folders["output"])
+        terminal = {"TERM": os.environ.get("TERM", "dumb"), "ENV": f"{workbench.PLACE}/settings"}
+        if not words:
+            self.reporter.say(workbench.banner(order.derivation, failed))
+        spec = replace(
+            spec, argv=("/bin/sh", f"{workbench.PLACE}/start", *(words or ("/bin/sh", "-i"))), interactive=True,
+            mounts=(*spec.mounts, Mount(folders["bench"], workbench.PLACE)),
+            env={**spec.env, **({} if words else terminal)},
+        )  # fmt: skip
         return self.sandbox().run(spec, 2, self.cancel).code
 
     def _keep(self, derivation: Derivation, build: str) -> str:
@@ -291,11 +301,14 @@ def _failed(order: Order, outcome: Outcome, log: str, step: str, place: str, *, 
     else:
         message, hint = f"step '{step}' ended with exit code {outcome.code}", ""
     tail = "\n".join("  | " + line[:LONGEST] for line in last_lines(log))
-    more = f"; its tree is kept in {place}" if place else ""
+    name = derivation.name
+    more = f"its tree is kept in {place}, `builder shell --failed {name}` enters it"
+    if not place:
+        more = f"`builder build --keep-failed {name}` keeps its tree"
     if full:
         hint = "the disk is full: free some space there or run `builder gc`, then run the command again; or "
     return (StoreError if full else BuildError)(
         f"{message}\n{tail}",
         where=derivation.id,
-        hint=f"{hint}read the whole log in {log}{more}; `builder shell {derivation.name}` opens the same sandbox",
+        hint=f"{hint}`builder log {name}` shows the whole log ({log}); {more}; `builder shell {name}` opens its sandbox",
     )

@@ -20,8 +20,8 @@ from builder.cli.arguments import parser
 from builder.errors import BuilderError, BuildError, MachineError, RefusedError, SourceError, UsageError
 
 PLATFORM = "x86_64-linux-musl"
-COMMANDS = ("resolve", "fetch", "build", "test", "run", "audit", "shell", "graph", "why", "log", "list", "gc", "store", "schema",
-            "completion")  # fmt: skip
+COMMANDS = ("resolve", "fetch", "build", "test", "run", "audit", "shell", "graph", "why", "log", "list", "gc", "store",
+            "doctor", "schema", "completion")  # fmt: skip
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_a_log_of_what_needs_no_sandbox(project: Small) -> None:
 
 
 def test_a_shell_in_what_needs_no_sandbox(project: Small) -> None:
-    answer = project.run("shell", "world")
+    answer = project.run("shell", "world", "ls")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.endswith("builder: world 2 is made without a sandbox\n  next: there is nothing to look into\n")
 

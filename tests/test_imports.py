@@ -28,7 +28,7 @@ LEVELS = {
     "settings settings_file crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept",
-    "verbs": "locking workspace realise build compose recheck inventory audit rootfs testing serving",
+    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.

@@ -365,9 +365,19 @@ def test_what_else_is_denied(shared: bool) -> None:
     assert verdict(program, 250) == verdict(program, 321) == no  # keyctl, bpf
     assert verdict(program, 16, 0, 0x5412) == no  # ioctl TIOCSTI
     assert verdict(program, 16, 0, 0x5413) == ALLOW
-    assert verdict(program, 101) == only_shared  # ptrace
+    assert verdict(program, 101) == verdict(program, 310) == no  # ptrace, process_vm_readv
     assert verdict(program, 62, 0xFFFFFFFF_FFFFFFFF, 9) == only_shared  # kill(-1)
     assert verdict(program, 62, 123, 9) == verdict(program, 0) == ALLOW
+
+
+def test_some_arguments_are_denied() -> None:
+    program = seccomp.program(seccomp.NETWORK, machine="x86_64")
+    assert [verdict(program, 135, each) for each in (0, 0xFFFFFFFF, 8)] == [ALLOW, ALLOW, failing(errno.EPERM)]  # personality
+    routes, audit, wrapped = (verdict(program, 41, 16, 3, each) for each in (0, 9, 1 << 32))
+    assert (routes, audit, wrapped) == (ALLOW, failing(errno.EPROTONOSUPPORT), ALLOW)  # an int, as the family
+    assert [verdict(program, 53, each) for each in (1, 30)] == [ALLOW, failing(errno.EOPNOTSUPP)]
+    large = [verdict(program, 29, 0, each) for each in (1 << 16, (1 << 16) + 1, 1 << 32, 1 << 63)]
+    assert large == [ALLOW] + [failing(errno.EINVAL)] * 3
 
 
 def test_the_other_machine_has_numbers_of_its_own() -> None:
@@ -375,15 +385,19 @@ def test_the_other_machine_has_numbers_of_its_own() -> None:
     assert verdict(program, 198, 2, audit=0xC00000B7) == failing(errno.EACCES)
     assert verdict(program, 198, 1, audit=0xC00000B7) == ALLOW
     assert verdict(program, 41, 2, audit=0xC000003E) == KILL
+    assert verdict(program, 279, audit=0xC00000B7) == failing(errno.ENOSYS)  # memfd_create
     assert seccomp.program(seccomp.LOCAL, machine="riscv64") == b""
 
 
-def test_call_numbers_are_the_kernels() -> None:
-    header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+@pytest.mark.parametrize(
+    ("machine", "path"), [("x86_64", "x86_64-linux-gnu/asm/unistd_64.h"), ("aarch64", "asm-generic/unistd.h")]
+)
+def test_call_numbers_are_the_kernels(machine: str, path: str) -> None:
+    header = Path("/usr/include", path)
     if not header.exists():
         pytest.skip("no kernel headers here")
     known = dict(re.findall(r"#define __NR_(\w+) (\d+)", header.read_text()))
-    for name, number in seccomp._MACHINES["x86_64"].calls.items():
+    for name, number in seccomp._MACHINES[machine].calls.items():
         assert known[name] == str(number)
 
 

@@ -17,7 +17,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"builder {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_resolve, _fetch, _build, _test, _run, _audit, _shell, _graph, _why, _log, _list, _gc, _store, _schema, _completion):
+    for add in (
+        _resolve, _fetch, _build, _test, _run, _audit, _shell, _graph, _why, _log, _list, _gc, _store, _doctor, _schema, _completion,
+    ):  # fmt: skip
         add(commands)
     return top
 
@@ -157,6 +159,7 @@ def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _shell(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "shell", "open the sandbox of a package as its build sees it")
     made.add_argument("name", metavar="NAME", help="a package")
+    made.add_argument("--failed", action="store_true", help="enter the tree that build --keep-failed left, as it is")
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell")
     _image(made)
     _sources(made)
@@ -202,6 +205,12 @@ def _store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     text = "verify: read everything and find every flipped bit; path: print where it lies"
     made.add_argument("action", choices=("verify", "path"), help=text)
     made.add_argument("--remove", action="store_true", help="with verify: remove what is damaged, so that it is fetched or built again")
+    _json(made)
+
+
+def _doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    made = _command(commands, "doctor", "check whether this machine can build, and tell what to do")
+    made.add_argument("--offline", action="store_true", help="open no socket; mirror and index are not asked")
     _json(made)
 
 

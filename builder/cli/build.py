@@ -236,15 +236,36 @@ def shown_path(path: str) -> str:
 
 
 def shell(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Open the sandbox of a package with sources, inputs and script as its build sees them."""
+    """Open the sandbox of a package with its source unpacked and patched, or the kept tree of its failed build."""
     options.jobs = None
+    if not options.words and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "a shell needs a terminal", where="builder shell",
+            hint=f"name a command to run instead: builder shell {options.name} sh -c 'ls /sources'",
+        )
     with session(options) as opened:
         image = opened.image()
         name = package_id(opened, image.profile, options.name)
         builder = opened.builder
         plan = builder.plan(opened.lock, image.profile, [name])
+        failed = _kept_tree(opened, name) if options.failed else ""
         inputs = plan.visible(name)
         builder.build(plan, inputs)
         if builder.is_builtin(plan, name):
             raise UsageError(f"{name} is made without a sandbox", hint="there is nothing to look into")
-        return builder.shell(plan, name, tuple(options.words) or ("/bin/sh", "-i"))
+        return builder.shell(plan, name, tuple(options.words), failed)
+
+
+def _kept_tree(opened: Session, name: str) -> str:
+    """The newest tree that a failed build of a package left in out/failed/. Raises UsageError when there is none."""
+    folder = os.path.join(opened.workspace.root, "out", "failed")
+    start = name.replace(" ", "-") + "-"
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    numbers = [int(each[len(start) :]) for each in found if each.startswith(start) and each[len(start) :].isdecimal()]
+    path = os.path.join(folder, f"{start}{max(numbers, default=0)}")
+    if not numbers or os.path.islink(path):
+        raise UsageError(
+            f"no tree of a failed build of {name} was kept", where=shown_path(folder),
+            hint=f"keep one: builder build --keep-failed {name.split(' ', maxsplit=1)[0]}",
+        )
+    return path

@@ -255,6 +255,13 @@ def _remove_damaged(opened: Session, damage: "list[Damage]") -> None:
         opened.reporter.say(f"removed {each.path}")
 
 
+def doctor(options: argparse.Namespace, argv: list[str]) -> int:
+    """Whether this machine can build."""
+    from builder.cli import doctor as verb  # noqa: PLC0415 - what no other verb needs
+
+    return verb.run(options, argv)
+
+
 def schema(options: argparse.Namespace, _argv: list[str]) -> int:
     """The JSON Schema that editors check recipes with."""
     from builder import image, profile, recipe  # noqa: PLC0415
@@ -273,5 +280,6 @@ def completion(options: argparse.Namespace, _argv: list[str]) -> int:
 
 COMMANDS: Mapping[str, Command] = {
     "resolve": resolve, "fetch": fetch, "build": build, "test": test, "run": run, "audit": audit, "shell": shell, "graph": graph,
-    "why": why, "log": log, "list": list_packages, "gc": gc, "store": store, "schema": schema, "completion": completion,
+    "why": why, "log": log, "list": list_packages, "gc": gc, "store": store, "doctor": doctor,
+    "schema": schema, "completion": completion,
 }

@@ -83,8 +83,11 @@ class Chroot(Sandbox):
 
 
 def _watch(process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: threading.Event | None) -> Watched:
+    shared = processes.Shared()
+
     def usage() -> processes.Usage:
-        return processes.measure(processes.below(process.pid))
+        folders = processes.below(process.pid)
+        return processes.measure(folders, shared.size(folders))
 
     pidfd = os.pidfd_open(process.pid)
     try:

@@ -1,6 +1,7 @@
 """The port: what runs a `SandboxSpec`, and what comes of it."""
 
 import contextlib
+import os
 import signal
 import threading
 from abc import ABC, abstractmethod
@@ -66,14 +67,25 @@ class Sandbox(ABC):
 
 @contextlib.contextmanager
 def _signals_for_the_shell() -> Iterator[None]:
-    """What is typed to interrupt a shell's command reaches us too: we go on. (A caught signal is not inherited.)"""
+    """What is typed to interrupt a shell's command reaches us too: we go on. (A caught signal is not inherited.)
+
+    Afterwards the terminal is again that of the process group that had it: a shell inside cannot name that group.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
+    owner = 0
+    with contextlib.suppress(OSError):  # standard input is no terminal, or not ours to control
+        owner = os.tcgetpgrp(0)
     try:
         yield
     finally:
+        if owner:
+            silent = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is sent to who changes a terminal from the background
+            with contextlib.suppress(OSError):
+                os.tcsetpgrp(0, owner)
+            signal.signal(signal.SIGTTOU, silent)
         for number, handler in before.items():
             signal.signal(number, handler)
 

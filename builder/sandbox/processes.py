@@ -1,14 +1,19 @@
 """What running sandboxes use, read from /proc (proc(5)): resident memory and number of processes."""
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 MIB = 1 << 20
-_COUNTED = (b"RssAnon:", b"RssShmem:", b"VmSwap:")  # not RssFile: pages of mapped files are a cache that can be dropped
-_TABLE_SHARE = 20  # reading the table of all processes takes at most one part in so many of one core
+_OWN = (b"RssAnon:", b"VmSwap:")  # not RssFile: pages of mapped files are a cache that can be dropped
+# Bytes that what processes share may hold in the kernel, by the kind that /proc/PID/fd names. A pipe: two pages, since one
+# user's larger ones have no more than 64 MiB in all (pipe(7), pipe-user-pages-soft). A socket: the largest buffer of one.
+_BUFFERS = {"pipe": 8 << 10, "socket": 416 << 10}
+_SHARE = 20  # reading what is slow to read takes at most one part in so many of one core
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +27,69 @@ class Usage:
 def measure(folders: Iterable[str], extra: int = 0) -> Usage:
     """Sums over processes, each given by its folder below /proc. Those that end meanwhile count nothing.
 
-    extra: bytes in use besides, as by files in memory.
+    extra: bytes in use besides, as by files in memory, and by what processes share.
     """
-    used = [each for each in map(_memory, folders) if each is not None]
+    used = [each for each in (_memory(folder, _OWN) for folder in folders) if each is not None]
     return Usage(sum(used) + extra, len(used))
 
 
-def _memory(folder: str) -> int | None:
+class Shared:
+    """What the processes of one run share, each thing once: memory without a file by its whole size, since no process need
+    have it mapped that filled it; pipes and sockets by what they may hold. Readings are spaced by their cost.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._size = 0
+
+    def size(self, folders: Iterable[str]) -> int:
+        """Bytes, of processes that are given by their folders below /proc."""
+        start = time.monotonic()
+        if start >= self._until:
+            self._size = _shared(folders)
+            end = time.monotonic()
+            self._until = end + (end - start) * _SHARE
+        return self._size
+
+
+def _shared(folders: Iterable[str]) -> int:
+    sizes: dict[str, int] = {}
+    for folder in folders:
+        try:
+            for name, size in chain(_shared_memory(folder), _buffers(folder)):
+                sizes[name] = max(size, sizes.get(name, 0))
+        except OSError:  # it has ended, or a security module keeps us from looking: then what it shares is its own
+            sizes[folder] = _memory(folder, (b"RssShmem:",)) or 0
+    return sum(sizes.values())
+
+
+def _memory(folder: str, counted: tuple[bytes, ...]) -> int | None:
     try:
         with open(f"{folder}/status", "rb") as file:
             lines = file.read().splitlines()
     except OSError:
         return None
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(_COUNTED))
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(counted))
+
+
+def _shared_memory(folder: str) -> Iterator[tuple[str, int]]:
+    """Shared mappings that no file is behind (proc(5), /proc/pid/maps: address mode offset device inode name)."""
+    with open(f"{folder}/maps", "rb") as file:
+        found = [line.split(None, 5) for line in file if b" (deleted)" in line]
+    for span, mode, offset, device, inode, name in (each for each in found if len(each) == 6):
+        if mode.endswith(b"s") and name.startswith((b"/dev/zero", b"/SYSV")):
+            start, _, end = span.partition(b"-")
+            yield f"{device.decode()} {inode.decode()} {offset.decode()}", int(end, 16) - int(start, 16)
+
+
+def _buffers(folder: str) -> Iterator[tuple[str, int]]:
+    """Pipes and sockets that a process has open, as /proc names them, "pipe:[123]"."""
+    for number in os.listdir(f"{folder}/fd"):
+        with contextlib.suppress(OSError):
+            name = os.readlink(f"{folder}/fd/{number}")
+            kind = name.partition(":")[0]
+            if kind in _BUFFERS:
+                yield name, _BUFFERS[kind]
 
 
 def inside(init: int) -> list[str]:
@@ -77,7 +132,7 @@ class Table:
             if start >= self._until:
                 self._parents = read_parents()
                 end = time.monotonic()
-                self._until = end + max(0.1, (end - start) * _TABLE_SHARE)
+                self._until = end + max(0.1, (end - start) * _SHARE)
             return self._parents
 
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+from integration.world import World
 
 from builder.log import HEAD, TAIL
-from integration.world import World
 
 LINE = 1500 << 20  # bytes
 

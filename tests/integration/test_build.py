@@ -21,7 +21,8 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 def log_of(world: World, said: str) -> str:
     """The log that an error message names."""
-    (path,) = (word.rstrip(";") for word in said.split() if word.startswith(str(world.store_path)) and ".log" in word)
+    words = (word.strip("();") for word in said.split() if ".log" in word)
+    (path,) = (word for word in words if word.startswith(str(world.store_path)))
     return path
 
 
@@ -124,7 +125,8 @@ def test_a_failed_step_is_told_with_its_last_lines_its_log_and_a_way_in(here: Wo
     assert head.splitlines()[1].startswith("building bad 1: failed, ")
     assert tail == (
         f"bad 1: step 'make' ended with exit code 3\n{lines}"
-        f"  next: read the whole log in {log}; `builder shell bad` opens the same sandbox\n"
+        f"  next: `builder log bad` shows the whole log ({log}); `builder build --keep-failed bad` keeps its tree; "
+        "`builder shell bad` opens its sandbox\n"
     )
     with open(log) as file:
         assert file.read() == "==> make\n" + "".join(f"line {number}\n" for number in range(1, 41))
@@ -163,7 +165,7 @@ def test_all_failures_are_told_with_keep_going(here: World) -> None:
     assert answer.code == 4
     assert (
         "builder: a-bad 1: step 'make' ended with exit code 1\n  | ==> make\n"
-        "also failed: b-bad 1: step 'make' ended with exit code 2\n  next: read the whole log in "
+        "also failed: b-bad 1: step 'make' ended with exit code 2\n  | ==> make\n  next: `builder log b-bad` shows the whole log"
     ) in answer.err
 
 
@@ -174,7 +176,8 @@ def test_the_tree_of_a_failed_build_is_kept_when_asked_for(here: World) -> None:
     assert not (here.root / "out" / "failed").exists()
     answer = here.run("build", "--keep-failed")
     kept = here.root / "out" / "failed" / "bad-1-1"
-    assert f"; its tree is kept in {kept}; `builder shell bad` opens the same sandbox\n" in answer.err
+    enter = f"its tree is kept in {kept}, `builder shell --failed bad` enters it; `builder shell bad` opens its sandbox\n"
+    assert enter in answer.err
     assert (kept / "src" / "half-made").read_text() == "half\n"
     assert (kept / ".builder.sh").is_file()
     assert f"its tree is kept in {kept.with_name('bad-1-2')}" in here.run("build", "--keep-failed").err
@@ -205,13 +208,13 @@ def test_shell_sees_what_the_build_sees_and_nothing_else(here: World) -> None:
     here.ok("build")
     seen = here.ok("shell", "middle", "sh", "-c", SEEN).out
     assert seen == (
-        "/:\nbin\nbuild\ndev\netc\nlib\nlib64\noutput\nproc\nshare\ntmp\nusr\n\n"
+        "/:\n.builder\nbin\nbuild\ndev\netc\nlib\nlib64\noutput\nproc\nshare\ntmp\nusr\n\n"
         "/build:\n.builder.sh\nsrc\ntmp\n\n/build/src:\n\n/output:\n\n/share:\nbase\n"
         "/build/src\nbuilder\nbuilder\n"
     )
     environment = here.ok("shell", "--cores", "3", "middle", "env").out.splitlines()
     assert sorted(line for line in environment if not line.startswith("MAKEFLAGS=")) == [
-        "CORES=3", "HOME=/build", "LANG=C", "LC_ALL=C", "LOGNAME=builder", "OUT=/output", "PATH=/usr/bin:/bin",
+        "CORES=3", "HOME=/build", "LANG=C", "LC_ALL=C", "LOGNAME=builder", "OUT=/output", "PATH=/usr/bin:/bin:/.builder",
         "PWD=/build/src", "SHELL=/bin/sh", "SOURCE_DATE_EPOCH=1", "TMPDIR=/build/tmp", "TZ=UTC", "USER=builder",
     ]  # fmt: skip
     assert here.ok("shell", "middle", "sh", "/build/.builder.sh").out.splitlines()[-1] == "middle"

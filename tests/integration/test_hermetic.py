@@ -98,10 +98,11 @@ def test_a_build_over_its_limit_is_ended_and_the_limit_is_named(here: World, lim
     answer = here.run("build")
     assert answer.code == 4
     head, _, rest = answer.err.partition("builder: ")
-    log, _, end = rest.partition("read the whole log in ")[2].partition(";")
+    log, _, end = rest.partition("the whole log (")[2].partition(")")
     assert rest == (
         f"big 1: in step 'make' {what}\n  | ==> make\n  | begun\n"
-        f"  next: {hint} under [limits] in the recipe, or read the whole log in {log}; `builder shell big` opens the same sandbox\n"
+        f"  next: {hint} under [limits] in the recipe, or `builder log big` shows the whole log ({log}); "
+        "`builder build --keep-failed big` keeps its tree; `builder shell big` opens its sandbox\n"
     ), head + end
     assert here.half_made() == []
 

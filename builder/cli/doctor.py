@@ -1,0 +1,42 @@
+"""The verb `doctor`: whether this machine can build, and what to do when it cannot."""
+
+import argparse
+import json
+import os
+import sys
+
+from builder import digest, doctor
+from builder import settings as user_settings
+from builder.errors import BuilderError, MachineError
+from builder.sandbox.program import find_program
+from builder.workspace import PLATFORM, Workspace, find_root
+
+
+def run(options: argparse.Namespace, _argv: list[str]) -> int:
+    """One line an answer; exit code 5 when one of them is bad."""
+    settings = user_settings.load()
+    store = options.store or settings.store
+    try:
+        root = find_root(options.root)
+    except BuilderError:  # outside of a project, the machine can be looked at all the same
+        root = ""
+    machine = doctor.Machine(
+        root=root, store=store, settings=settings, program=_program(root, store, settings.cache_dir), online=not options.offline
+    )
+    answers = doctor.examine(machine)
+    if options.json:
+        sys.stdout.write(json.dumps(doctor.as_dict(answers), indent=2, sort_keys=True) + "\n")
+    else:
+        sys.stdout.write("".join(f"{each}\n" for each in answers))
+    return MachineError.exit_code if any(each.level == "bad" for each in answers) else 0
+
+
+def _program(root: str, store: str, cache_dir: str) -> tuple[str, ...]:
+    """How bubblewrap is started: the system's, or that of the lock's tool set when it was built; else nothing."""
+    try:
+        lock = Workspace.open(root, cache_dir).lock if root else None
+        pins = [each.outputs.get(PLATFORM) for each in (lock.packages if lock else ()) if each.name == "launcher"]
+        trees = [os.path.join(store, "trees", digest.to_hex(pin.trees["out"])) for pin in pins if pin is not None]
+        return find_program(next(filter(os.path.isdir, trees), ""))
+    except BuilderError:  # there is none yet, or recipes or lock are wrong: that is for other verbs to tell
+        return ()

@@ -1,0 +1,132 @@
+"""A control group for each run, where the kernel lets us have one (version 2, cgroups(7)): memory is then limited by the
+kernel, which also sees what no sample can.
+
+    GROUP            a group that was delegated to us: its controllers are given to its children
+    ├── ...          the group that builder runs in, as its session or service was started
+    └── builder-PID-N    one run: memory.max, no swap, all of it ends together; removed when the run has ended
+
+A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made where nothing says that it is
+ours: a plain user's is one that the user may write to; root's has the mark that systemd gives with Delegate=. Version 1 has no
+delegation and is not used. What a builder that was killed has left is removed by the next one.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import time
+from dataclasses import dataclass
+
+from builder.recipe import Limits
+from builder.sandbox.processes import MIB
+
+_NAME = re.compile(r"builder-(\d+)-\d+")
+_COUNT = itertools.count(1)
+_MARKS = ("trusted.delegate", "user.delegate")
+_RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where groups can be made: path of a folder, or "" and why not."""
+
+    path: str
+    reason: str = ""
+
+
+def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Place:
+    """The nearest group above ours, or ours, that is delegated to us and hands memory on to its children."""
+    try:
+        with open(mounts, encoding="utf-8") as file:
+            roots = [line.split()[4] for line in file if " - cgroup2 " in line]
+        with open(own, encoding="utf-8") as file:
+            groups = [line.rstrip("\n")[3:] for line in file if line.startswith("0::")]
+    except OSError as error:
+        return Place("", f"{error.filename}: {error.strerror}")
+    if not roots or not groups:
+        return Place("", "control groups of version 2 are not mounted")
+    if "memory" not in _words(f"{roots[0]}/cgroup.controllers"):
+        return Place("", "version 2 has no memory controller here; version 1, which cannot be delegated, holds it")
+    path = roots[0] + groups[0].rstrip("/")
+    while path.startswith(roots[0]):
+        if _is_ours(path) and "memory" in _words(f"{path}/cgroup.subtree_control"):
+            return Place(path)
+        path = os.path.dirname(path)
+    return Place("", "no group with a memory controller is delegated to this user")
+
+
+def _is_ours(path: str) -> bool:
+    if os.geteuid() != 0:
+        return os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
+    with contextlib.suppress(OSError):
+        return any(mark in os.listxattr(path) and os.getxattr(path, mark) == b"1" for mark in _MARKS)
+    return False
+
+
+def _words(path: str) -> list[str]:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().split()
+    except OSError:
+        return []
+
+
+class Group:
+    """A group for one run, made below a place and removed by `remove`. Raises OSError when it cannot be made."""
+
+    def __init__(self, place: str) -> None:
+        self.path = f"{place}/builder-{os.getpid()}-{next(_COUNT)}"
+        os.mkdir(self.path)
+
+    def limit(self, limits: Limits) -> None:
+        """Memory of all processes together; tasks, which are more than processes, as `rlimits` has them. Raises OSError."""
+        self._write("memory.max", str(limits.memory * MIB))
+        self._write("memory.oom.group", "1")
+        for name, value in (("memory.swap.max", "0"), ("pids.max", str(4 * limits.processes + 1024))):
+            with contextlib.suppress(OSError):  # a kernel without swap, a group without that controller
+                self._write(name, value)
+
+    def enter(self, pid: int) -> None:
+        """Put a process in; all that it starts from now on is in, too. Raises OSError."""
+        self._write("cgroup.procs", str(pid))
+
+    def memory(self) -> int:
+        """Bytes in use, without what the kernel would drop. Raises OSError."""
+        with open(f"{self.path}/memory.stat", encoding="ascii") as file:
+            stat = {name: int(value) for name, value in map(str.split, file)}
+        used = int(_words(f"{self.path}/memory.current")[0])
+        return used - sum(stat.get(name, 0) for name in _RECLAIMED) + stat.get("shmem", 0)  # `file` counts shmem, too
+
+    def is_full(self) -> bool:
+        """Whether the kernel ended the run because it used too much memory."""
+        words = _words(f"{self.path}/memory.events")
+        return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", 0)) > 0
+
+    def remove(self) -> None:
+        """Ends what is in the group, and removes it; what cannot be removed is left to the next run."""
+        _remove(self.path)
+
+    def _write(self, name: str, value: str) -> None:
+        with open(f"{self.path}/{name}", "w", encoding="ascii") as file:
+            file.write(value)
+
+
+def _remove(path: str) -> None:
+    for _ in range(50):
+        with contextlib.suppress(OSError), open(f"{path}/cgroup.kill", "w", encoding="ascii") as file:
+            file.write("1")
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:  # a process that was killed is not gone yet
+            time.sleep(0.01)
+        else:
+            return
+
+
+def clean(place: str) -> None:
+    """Remove what builders that were killed have left."""
+    for name in os.listdir(place):
+        if (found := _NAME.fullmatch(name)) and not os.path.exists(f"/proc/{found.group(1)}"):
+            _remove(f"{place}/{name}")

@@ -1,0 +1,123 @@
+"""Control groups: where one is taken, what is written to it, and that none is left. Groups are real where the kernel has some.
+
+No machine of ours has the memory controller in version 2, so what the kernel does at `memory.max` is not tried here.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.recipe import Limits
+from builder.sandbox import cgroup
+
+LEFT = """
+import subprocess, sys
+from builder.sandbox import cgroup
+group = cgroup.Group(sys.argv[1])
+sleep = subprocess.Popen(["sleep", "60"])
+group.enter(sleep.pid)
+print(sleep.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def mounted() -> str:
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        return next((line.split()[4] for line in file if " - cgroup2 " in line), "")
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """A group of the test's own in the hierarchy of version 2."""
+    path = f"{mounted()}/test-{os.getpid()}"
+    try:
+        os.mkdir(path)
+        Path(path, "cgroup.procs").open("a").close()
+    except OSError:
+        pytest.skip("no group of version 2 can be made here")
+    yield path
+    os.rmdir(path)
+
+
+def test_a_run_ends_with_its_group(place: str) -> None:
+    group = cgroup.Group(place)
+    with subprocess.Popen(["sh", "-c", "read x; sleep 60 & sleep 60"], stdin=subprocess.PIPE) as process:
+        group.enter(process.pid)
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        group.remove()
+        assert process.wait() == -signal.SIGKILL
+    assert os.listdir(place).count(os.path.basename(group.path)) == 0
+
+
+def test_what_a_killed_builder_left_is_removed_by_the_next(place: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", LEFT, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:
+        assert builder.stdout is not None
+        sleep = int(builder.stdout.readline())
+        cgroup.clean(place)  # while it lives, its group is its own
+        assert os.path.isdir(f"{place}/builder-{builder.pid}-1")
+        builder.kill()
+    pidfd = os.pidfd_open(sleep)
+    cgroup.clean(place)
+    assert [name for name in os.listdir(place) if name.startswith("builder-")] == []
+    os.close(pidfd)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A hierarchy as systemd makes it for a user's session, as plain files."""
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    for path, given in (("user.slice", "memory pids"), ("user.slice/app", "memory pids"), ("user.slice/app/shell", "")):
+        folder = tmp_path / path
+        folder.mkdir()
+        (folder / "cgroup.subtree_control").write_text(given)
+        (folder / "cgroup.procs").touch()
+    (tmp_path / "mounts").write_text(f"29 23 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "own").write_text("1:name=systemd:/x\n0::/user.slice/app/shell\n")
+    return tmp_path
+
+
+def find(tree: Path) -> cgroup.Place:
+    return cgroup.find(str(tree / "mounts"), str(tree / "own"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user may write to it")
+def test_root_takes_only_what_is_marked_as_delegated(tree: Path) -> None:
+    assert find(tree) == cgroup.Place("", "no group with a memory controller is delegated to this user")
+    os.setxattr(tree / "user.slice", "trusted.delegate", b"1")
+    assert find(tree).path == f"{tree}/user.slice"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_user_takes_the_nearest_that_it_may_write_to(tree: Path) -> None:
+    assert find(tree).path == f"{tree}/user.slice/app"
+    (tree / "user.slice/app/cgroup.procs").chmod(0o444)
+    assert find(tree).path == f"{tree}/user.slice"
+
+
+def test_a_kernel_without_the_controller_is_told(tree: Path) -> None:
+    (tree / "cgroup.controllers").write_text("hugetlb\n")
+    assert "no memory controller" in find(tree).reason
+    (tree / "mounts").write_text("")
+    assert find(tree).reason == "control groups of version 2 are not mounted"
+
+
+def test_limits_are_written_and_memory_is_read(tmp_path: Path) -> None:
+    group = cgroup.Group(str(tmp_path))
+    group.limit(Limits(memory=64, processes=8))
+    written = {each.name: each.read_text() for each in Path(group.path).iterdir()}
+    assert written == {
+        "memory.max": str(64 << 20), "memory.oom.group": "1", "memory.swap.max": "0", "pids.max": str(4 * 8 + 1024),
+    }  # fmt: skip
+    Path(group.path, "memory.current").write_text("1000\n")
+    Path(group.path, "memory.stat").write_text("anon 300\nfile 600\nshmem 200\nslab_reclaimable 50\n")
+    assert group.memory() == 1000 - 600 - 50 + 200
+    assert not group.is_full()
+    Path(group.path, "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    assert group.is_full()
