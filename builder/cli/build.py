@@ -1,7 +1,6 @@
 """The commands that build: `build` and `shell`."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
+from builder.cli import output
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
@@ -56,7 +56,7 @@ def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, 
 
 def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
     if as_json:
-        return json.dumps(results, indent=2, sort_keys=True) + "\n"
+        return output.document("build", results) + "\n"
     return "\n".join(str(each["text"]) for each in results) + "\n"
 
 

@@ -1,14 +1,14 @@
 """The command that tests: `builder test`."""
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from builder.cli import output
 from builder.cli.build import image_folder, shown_path
 from builder.cli.session import Session, session
 from builder.errors import BuilderError, UsageError
@@ -127,8 +127,7 @@ def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_r
     from builder.testing import summary  # noqa: PLC0415
 
     if opened.options.json:
-        data: Any = summary.data(results, not_run=not_run, seconds=seconds)
-        sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        output.say(output.document("test", summary.data(results, not_run=not_run, seconds=seconds)))
         return
     kept = os.path.join(opened.workspace.root, "out", _KEPT)
     text = summary.text(
