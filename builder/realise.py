@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
-from builder import join, nar, witness
+from builder import failures, join, nar, witness
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
@@ -60,7 +60,10 @@ class Realiser:
     cancel: threading.Event = field(default_factory=threading.Event)
     keep_failed: str = ""
     last_seconds: float = 0.0
-    _tail: Tail = field(default_factory=Tail)
+    _tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(every=self.reporter.verbose)
 
     def __enter__(self) -> "Realiser":
         return self
@@ -85,11 +88,14 @@ class Realiser:
                 raise self._not_reproduced(order, record.trees)
             if not again:  # before the lock is released: who waits for it looks for this record
                 self.store.put_record(derivation.key, record)
+                failures.forget(self.store.log_path(derivation.key))
         return LockedOutput(key=derivation.key, trees=record.trees, sandbox=weakness(record.sandbox))
 
     def _build(self, order: Order) -> Record:
         derivation = order.derivation
         self._check_series(order)
+        if before := failures.last(self.store.log_path(derivation.key)):
+            self.reporter.say(f"{derivation.id}: {before} with the same inputs; it is tried again")
         with ExitStack() as stack:
             stage = stack.enter_context(self.store.stage())
             task = stack.enter_context(self.reporter.task("build", derivation.id))
@@ -100,6 +106,7 @@ class Realiser:
                 self._join(derivation, os.path.join(stage, "output"))
             else:
                 self._run(order, stage, task)
+            task.line("hashing its output")
             trees = self._take(order, stage)
             task.done()
             self.last_seconds = time.monotonic() - started
@@ -169,6 +176,8 @@ class Realiser:
             raise KeyboardInterrupt
         if outcome.code != 0 or outcome.killed:
             full = _is_full(build)
+            if not full:
+                failures.note(log)
             kept = self._keep(derivation, build)
             raise _failed(order, outcome, log, kept, full=full)
 

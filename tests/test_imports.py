@@ -26,13 +26,13 @@ LEVELS = {
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
     "crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
-    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail",
+    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail failures",
     "verbs": "locking workspace realise build compose recheck inventory audit rootfs clean testing serving",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.
 ADAPTERS = {
-    "nar": "", "join": "", "witness": "", "jobserver": "", "tail": "", "unpack": "", "sandbox": "",
+    "nar": "", "join": "", "witness": "", "jobserver": "", "tail": "", "failures": "", "unpack": "", "sandbox": "",
     "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
 }
 CORE = (

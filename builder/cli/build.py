@@ -160,7 +160,7 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
     from builder.oci import image as oci  # noqa: PLC0415
 
     wanted = request()
-    with opened.reporter.task("compose", f"image {wanted.recipe.name}"):
+    with opened.reporter.task("compose", f"image {wanted.recipe.name}") as task:
 
         def about(made: "Sequence[Blob]") -> "About":
             lock = compose.pin(opened.lock, wanted, made)
@@ -175,7 +175,9 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
         if not layers:
+            task.line("laying out and hashing its files")
             layers = compose.compose(wanted, opened.store)
+            task.line("compressing and writing")
         if wanted.below:
             layers = [*_layers_below(opened, wanted.below), layers[-1]]
         oci.write(target, layers, about, compression=compression)

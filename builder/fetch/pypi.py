@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from builder.digest import CHUNK
@@ -81,7 +82,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
         raise Unavailable(_NO_PIP)
     part.restart()
     with tempfile.TemporaryDirectory(prefix="pip-", dir=os.path.dirname(part.path)) as folder:
-        _run(wheel, sha256, folder, cancel)
+        _run(wheel, sha256, folder, cancel, part.announce)
         try:
             with open(os.path.join(folder, "files", wheel.filename), "rb") as file:
                 while chunk := file.read(CHUNK):
@@ -90,7 +91,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
             raise Unavailable("pip brought another file") from None
 
 
-def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> None:
+def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown: Callable[[int], object]) -> None:
     wants = os.path.join(folder, "requirements.txt")
     with open(wants, "w") as file:
         file.write(f"{wheel.project}=={wheel.version} --hash=sha256:{sha256}\n")
@@ -100,24 +101,35 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> Non
         "--dest", os.path.join(folder, "files"), "--requirement", wants,
     ]
     with open(os.path.join(folder, "log"), "w+b") as log:
-        code = _wait(argv, log.fileno(), {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}, cancel.is_set)
+        code = _wait(argv, log.fileno(), {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}, cancel.is_set, lambda: grown(_size(folder)))
         if code:
             log.seek(0)
             raise Unavailable(f"pip: {_reason(log.read(CHUNK).decode('utf-8', 'replace'), code)}")
 
 
-def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[], bool]) -> int:
-    """Run a program to its end, unless the run is called off or it takes too long."""
+def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[], bool], tick: Callable[[], object]) -> int:
+    """Run a program to its end, unless the run is called off or it takes too long. tick: called every now and then."""
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env) as process:
         for _ in range(int(_SECONDS / _POLL)):
             try:
                 return process.wait(_POLL)
             except subprocess.TimeoutExpired:
+                tick()
                 if cancelled():
                     process.terminate()
                     raise Cancelled from None
         process.kill()
     raise Unavailable(f"pip did not end within {_SECONDS} s")
+
+
+def _size(folder: str) -> int:
+    """Bytes of the largest file below a folder that a program writes to: the download, or its copy that pip makes at the end."""
+    sizes = [0]
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # pip has just moved it
+                sizes.append(os.lstat(os.path.join(above, name)).st_size)
+    return max(sizes)
 
 
 def _reason(log: str, code: int) -> str:
