@@ -59,7 +59,8 @@ def _is_folder(path: str) -> bool:
 @contextmanager
 def _alone(out: str) -> Iterator[None]:
     with ExitStack() as stack:
-        _hold(os.path.join(out, "run", "lock"), stack, "`builder run` is using it", "end the gateway with Ctrl-C, then run the command again")
+        end = "end the gateway with Ctrl-C, then run the command again"
+        _hold(os.path.join(out, "run", "lock"), stack, "`builder run` is using it", end)
         again = "wait for it to end, then run the command again"
         _hold(out, stack, "a build is writing to it", again)
         rootfs = os.path.join(out, "rootfs")

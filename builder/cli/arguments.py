@@ -80,14 +80,14 @@ def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
 
 
 def _target(made: Parser) -> None:
-    made.add_argument("--profile", metavar="NAME", help="profile (default: the image's first)")
+    made.named("profiles", "--profile", metavar="NAME", help="profile (default: the image's first)")
     made.add_argument("--platform", default="x86_64-linux-musl", choices=("x86_64-linux-musl", "aarch64-linux-musl"))
 
 
 def _image(made: Parser, default: str = "gateway", *, positional: bool = False) -> None:
     if positional:
-        made.add_argument("target", nargs="?", metavar="IMAGE", help=f"image (default: {default})")
-    made.add_argument("--image", metavar="NAME", help="the same" if positional else f"image (default: {default})")
+        made.named("images", "target", nargs="?", metavar="IMAGE", help=f"image (default: {default})")
+    made.named("images", "--image", metavar="NAME", help="the same" if positional else f"image (default: {default})")
     _target(made)
 
 
@@ -140,7 +140,7 @@ def _resolve(commands: Verbs) -> None:
         "builder resolve --update openssl    # let one package move",
         "builder resolve --check             # write nothing: exit code 1 if the lock is stale",
     )
-    made.add_argument("--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
+    made.named("packages", "--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
     made.add_argument("--update-all", action="store_true", help="choose every package anew")
     made.add_argument("--check", action="store_true", help="write nothing; exit 1 if the lock is stale")
     _sources(made)
@@ -169,7 +169,7 @@ def _build(commands: Verbs) -> None:
         "builder build --locked --offline --distdir archives   # in CI, without network",
         "builder build --check zlib                            # build again and compare bit for bit",
     )
-    made.add_argument("names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
+    made.named("targets", "names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
     _target(made)
     _sources(made)
     _sandboxed(made)
@@ -245,7 +245,7 @@ def _shell(commands: Verbs) -> None:
         "builder shell zlib                # an interactive shell",
         "builder shell zlib ls /sources    # one command in it",
     )
-    made.add_argument("name", metavar="NAME", help="a package")
+    made.named("packages", "name", metavar="NAME", help="a package")
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell")
     _image(made)
     _sources(made)
@@ -266,15 +266,15 @@ def _graph(commands: Verbs) -> None:
 
 def _why(commands: Verbs) -> None:
     made = _command(commands, "why", "show why one package needs another", "builder why gateway zlib    # every shortest chain")
-    made.add_argument("who", metavar="A", help="a package or image")
-    made.add_argument("needs", metavar="B", help="a package")
+    made.named("targets", "who", metavar="A", help="a package or image")
+    made.named("packages", "needs", metavar="B", help="a package")
     _image(made)
     _json(made)
 
 
 def _log(commands: Verbs) -> None:
     made = _command(commands, "log", "print the log of a package's build", "builder log nginx    # of its last build")
-    made.add_argument("name", metavar="NAME", help="a package")
+    made.named("packages", "name", metavar="NAME", help="a package")
     _image(made)
     _json(made)
 

@@ -236,7 +236,9 @@ def clean(options: argparse.Namespace, _argv: list[str]) -> int:
             say_json("clean", {"removed": removed, "size": size})
         else:
             word = "would remove" if options.dry_run else "removed"
-            say("\n".join([*(f"{word} {shown_path(path)}" for path in removed), f"{word} {units.counted(len(removed), 'folder')}: {units.size(size)}"]))
+            for path in removed:
+                say(f"{word} {shown_path(path)}")
+            say(f"{word} {units.size(size)}" if removed else "there is nothing to remove")
         return 0
 
 
@@ -312,10 +314,14 @@ def schema(options: argparse.Namespace, _argv: list[str]) -> int:
 
 
 def completion(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Completion scripts made from the parser itself."""
+    """Completion scripts made from the parser itself; names of packages, images and profiles are asked for as they are needed."""
     import shtab  # noqa: PLC0415
 
-    say(shtab.complete(parser(), options.shell))
+    top = parser()
+    for each in verbs(top).values():
+        for action, kind in each.names.items():
+            action.complete = shtab.cmd(f"builder --names {kind} 2>/dev/null")  # type: ignore[attr-defined]
+    say(shtab.complete(top, options.shell))
     return 0
 
 

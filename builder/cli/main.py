@@ -18,6 +18,10 @@ def run(argv: list[str]) -> int:
     if not argv:  # as git does: a script that lost its verb must not go on
         sys.stderr.write(arguments.parser().format_help())
         return 2
+    if argv[0] == "--names":
+        from builder.cli import names  # noqa: PLC0415 - for a shell that completes a word
+
+        return names.tell(argv[1:])
     as_json = "--json" in argv and argv[0] != "shell"  # the words after a shell's package are not the builder's
     try:
         options = arguments.parse(argv)

@@ -16,6 +16,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
         self.name = ""
         self.summary = ""
+        self.names: dict[argparse.Action, str] = {}
         self.groups: list[tuple[str, list[Parser]]] = []
 
     def error(self, message: str) -> NoReturn:
@@ -30,6 +31,10 @@ class Parser(argparse.ArgumentParser):
         for heading, verbs in self.groups:
             lines += ["", heading, *(f"    {each.name:<12}{each.summary}" for each in verbs)]
         return "\n".join([*lines, "", self.epilog or ""]) + "\n"
+
+    def named(self, kind: str, *words: str, **given: Any) -> None:
+        """`add_argument` for names of a kind, which `builder.cli.completion` completes."""
+        self.names[self.add_argument(*words, **given)] = kind
 
     def options(self) -> list[str]:
         """All options, as they are typed."""

@@ -101,7 +101,8 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown:
         "--dest", os.path.join(folder, "files"), "--requirement", wants,
     ]
     with open(os.path.join(folder, "log"), "w+b") as log:
-        code = _wait(argv, log.fileno(), {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}, cancel.is_set, lambda: grown(_size(folder)))
+        env = {**os.environ, "TMPDIR": folder, "PYTHONWARNINGS": "ignore"}
+        code = _wait(argv, log.fileno(), env, cancel.is_set, lambda: grown(_size(folder)))
         if code:
             log.seek(0)
             raise Unavailable(f"pip: {_reason(log.read(CHUNK).decode('utf-8', 'replace'), code)}")

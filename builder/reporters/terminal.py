@@ -88,7 +88,8 @@ class RichReporter(Reporter):
 
     def _summary(self, tasks: list[Task], hidden: int, width: int) -> Text:
         ended = self._ended.copy()
-        done = ", ".join(self._count(kind, ended[kind], tasks) for kind in sorted(ended | self._goals) if ended[kind] or kind in self._goals)
+        shown = sorted({*self._goals, *(kind for kind, count in ended.items() if count)})
+        done = ", ".join(self._count(kind, ended[kind], tasks) for kind in shown)
         parts = [f"{len(tasks)} running" + (f" ({hidden} not shown)" if hidden > 0 else "")]
         parts += [f"done: {done}"] if done else []
         return _cut("; ".join([*parts, units.elapsed(self.now() - self._begun)]), width, "dim")
