@@ -161,11 +161,6 @@ class Reporter:
         with self._lock:
             self._on_text("warning: " + clean_lines(text))
 
-    def detail(self, text: str) -> None:
-        """Lines for people who asked for details."""
-        if self.verbose:
-            self.say(text)
-
     def expect(self, kind: str, seconds: Mapping[str, float | None], *, jobs: int = 1) -> None:
         """Tell what is going to be done: names of tasks of one kind, with the seconds that each took before. See `Goal`."""
         with self._lock:

@@ -13,6 +13,7 @@ from builder.errors import RefusedError
 from builder.serving.instance import claim
 from builder.store import Record, Store
 from builder.store.remove import freed_by, remove_tree
+from builder.store.usage import usage
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def test_clean_waits_for_no_command_and_takes_nothing_from_one(tmp_path: Path) -
     with claim(str(tmp_path / "run")), pytest.raises(RefusedError, match="`builder run` is using it") as error:
         clean.clean(str(tmp_path))
     assert error.value.hint == "end the gateway with Ctrl-C, then run the command again"
-    for path, message in ((".", "a build is writing to it"), ("rootfs", "being unpacked"), ("rootfs/x-1/used", "`builder test` is using it")):
+    used = "rootfs/x-1/used"
+    for path, message in ((".", "a build is writing to it"), ("rootfs", "being unpacked"), (used, "`builder test` is using it")):
         file = os.open(tmp_path / path, os.O_RDONLY)
         fcntl.flock(file, fcntl.LOCK_SH)
         with pytest.raises(RefusedError, match=message):
@@ -135,8 +137,6 @@ def test_roots_say_whose_they_are(project: Small, tmp_path: Path) -> None:
 
 
 def test_a_record_of_a_root_counts(tmp_path: Path) -> None:
-    from builder.store.usage import usage
-
     with Store(str(tmp_path / "store")) as store:
         with store.stage() as stage:
             (Path(stage) / "t").mkdir()

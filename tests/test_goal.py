@@ -2,10 +2,9 @@
 
 import io
 import os
+import threading
 import time
 from pathlib import Path
-
-import pytest
 
 from builder import failures
 from builder.fetch.part import Part
@@ -108,14 +107,6 @@ def test_verbose_shows_every_line_of_a_log(tmp_path: Path) -> None:
     assert len(lines) == 504
 
 
-def test_details_are_for_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
-    for verbose in (False, True):
-        stream = io.StringIO()
-        with make(stream, verbose=verbose) as report:
-            report.detail("more")
-        assert stream.getvalue() == "more\n" * verbose
-
-
 def test_a_failure_is_remembered_until_a_success(tmp_path: Path) -> None:
     log = str(tmp_path / "key.log")
     assert failures.last(log) == ""
@@ -129,8 +120,6 @@ def test_a_failure_is_remembered_until_a_success(tmp_path: Path) -> None:
 
 
 def test_a_download_of_another_program_counts_once(tmp_path: Path) -> None:
-    import threading
-
     counted: list[int] = []
     with Part(str(tmp_path / "part"), limit=1000, cancel=threading.Event(), progress=counted.append) as part:
         for size in (0, 40, 40, 70):

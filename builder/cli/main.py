@@ -1,6 +1,5 @@
 """From arguments to an exit code. stdout is data, stderr is people."""
 
-import argparse
 import os
 import sys
 
@@ -15,17 +14,9 @@ def run(argv: list[str]) -> int:
     something, 130 interrupted.
     """
     os.umask(0o022)
-    if not argv:  # as git does: a script that lost its verb must not go on
-        sys.stderr.write(arguments.parser().format_help())
-        return 2
-    if argv[0] == "--names":
-        from builder.cli import names  # noqa: PLC0415 - for a shell that completes a word
-
-        return names.tell(argv[1:])
     as_json = "--json" in argv and argv[0] != "shell"  # the words after a shell's package are not the builder's
     try:
-        options = arguments.parse(argv)
-        return _command(options)(options, argv)
+        return _answer(argv)
     except BuilderError as error:
         _tell(error, as_json)
         return error.exit_code
@@ -39,14 +30,22 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         tests = "what was built stays, tests begin again"
         others = "nothing is lost, the same command goes on where it was"
-        sys.stderr.write(f"builder: interrupted; {tests if argv[0] == 'test' else others}\n")
+        sys.stderr.write(f"builder: interrupted; {tests if argv[:1] == ['test'] else others}\n")
         return 130
 
 
-def _command(options: argparse.Namespace) -> "arguments.Command":
+def _answer(argv: list[str]) -> int:
+    if not argv:  # as git does: a script that lost its verb must not go on
+        sys.stderr.write(arguments.parser().format_help())
+        return 2
+    if argv[0] == "--names":
+        from builder.cli import names  # noqa: PLC0415 - for a shell that completes a word
+
+        return names.tell(argv[1:])
+    options = arguments.parse(argv)
     from builder.cli import commands  # noqa: PLC0415 - `--help` and bad arguments need none of it
 
-    return commands.COMMANDS[options.command]
+    return commands.COMMANDS[options.command](options, argv)
 
 
 def _tell(error: BuilderError, as_json: bool) -> None:
