@@ -70,7 +70,8 @@ def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
     from builder.testing import files  # noqa: PLC0415
 
     with ExitStack() as stack:
-        rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
+        with opened.reporter.task("unpack", shown_path(target), brief=True):
+            rootfs = stack.enter_context(unpacked(target, os.path.join(opened.workspace.root, "out", "rootfs")))
         scratch = stack.enter_context(opened.store.stage())
         copy = os.path.join(scratch, "copy")
         os.mkdir(copy)

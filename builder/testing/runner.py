@@ -49,7 +49,8 @@ class Runner:
         """
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
         longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
-        with Tail() as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
+        self.reporter.expect("test", {file.name: None for file in files}, jobs=self.jobs)
+        with Tail(every=self.reporter.verbose) as tail, ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
             running: dict[int, Future[FileResult | None]] = {}
             try:
                 for number in longest:
