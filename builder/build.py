@@ -281,6 +281,7 @@ class Builder:
             realiser = Realiser(
                 store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter, jobserver=jobserver
             )
+            self.reporter.close()  # the terminal is the shell's from here on
             return realiser.shell(order, stage, words)
 
     def close(self) -> None:

@@ -101,6 +101,7 @@ def test_words_that_are_not_known(argv: list[str], capsys: pytest.CaptureFixture
     (["build", "--keep-goin", "zlib"], "build: there is no option --keep-goin\n  next: did you mean '--keep-going'?"),
     (["shell", "--offlien", "zlib"], "shell: there is no option --offlien\n  next: did you mean '--offline'?"),
     (["list", "--imgae=gateway"], "list: there is no option --imgae\n  next: did you mean '--image'?"),
+    (["-q", "build"], "-q stands before the verb\n  next: say: builder build -q"),
     (["list", "--zzzzz"], "list: there is no option --zzzzz\n  next: `builder help list` lists the options"),
 ])
 def test_the_word_that_was_meant(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +116,11 @@ def test_no_option_can_be_abbreviated(verb: str, capsys: pytest.CaptureFixture[s
         if len(option) > 4:
             text = usage_error(capsys, verb, option[:-1], *words.get(verb, []))
             assert text.startswith(f"{verb}: there is no option {option[:-1]}\n  next: did you mean '--"), text
+
+
+def test_every_verb_can_be_quiet_or_verbose() -> None:
+    for verb, each in verbs(parser()).items():
+        assert {"-q", "--quiet", "-v", "--verbose"} <= set(each.options()), verb
 
 
 def test_no_verb_at_all_shows_the_verbs_and_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if not word:
             verb.error(f"unexpected: {' '.join(extra)}")
         hint = meant(word, verb.options(), hint=f"`builder help {verb.name}".rstrip() + "` lists the options")
+        if word in verb.options() and verb is not top:
+            raise UsageError(f"{word} stands before the verb", hint=f"say: builder {verb.name} {word}")
         raise UsageError(f"there is no option {word}", where=verb.name, hint=hint)
     if verb is top:
         top.error("a verb is missing")

@@ -90,6 +90,7 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
         place.write()
         tools = opened.launcher(opened.image())
         service = serving.Service(sandbox.find("auto", tools), place.spec(), opened.reporter.say)
+        opened.reporter.close()  # the terminal is nginx's from here on
         outcome = service.run(1, 2, lambda nginx: _started(opened, service, place, tools, nginx))
     if service.asked:
         return 0
