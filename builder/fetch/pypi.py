@@ -124,10 +124,10 @@ def _wait(argv: list[str], log: int, env: dict[str, str], cancelled: Callable[[]
 
 
 def _size(folder: str) -> int:
-    """Bytes of the largest file below a folder that a program writes to: the download, or its copy that pip makes at the end."""
+    """Bytes of the largest file in the folders that pip makes: the download, or its copy that pip makes at the end."""
     sizes = [0]
     for above, _, names in os.walk(folder):
-        for name in names:
+        for name in names if above != folder else ():
             with suppress(OSError):  # pip has just moved it
                 sizes.append(os.lstat(os.path.join(above, name)).st_size)
     return max(sizes)
