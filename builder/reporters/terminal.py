@@ -94,7 +94,6 @@ class RichReporter(Reporter):
         parts += [f"done: {done}"] if done else []
         return _cut("; ".join([*parts, units.elapsed(self.now() - self._begun)]), width, "dim")
 
-
     def _count(self, kind: str, ended: int, tasks: list[Task]) -> str:
         """Like "31 of 50 built, about 4 min 10 s left"."""
         goal = self._goals.get(kind)

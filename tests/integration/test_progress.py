@@ -1,10 +1,14 @@
 """What a person sees while a real build runs: never nothing for long, how far it is, and what failed before."""
 
+import json
 import os
 import pty
 import select
 import time
 
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from builder.cli import kinds
 from integration.world import BUILDER, World
 
 LONGEST = 1.5  # seconds of silence: rows are drawn four times a second, the rest is a busy machine's
@@ -74,8 +78,9 @@ def test_a_log_is_data_too(here: World) -> None:
     here.recipe("one", 'echo hello from the build\nmkdir "$OUT/share"\necho one > "$OUT/share/one"')
     here.image("one")
     here.ok("build")
-    found = here.ok("log", "one", "--json").json
-    assert sorted(found) == ["package", "path", "text"]
+    document = json.loads(here.ok("log", "one", "--json").out)
+    Draft202012Validator(kinds.schema("log")).validate(document)
+    found = document["data"]
     assert "hello from the build\n" in found["text"]
     assert here.ok("log", "one").out.rstrip("\n") == found["text"].rstrip("\n")
 
