@@ -190,7 +190,9 @@ class Builder:
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
     def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:
-        seconds = {name: self._seconds(plan, name) for name in needed}
+        took = {name: self._took(plan, name) for name in needed}
+        seconds = {name: UNKNOWN_SECONDS if known is None else known for name, known in took.items()}
+        self.reporter.expect("build", took, jobs=self.options.jobs)
         with Jobserver(self.options.cores) as jobserver:
             realiser = Realiser(
                 store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter,
@@ -200,6 +202,7 @@ class Builder:
             def prepare(name: str) -> Callable[[], None] | None:
                 plan.key(name)
                 if plan.look_up(name) is not None and plan.present(name) and name not in force:
+                    self.reporter.skip("build", name)
                     return None  # early cutoff: built before from inputs with these very bytes
                 return lambda: work(name)
 
@@ -221,13 +224,15 @@ class Builder:
         if wanted:
             self.fetcher().fetch(wanted)
 
-    def _seconds(self, plan: Plan, name: str) -> float:
-        """How long the package took the last time that this very derivation was built, or a guess."""
-        key = plan.keys.get(name)
-        record = self.store.record(key) if key is not None else None
-        if record is not None:
-            return record.seconds
-        return 1.0 if plan.graph.packages[name].sources == () else UNKNOWN_SECONDS
+    def _took(self, plan: Plan, name: str) -> float | None:
+        """How long the package took the last time: with these very inputs, or else with those of the build that the lock pins."""
+        package = plan.graph.packages[name]
+        pin = package.outputs.get(self.options.platform)
+        for key in (plan.keys.get(name), pin.key if pin is not None else None):
+            record = self.store.record(key) if key is not None else None
+            if record is not None:
+                return record.seconds
+        return 1.0 if package.sources == () else None
 
     def open_sandbox(self, plan: Plan) -> Sandbox:
         """The sandbox of this run, opened once; the tools that start it must be realised."""
@@ -275,6 +280,7 @@ class Builder:
             realiser = Realiser(
                 store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter, jobserver=jobserver
             )
+            self.reporter.close()  # the terminal is the shell's from here on
             return realiser.shell(order, stage, words, failed)
 
     def close(self) -> None:

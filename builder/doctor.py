@@ -8,10 +8,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Literal
 
 from builder import addresses, outside, settings, units
 from builder.errors import SandboxError
@@ -234,7 +234,3 @@ CHECKS: tuple[Callable[[Machine], list[Answer]], ...] = (
 def examine(machine: Machine) -> list[Answer]:
     """All answers, in the order of the checks."""
     return [answer for check in CHECKS for answer in check(machine)]
-
-
-def as_dict(answers: Iterable[Answer]) -> dict[str, Any]:
-    return {"version": 1, "checks": [asdict(each) for each in answers]}

@@ -23,13 +23,15 @@ _AFTER = 1 << 20  # bytes: no pipe holds more, so what was written before the en
 
 
 class Log:
-    """Context manager around a run: it reads until the block ends. `task` is shown the newest line twice a second.
+    """Context manager around a run: it reads until the block ends. `task` is shown the newest line twice a second, or
+    with `every` each line as it comes.
 
     fd: what the sandbox writes to. step: the last step that was announced.
     """
 
-    def __init__(self, path: str, task: Task) -> None:
+    def __init__(self, path: str, task: Task, *, every: bool = False) -> None:
         self.step = "start"
+        self._every = every
         self.fd = -1
         self._path, self._task = path, task
         self._size = 0
@@ -71,7 +73,7 @@ class Log:
                 self._take(chunk)
                 left -= len(chunk) if over else 0
                 fresh = True
-            if fresh and time.monotonic() - shown_at >= _PERIOD:
+            if fresh and not self._every and time.monotonic() - shown_at >= _PERIOD:
                 self._task.line(self._window.rstrip(b"\n").rpartition(b"\n")[2])
                 shown_at, fresh = time.monotonic(), False
 
@@ -89,11 +91,21 @@ class Log:
         self._tail += chunk[room:]
         del self._tail[:-TAIL]
         window = self._window + chunk
+        if self._every:
+            self._show_each(chunk)
         at = window.rfind(_STEP)
         if at >= 0:
             name = window[at + len(_STEP) : at + _WINDOW].partition(b"\n")[0]
             self.step = name.decode("utf-8", "replace").strip()
         self._window = window[-_WINDOW:]
+
+    def _show_each(self, chunk: bytes) -> None:
+        """Show the lines that this piece ends; of a long one the end."""
+        first, *more = chunk.split(b"\n")
+        if more:
+            self._task.line(self._window.rpartition(b"\n")[2] + first)
+        for line in more[:-1]:
+            self._task.line(line)
 
     def _finish(self) -> None:
         left_out = self._size - HEAD - len(self._tail)

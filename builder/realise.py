@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from builder import join, kept, nar, within, witness, workbench
+from builder import failures, join, kept, nar, within, witness, workbench
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
@@ -78,11 +78,14 @@ class Realiser:
                 raise self._not_reproduced(order, record.trees)
             if not again:  # before the lock is released: who waits for it looks for this record
                 self.store.put_record(derivation.key, record)
+                failures.forget(self.store.log_path(derivation.key))
         return LockedOutput(key=derivation.key, trees=record.trees, sandbox=weakness(record.sandbox))
 
     def _build(self, order: Order) -> Record:
         derivation = order.derivation
         self._check_series(order)
+        if before := failures.last(self.store.log_path(derivation.key)):
+            self.reporter.say(f"{derivation.id}: {before} with the same inputs; it is tried again")
         with ExitStack() as stack:
             stage = stack.enter_context(self.store.stage())
             task = stack.enter_context(self.reporter.task("build", derivation.id))
@@ -93,6 +96,7 @@ class Realiser:
                 self._join(derivation, os.path.join(stage, "output"))
             else:
                 self._run(order, stage, task)
+            task.line("hashing its output")
             trees = self._take(order, stage)
             task.done()
             self.last_seconds = time.monotonic() - started
@@ -152,7 +156,7 @@ class Realiser:
         if not self.jobserver.acquire(self.cancel):
             raise KeyboardInterrupt
         try:
-            with Log(path, task) as log:
+            with Log(path, task, every=self.reporter.verbose) as log:
                 outcome = self.sandbox().run(spec, log.fd, self.cancel)
         finally:
             self.jobserver.release()
@@ -160,6 +164,8 @@ class Realiser:
             raise KeyboardInterrupt
         if outcome.code != 0 or outcome.killed:
             full = _is_full(build)
+            if not full:
+                failures.note(path)
             place = self._keep(derivation, build)
             raise _failed(order, outcome, path, log.step, place, full=full)
 

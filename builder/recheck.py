@@ -44,7 +44,10 @@ class Recheck:
     def check(self, order: Order, trees: Mapping[str, str]) -> Verdict:
         """Build `order` again; `trees` are the outputs of the first build."""
         derivation = order.derivation
-        with tempfile.TemporaryDirectory(prefix="other-place-", dir=self.store.root) as place, _other_conditions():
+        with (
+            self.reporter.task("check", derivation.id, brief=True),
+            tempfile.TemporaryDirectory(prefix="other-place-", dir=self.store.root) as place, _other_conditions(),
+        ):
             with Store(os.path.join(place, "deeper", "store")) as other, Jobserver(self.cores) as jobserver:
                 for tree in {*derivation.sources.values(), *(each.tree for each in derivation.inputs)}:
                     copy_links(self.store.tree_path(tree), other.tree_path(tree))

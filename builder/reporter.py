@@ -5,6 +5,7 @@ control sequences; nothing raises because a terminal is odd or gone) and adapter
 `_on`, which are called one at a time:
 
     NullReporter                  nothing
+    QuietReporter                 warnings alone (`--quiet`)
     PlainReporter                 one line per start and end, and a line every 15 s for what still runs
     reporters.terminal            live rows on a terminal (`make` picks it; rich is imported only then)
 
@@ -15,18 +16,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TextIO
 
 from builder import units
 from builder.addresses import scrubbed
+from builder.goal import Goal
 
 HEARTBEAT = 15.0  # seconds of silence after which a running task says that it still runs
 _LONGEST = 2000  # characters of a log line that are looked at, from its end
 _VERBS = {
     "fetch": "fetching", "unpack": "unpacking", "build": "building", "check": "checking", "resolve": "resolving",
-    "compose": "composing", "verify": "verifying", "test": "testing",
+    "compose": "composing", "verify": "verifying", "test": "testing", "measure": "measuring", "clean": "cleaning",
 }
 # ECMA-48 (section 5.4 and 5.6): CSI sequences; then OSC, DCS, SOS, PM and APC strings up to their terminator, or to
 # the end where it is missing; then two-character escapes. Each has a 7-bit and an 8-bit introducer.
@@ -91,10 +93,12 @@ class Task:
 
     kind: "fetch", "build", ...; name: of what; total: what `count` goes up to (bytes for "fetch"), None when unknown;
     status: "" while it runs, then "done", "failed", "interrupted" or what `done` was told; last: the newest log line.
+    brief: usually over at once, so that only its taking long is worth a line.
     """
 
-    def __init__(self, reporter: "Reporter", kind: str, name: str, total: int | None) -> None:
+    def __init__(self, reporter: "Reporter", kind: str, name: str, total: int | None, *, brief: bool) -> None:
         self._reporter = reporter
+        self.brief = brief
         self.kind = kind
         self.name = name
         self.total = total
@@ -112,6 +116,10 @@ class Task:
 
     def advance(self, count: int) -> None:
         self._reporter.advanced(self, count)
+
+    def reached(self, count: int, total: int) -> None:
+        """Set how far it is, of a total that may be known only now."""
+        self._reporter.reached(self, count, total)
 
     def line(self, text: str | bytes) -> None:
         """The newest line of the log, as it came: it is cleaned here, and an empty one is passed over."""
@@ -134,11 +142,13 @@ class Task:
 class Reporter:
     """The port. Use it as a context manager, or call `close`: a terminal is then as it was before.
 
-    now: the clock, in seconds; only differences count.
+    now: the clock, in seconds; only differences count. verbose: every line of a task's log is shown, not its newest alone.
     """
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, now: Callable[[], float] = time.monotonic, verbose: bool = False) -> None:
         self.now = now
+        self.verbose = verbose
+        self._goals: dict[str, Goal] = {}  # by the kind of task
         self._lock = threading.RLock()
         self._tasks: dict[Task, None] = {}  # those that run, in the order they began
 
@@ -152,10 +162,23 @@ class Reporter:
         with self._lock:
             self._on_text("warning: " + clean_lines(scrubbed(text)))
 
-    def task(self, kind: str, name: str, total: int | None = None) -> Task:
-        task = Task(self, kind, clean(name), total)
+    def expect(self, kind: str, seconds: Mapping[str, float | None], *, jobs: int = 1) -> None:
+        """Tell what is going to be done: names of tasks of one kind, with the seconds that each took before. See `Goal`."""
+        with self._lock:
+            self._goals[kind] = Goal({clean(name): each for name, each in seconds.items()}, jobs)
+
+    def skip(self, kind: str, name: str) -> None:
+        """Tell that an expected task need not be done after all."""
+        with self._lock:
+            if kind in self._goals:
+                self._goals[kind].skip(clean(name))
+
+    def task(self, kind: str, name: str, total: int | None = None, *, brief: bool = False) -> Task:
+        task = Task(self, kind, clean(name), total, brief=brief)
         with self._lock:
             self._tasks[task] = None
+            if kind in self._goals:
+                self._goals[kind].begin(task.name)
             self._on_start(task)
         return task
 
@@ -163,15 +186,24 @@ class Reporter:
         with self._lock:
             task.count += count
 
+    def reached(self, task: Task, count: int, total: int) -> None:
+        with self._lock:
+            task.count, task.total = count, total
+
     def lined(self, task: Task, text: str | bytes) -> None:
         if line := clean(text[-_LONGEST:]).strip():
             task.last = line
+            if self.verbose:
+                with self._lock:
+                    self._on_text(f"{task.name}> {line}")
 
     def finished(self, task: Task, status: str) -> None:
         with self._lock:
             if not task.status:
                 task.status = clean(status)
                 self._tasks.pop(task, None)
+                if task.kind in self._goals:
+                    self._goals[task.kind].end(task.name)
                 self._on_finish(task)
 
     def close(self) -> None:
@@ -208,13 +240,26 @@ class NullReporter(Reporter):
         pass
 
 
+class QuietReporter(NullReporter):
+    """Says what may be wrong."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = Lenient(stream)
+
+    def warn(self, text: str) -> None:
+        with self._lock:
+            self._stream.write(f"warning: {clean_lines(text)}\n")
+            self._stream.flush()
+
+
 class PlainReporter(Reporter):
     """Lines for a pipe or a log. A thread, started by the first task, gives the signs of life."""
 
     def __init__(
-        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, heartbeat: float = HEARTBEAT
+        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, heartbeat: float = HEARTBEAT, verbose: bool = False
     ) -> None:
-        super().__init__(now=now)
+        super().__init__(now=now, verbose=verbose)
         self._stream = Lenient(stream)
         self._heartbeat = heartbeat
         self._stop = threading.Event()
@@ -239,18 +284,33 @@ class PlainReporter(Reporter):
         self._stream.flush()
 
     def _on_start(self, task: Task) -> None:
-        self._on_text(task.title)
+        if not task.brief or self.verbose:
+            self._on_text(task.title + self._place(task.kind))
         if self._thread is None:
             self._stop = threading.Event()
             self._thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
             self._thread.start()
 
     def _on_finish(self, task: Task) -> None:
-        self._on_text(f"{task.title}: {finish(task)}")
+        if not task.brief or self.verbose:
+            self._on_text(f"{task.title}: {finish(task)}")
+
+    def _place(self, kind: str) -> str:
+        """Which of all it is, like " (3 of 27, about 2 min 10 s left)"."""
+        goal = self._goals.get(kind)
+        if goal is None or goal.total < 2:
+            return ""
+        left = goal.time_left(elapsed(self._tasks))
+        return f" ({goal.begun} of {goal.total}{', ' * bool(left)}{left})"
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._heartbeat / 5):
             self.beat()
+
+
+def elapsed(tasks: Iterable[Task]) -> dict[str, float]:
+    """How long each task has run, by its name."""
+    return {task.name: task.seconds() for task in tasks}
 
 
 def progress(task: Task) -> list[str]:
@@ -270,13 +330,15 @@ def finish(task: Task) -> str:
     return f"{task.status}, {amount}{units.elapsed(task.seconds())}"
 
 
-def make(stream: TextIO | None) -> Reporter:
+def make(stream: TextIO | None, *, quiet: bool = False, verbose: bool = False) -> Reporter:
     """The reporter that fits a stream (stderr): live rows on a terminal that can redraw, else plain lines; nothing when
     there is no stream, as in a process that was started without stderr."""
     if stream is None:
         return NullReporter()
+    if quiet:
+        return QuietReporter(stream)
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from builder.reporters.terminal import RichReporter  # noqa: PLC0415 - rich takes 40 ms to import
 
-        return RichReporter(stream)
-    return PlainReporter(stream)
+        return RichReporter(stream, verbose=verbose)
+    return PlainReporter(stream, verbose=verbose)

@@ -73,7 +73,9 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        """The data of a `--json` document; of an error, {"error": ...}; of a schema, all of it."""
+        document = json.loads(self.out)
+        return document.get("data", {"error": document["error"]} if document.get("kind") == "error" else document)
 
 
 @dataclass(frozen=True)

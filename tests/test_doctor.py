@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from builder.cli import kinds
 from builder.doctor import CHECKS
 
 BUILDER = str(Path(sys.executable).with_name("builder"))
@@ -64,9 +66,8 @@ def test_a_machine_that_is_well(doctor: Doctor) -> None:
 
 def test_answers_as_data(doctor: Doctor) -> None:
     found = json.loads(doctor("--json", "--offline").stdout)
-    assert found["version"] == 1
-    assert {"level", "what", "detail", "next"} == set(found["checks"][0])
-    assert {each["level"] for each in found["checks"]} <= {"ok", "warn", "bad"}
+    jsonschema.validate(found, kinds.schema("doctor"))
+    assert len(found["data"]) >= len(CHECKS)
 
 
 @broken

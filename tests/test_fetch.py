@@ -62,7 +62,8 @@ class Listener(Reporter):
         pass
 
     def _on_finish(self, task: Task) -> None:
-        self.ends.append(f"{task.title}: {task.status}, {task.count} of {task.total}")
+        if not task.brief:
+            self.ends.append(f"{task.title}: {task.status}, {task.count} of {task.total}")
 
 
 class World:

@@ -22,25 +22,25 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode reporter reporters stamp "
-    "within",
+    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode goal reporter reporters "
+    "stamp within",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes lock_merge "
     "settings settings_file crosscheck project",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
-    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept",
-    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs testing serving doctor",
+    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept failures",
+    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs clean testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.
 ADAPTERS = {
-    "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "unpack": "", "sandbox": "store",
+    "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "failures": "", "unpack": "", "sandbox": "store",
     "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
 }
 CORE = (
     "canonical", "decode", "requirement", "source", "recipe_shapes", "recipe", "image_shapes", "image", "profile", "lock", "lock_changes",
     "crosscheck",
     "choices", "conflict", "search", "resolver", "pins", "derivation", "plan", "scheduler", "graph", "layout", "draw", "order",
-    "globs", "units", "testing.tap", "testing.blocks", "testing.results", "testing.summary", "testing.junit", "serving.listening",
+    "globs", "units", "goal", "testing.tap", "testing.blocks", "testing.results", "testing.summary", "testing.junit", "serving.listening",
 )
 WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "glob", "requests", "urllib", "http", "fcntl"}
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
@@ -173,5 +173,5 @@ def test_a_command_starts_without_heavy_libraries(module: str) -> None:
 def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
-        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.errors", "builder.addresses",
+        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.cli.parser", "builder.errors", "builder.addresses",
     }

@@ -1,60 +1,116 @@
-"""The arguments of every command, in one place: the parser is also what shell completion is made from."""
+"""The arguments of every verb, in one place: the parser is also what help and shell completion are made from."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from builder import __version__
+from builder.cli.parser import Parser, meant
+from builder.errors import UsageError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one command line.
+
+    Raises:
+        UsageError: they are wrong; for a verb or an option that does not exist, its hint names the nearest one.
+    """
+    top = parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs(top):
+        raise no_verb(argv[0], verbs(top))
+    options, extra = top.parse_known_args(argv)
+    verb = verbs(top).get(options.command, top)
+    if extra:
+        word = next((each for each in extra if each.startswith("-") and each != "--"), "").partition("=")[0]
+        if not word:
+            verb.error(f"unexpected: {' '.join(extra)}")
+        hint = meant(word, verb.options(), hint=f"`builder help {verb.name}".rstrip() + "` lists the options")
+        if word in verb.options() and verb is not top:
+            raise UsageError(f"{word} stands before the verb", hint=f"say: builder {verb.name} {word}")
+        raise UsageError(f"there is no option {word}", where=verb.name, hint=hint)
+    if verb is top:
+        top.error("a verb is missing")
+    if target := getattr(options, "target", None):
+        if options.image not in (None, target):
+            verb.error(f"two images: '{target}' and --image {options.image}")
+        options.image = target
+    return options
+
+
+def no_verb(word: str, known: Iterable[str]) -> UsageError:
+    """The error for a verb that does not exist."""
+    return UsageError(f"there is no verb '{word}'", hint=meant(word, list(known), hint="`builder help` lists the verbs"))
+
+
+def verbs(top: Parser) -> dict[str, Parser]:
+    """The parser of each verb."""
+    return {each.name: each for _, group in top.groups for each in group}
+
+
+def parser() -> Parser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="builder", description="Reproducible, hash-pinned builds of an OpenResty gateway image.",
-        epilog="Exit codes: 0 done, 1 the answer is no, 2 usage, 3 a source could not be had, 4 a build failed, "
+        epilog="`builder help VERB` shows the options of a verb, with examples.\n\n"
+        "Exit codes: 0 done, 1 the answer is no, 2 usage, 3 a source could not be had, 4 a build failed,\n"
         "5 the machine lacks something, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"builder {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (
-        _resolve, _fetch, _build, _test, _run, _audit, _shell, _graph, _why, _log, _list, _gc, _store, _doctor, _schema, _completion,
-    ):  # fmt: skip
-        add(commands)
+    commands = top.add_subparsers(dest="command", metavar="VERB")
+    for heading, adders in GROUPS:
+        before = len(commands.choices)
+        for add in adders:
+            add(commands)
+        top.groups.append((heading, list(commands.choices.values())[before:]))
     return top
 
 
-def _command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str) -> argparse.ArgumentParser:
-    made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
+    """A verb with what all verbs take. examples: command lines, each with a comment."""
+    shown = "examples:\n" + "\n".join(f"  {each}" for each in examples)
+    made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=shown)
+    made.name, made.summary = name, text
     made.add_argument("--root", default=".", metavar="DIR", help="the project (default: here or above)")
     made.add_argument("--store", metavar="DIR", help="the store (default: settings, else the user's cache folder)")
+    amount = made.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes: warnings and errors only")
+    amount.add_argument("-v", "--verbose", action="store_true", help="details, and the log lines of builds as they come")
     return made
 
 
-def _target(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--profile", metavar="NAME", help="profile (default: the image's first)")
+def _target(made: Parser) -> None:
+    made.named("profiles", "--profile", metavar="NAME", help="profile (default: the image's first)")
     made.add_argument("--platform", default="x86_64-linux-musl", choices=("x86_64-linux-musl", "aarch64-linux-musl"))
 
 
-def _image(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--image", metavar="NAME", help="image (default: gateway)")
+def _image(made: Parser, default: str = "gateway", *, positional: bool = False) -> None:
+    if positional:
+        made.named("images", "target", nargs="?", metavar="IMAGE", help=f"image (default: {default})")
+    made.named("images", "--image", metavar="NAME", help="the same" if positional else f"image (default: {default})")
     _target(made)
 
 
-def _sources(made: argparse.ArgumentParser) -> None:
+def _sources(made: Parser) -> None:
     text = "folder with archives, by name or by SHA-256 (repeatable)"
     made.add_argument("--distdir", action="append", default=[], metavar="DIR", help=text)
     made.add_argument("--offline", action="store_true", help="open no socket; what is missing is listed")
 
 
-def _sandboxed(made: argparse.ArgumentParser) -> None:
+def _sandboxed(made: Parser) -> None:
     text = "chroot: weaker, root only, where the kernel refuses namespaces"
     made.add_argument("--sandbox", choices=("auto", "chroot"), default="auto", help=text)
     made.add_argument("--cores", type=_positive, metavar="N", help="cores that all builds share (default: all)")
 
 
-def _json(made: argparse.ArgumentParser) -> None:
+def _json(made: Parser) -> None:
     made.add_argument("--json", action="store_true", help="print data as JSON")
+
+
+def _locked(made: Parser) -> None:
+    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
 
 
 def _positive(text: str) -> int:
@@ -79,34 +135,50 @@ def _ports(rules: int) -> Callable[[str], tuple[int, int]]:
     return parse
 
 
-def _resolve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "resolve", "choose versions and write lock.toml")
-    made.add_argument("--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
+def _resolve(commands: Verbs) -> None:
+    made = _command(
+        commands, "resolve", "choose versions and write lock.toml",
+        "builder resolve                     # bring lock.toml up to date by the smallest step",
+        "builder resolve --update openssl    # let one package move",
+        "builder resolve --check             # write nothing: exit code 1 if the lock is stale",
+    )
+    made.named("packages", "--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
     made.add_argument("--update-all", action="store_true", help="choose every package anew")
     made.add_argument("--check", action="store_true", help="write nothing; exit 1 if the lock is stale")
     _sources(made)
     _json(made)
 
 
-def _fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "fetch", "bring every source of an image, verified")
-    _image(made)
+def _fetch(commands: Verbs) -> None:
+    made = _command(
+        commands, "fetch", "bring every source of an image, verified",
+        "builder fetch                   # all that a build of the default image needs",
+        "builder fetch --to archives     # and copy the archives, for a machine without network",
+    )
+    _image(made, positional=True)
     made.add_argument("--all", action="store_true", help="of all images and profiles")
     made.add_argument("--to", metavar="DIR", help="also copy the archives to a folder, for --distdir elsewhere")
     _sources(made)
     _json(made)
 
 
-def _build(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "build", "build an image, or packages, from the lock")
-    made.add_argument("names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
+def _build(commands: Verbs) -> None:
+    made = _command(
+        commands, "build", "build an image, or packages, from the lock",
+        "builder build                                         # the default image, into out/",
+        "builder build openresty --profile upstream            # another image, in another profile",
+        "builder build zlib --keep-failed                      # one package; keep the tree of a failure",
+        "builder build --locked --offline --distdir archives   # in CI, without network",
+        "builder build --check zlib                            # build again and compare bit for bit",
+    )
+    made.named("targets", "names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
     _target(made)
     _sources(made)
     _sandboxed(made)
     made.add_argument("--jobs", type=_positive, metavar="N", help="builds at a time (default: one a core)")
     made.add_argument("--keep-going", action="store_true", help="after a failure build all that does not need it")
     made.add_argument("--keep-failed", action="store_true", help="keep the tree of a failed build in out/failed/")
-    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
+    _locked(made)
     made.add_argument("--allow-weak-sandbox", action="store_true", help="with --locked, accept outputs of --sandbox chroot")
     made.add_argument("--check", action="store_true", help="build again under other conditions and compare bit for bit")
     made.add_argument("--compression", choices=("gzip", "zstd"), default="gzip", help="of the layers")
@@ -114,24 +186,33 @@ def _build(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _json(made)
 
 
-def _test(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "test", "run Test::Nginx files against the nginx of an image")
+def _test(commands: Verbs) -> None:
+    made = _command(
+        commands, "test", "run Test::Nginx files against the nginx of an image",
+        "builder test                                  # all of t/",
+        "builder test t/routing.t --filter 'redirect'  # some blocks of one file",
+        "builder test --suite ../lua-resty-x/t         # the tests of a component",
+    )
     made.add_argument("paths", nargs="*", metavar="PATH", help="files and folders of the suite (default: all of it)")
     made.add_argument("--suite", metavar="DIR", help="another folder of test files than t/; the folder above it is shown to them, too")
     made.add_argument("--filter", metavar="REGEX", help="only blocks whose title fits, and files whose name does")
     made.add_argument("--junit", metavar="FILE", help="also write a report as JUnit's XML")
     made.add_argument("--limit", type=_positive, default=120, metavar="SECONDS", help="of a file (default: 120)")
     made.add_argument("--jobs", type=_positive, metavar="N", help="files at a time (default: one a core)")
-    made.add_argument("--image", metavar="NAME", help="image (default: gateway-test)")
-    _target(made)
+    _image(made, "gateway-test")
     _sources(made)
-    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
+    _locked(made)
     _json(made)
     made.set_defaults(sandbox="auto", cores=None, compression="gzip", out=None)
 
 
-def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "run", "run the gateway of an image on this machine, with the checkout's Lua in it")
+def _run(commands: Verbs) -> None:
+    made = _command(
+        commands, "run", "run the gateway of an image on this machine, with the checkout's Lua in it",
+        "builder run --policy policy.json                   # http on 8080, https on 8443, until Ctrl-C",
+        "builder run --policy policy.json --port 9000:80    # the rules of port 80, served on port 9000",
+        "builder run --reload                               # in another terminal, after an edit under lua/",
+    )
     made.add_argument("--policy", metavar="FILE", help="the policy file; replace it, and the gateway follows")
     made.add_argument("--reload", action="store_true", help="have the one that runs take what was edited under lua/")
     text = "where it listens for {}, and the port of the policy whose rules that takes (repeatable; default: {})"
@@ -140,25 +221,34 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     made.add_argument("--status-port", type=_port, metavar="PORT", help="of /status and /metrics (default: 1936)")
     made.add_argument("--listen", metavar="ADDRESS", help="on which address (default: 127.0.0.1)")
     made.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
-    made.add_argument("--image", metavar="NAME", help="image (default: gateway)")
-    _target(made)
+    _image(made, positional=True)
     _sources(made)
-    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
+    _locked(made)
     made.set_defaults(sandbox="auto", cores=None, jobs=None, compression="gzip", out=None)
 
 
-def _audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "audit", "check the lock against recipes, sources and store")
-    _image(made)
+def _audit(commands: Verbs) -> None:
+    made = _command(
+        commands, "audit", "check the lock against recipes, sources and store",
+        "builder audit                  # exit code 1 when there is a finding",
+        "builder audit --since main     # what changed since a git revision, and is it sound?",
+        "builder audit --rules          # what is looked for",
+    )
+    _image(made, "all images", positional=True)
     made.add_argument("--all", action="store_true", help="every image and profile, also those whose outputs need not be pinned")
     made.add_argument("--since", metavar="REV", help="compare with the lock of a git revision")
     made.add_argument("--rules", action="store_true", help="list the rules and end")
     _json(made)
 
 
-def _shell(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "shell", "open the sandbox of a package as its build sees it")
-    made.add_argument("name", metavar="NAME", help="a package")
+def _shell(commands: Verbs) -> None:
+    made = _command(
+        commands, "shell", "open the sandbox of a package as its build sees it",
+        "builder shell zlib                # an interactive shell",
+        "builder shell zlib ls /sources    # one command in it",
+        "builder shell --failed zlib       # the tree that build --keep-failed left",
+    )
+    made.named("packages", "name", metavar="NAME", help="a package")
     made.add_argument("--failed", action="store_true", help="enter the tree that build --keep-failed left, as it is")
     made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell")
     _image(made)
@@ -166,59 +256,116 @@ def _shell(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _sandboxed(made)
 
 
-def _graph(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "graph", "show what an image is made of")
-    _image(made)
-    made.add_argument("--format", choices=("text", "dot", "svg"), default="text")
+def _graph(commands: Verbs) -> None:
+    made = _command(
+        commands, "graph", "show what an image is made of",
+        "builder graph --runtime                     # what lies in the image, without tools",
+        "builder graph openresty --format svg        # a drawing of all of it",
+    )
+    _image(made, positional=True)
+    made.add_argument("--format", choices=("text", "dot", "svg"), default="text", help="of what is printed (default: text)")
     made.add_argument("--runtime", action="store_true", help="leave out what only builds need")
     _json(made)
 
 
-def _why(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "why", "show why one package needs another")
-    made.add_argument("who", metavar="A", help="a package or image")
-    made.add_argument("needs", metavar="B", help="a package")
+def _why(commands: Verbs) -> None:
+    made = _command(commands, "why", "show why one package needs another", "builder why gateway zlib    # every shortest chain")
+    made.named("targets", "who", metavar="A", help="a package or image")
+    made.named("packages", "needs", metavar="B", help="a package")
     _image(made)
     _json(made)
 
 
-def _log(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "log", "print the log of a package's build")
-    made.add_argument("name", metavar="NAME", help="a package")
-    _image(made)
-
-
-def _list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "list", "list packages with version, state and size")
+def _log(commands: Verbs) -> None:
+    made = _command(commands, "log", "print the log of a package's build", "builder log nginx    # of its last build")
+    made.named("packages", "name", metavar="NAME", help="a package")
     _image(made)
     _json(made)
 
 
-def _gc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "gc", "remove from the store what no project needs")
-    made.add_argument("--archives", action="store_true", help="remove downloaded archives that no root keeps, too")
+def _list(commands: Verbs) -> None:
+    made = _command(
+        commands, "list", "list packages with version, state and size",
+        "builder list                      # of the default image",
+        "builder list openresty --json     # of another one, as data",
+    )
+    _image(made, positional=True)
     _json(made)
 
 
-def _store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "store", "look after the store")
-    text = "verify: read everything and find every flipped bit; path: print where it lies"
-    made.add_argument("action", choices=("verify", "path"), help=text)
+def _store(commands: Verbs) -> None:
+    made = _command(
+        commands, "store", "look after the store",
+        "builder store path                 # where it lies",
+        "builder store roots                # what projects keep in it",
+        "builder store verify --remove      # find every flipped bit, and take out what is damaged",
+    )
+    text = "path: print where it lies; roots: list what projects keep; verify: read everything and find every flipped bit"
+    made.add_argument("action", choices=("path", "roots", "verify"), help=text)
     made.add_argument("--remove", action="store_true", help="with verify: remove what is damaged, so that it is fetched or built again")
     _json(made)
 
 
-def _doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "doctor", "check whether this machine can build, and tell what to do")
+def _gc(commands: Verbs) -> None:
+    made = _command(
+        commands, "gc", "remove from the store what no project needs",
+        "builder gc --dry-run     # say what would go, and remove nothing",
+        "builder gc --archives    # downloaded archives, too",
+    )
+    made.add_argument("--archives", action="store_true", help="remove downloaded archives that no root keeps, too")
+    made.add_argument("--dry-run", action="store_true", help="remove nothing, and say what would be removed")
+    _json(made)
+
+
+def _doctor(commands: Verbs) -> None:
+    made = _command(
+        commands, "doctor", "check whether this machine can build, and tell what to do",
+        "builder doctor              # each check, and what to do where one fails",
+        "builder doctor --offline    # without asking mirror and index",
+    )
     made.add_argument("--offline", action="store_true", help="open no socket; mirror and index are not asked")
     _json(made)
 
 
-def _schema(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "schema", "print the JSON Schema of a kind of file, for editors")
-    made.add_argument("kind", choices=("recipe", "image", "profile"))
+def _clean(commands: Verbs) -> None:
+    made = _command(
+        commands, "clean", "remove from out/ what the builder made",
+        "builder clean --dry-run    # say what would go, and remove nothing",
+    )
+    made.add_argument("--dry-run", action="store_true", help="remove nothing, and say what would be removed")
+    _json(made)
 
 
-def _completion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _command(commands, "completion", "print shell completion")
-    made.add_argument("shell", choices=("bash", "zsh", "fish"))
+def _schema(commands: Verbs) -> None:
+    made = _command(
+        commands, "schema", "print the JSON Schema of a kind of file, or of what a verb prints with --json",
+        "builder schema recipe         # for an editor",
+        "builder schema output list    # of `builder list --json`",
+    )
+    made.add_argument("kind", choices=("recipe", "image", "profile", "output"), help="of files; or output, with the kind of document")
+    made.add_argument("document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
+
+
+def _completion(commands: Verbs) -> None:
+    made = _command(
+        commands, "completion", "print shell completion",
+        "builder completion bash > ~/.local/share/bash-completion/completions/builder",
+    )
+    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+
+
+def _version(commands: Verbs) -> None:
+    _json(_command(commands, "version", "print the version of the builder", "builder version --json    # as data"))
+
+
+def _help(commands: Verbs) -> None:
+    made = _command(commands, "help", "show the verbs, or what one of them takes", "builder help build    # the options of a verb")
+    made.add_argument("verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
+
+
+GROUPS: tuple[tuple[str, tuple[Callable[[Verbs], None], ...]], ...] = (
+    ("build", (_resolve, _fetch, _build, _test, _run)),
+    ("look", (_list, _graph, _why, _log, _audit, _shell)),
+    ("tidy", (_store, _gc, _clean)),
+    ("help", (_help, _doctor, _version, _schema, _completion)),
+)

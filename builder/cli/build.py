@@ -1,7 +1,6 @@
 """The commands that build: `build` and `shell`."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, settings, stamp, within
+from builder.cli import output
 from builder.cli.session import Session, package_id, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
@@ -61,7 +61,7 @@ def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, 
 
 def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
     if as_json:
-        return json.dumps(results, indent=2, sort_keys=True) + "\n"
+        return output.document("build", results) + "\n"
     return "\n".join(str(each["text"]) for each in results) + "\n"
 
 
@@ -174,7 +174,7 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
     from builder.oci import image as oci  # noqa: PLC0415
 
     wanted = request()
-    with opened.reporter.task("compose", f"image {wanted.recipe.name}"):
+    with opened.reporter.task("compose", f"image {wanted.recipe.name}") as task:
 
         def about(made: "Sequence[Blob]") -> "About":
             lock = compose.pin(opened.lock, wanted, made)
@@ -189,7 +189,9 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
         if not layers:
+            task.line("laying out and hashing its files")
             layers = compose.compose(wanted, opened.store)
+            task.line("compressing and writing")
         if wanted.below:
             layers = [*_layers_below(opened, wanted.below), layers[-1]]
         oci.write(target, layers, about, compression=compression)

@@ -1,8 +1,8 @@
 """`builder build --check [NAME]`: rebuild, compare, tell."""
 
-import json
 import sys
 
+from builder.cli import output
 from builder.cli.session import Session, package_id
 from builder.errors import UsageError
 from builder.recheck import Recheck, Verdict
@@ -37,7 +37,7 @@ def run(opened: Session) -> int:
             {"package": each.package, "reproduced": each.same, "seconds": round(each.seconds, 1), "differences": list(each.lines)}
             for each in verdicts
         ]
-        sys.stdout.write(json.dumps(rows, indent=2, sort_keys=True) + "\n")
+        output.say(output.document("check", rows))
     return 0 if all(each.same for each in verdicts) else 1
 
 

@@ -5,11 +5,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from builder.cli.arguments import Command, parser
-from builder.cli.build import build, shell
+from builder import __version__
+from builder.cli import output
+from builder.cli.arguments import Command, no_verb, parser, verbs
+from builder.cli.build import build, shell, shown_path
+from builder.cli.output import say
 from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
 from builder.cli.test import test
@@ -23,13 +25,8 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16  # characters of a log's line that are held at a time
 
 
-def say(text: str) -> None:
-    """One line of data."""
-    sys.stdout.write(text + "\n")
-
-
-def say_json(value: Any) -> None:
-    say(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+def say_json(kind: str, data: Any) -> None:
+    say(output.document(kind, data))
 
 
 def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
@@ -41,7 +38,7 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
         if options.check:
             reasons = locking.is_stale(workspace.project, workspace.lock) if workspace.lock else ["there is no lock.toml"]
             if options.json:
-                say_json({"stale": bool(reasons), "reasons": reasons})
+                say_json("resolve-check", {"stale": bool(reasons), "reasons": reasons})
             for reason in reasons:
                 sys.stderr.write(f"stale: {reason}\n")
             return 1 if reasons else 0
@@ -53,7 +50,7 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
             changes += pinned
         written = workspace.save(lock)
         if options.json:
-            say_json({"changed": written, "changes": changes})
+            say_json("resolve", {"changed": written, "changes": changes})
         else:
             for change in changes if had_lock else ():
                 say(change)
@@ -97,7 +94,7 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
                 opened.reporter.say(note)
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
-            say_json([
+            say_json("fetch", [
                 {"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree}
                 for each, pin in found.items()
             ])
@@ -111,8 +108,10 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
     from builder import audit as audits  # noqa: PLC0415
 
     if options.rules:
-        for rule in audits.RULES:
-            say(f"{rule.id:24} {rule.summary}")
+        if options.json:
+            say_json("audit-rules", [{"rule": rule.id, "summary": rule.summary} for rule in audits.RULES])
+        else:
+            say("\n".join(f"{rule.id:24} {rule.summary}" for rule in audits.RULES))
         return 0
     with session(options) as opened:
         context = audits.load(
@@ -122,7 +121,7 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
         )
         report = audits.run(context, audits.RULES)
         if options.json:
-            say_json(report.rows())
+            say_json("audit", report.findings)
         else:
             sys.stdout.write(report.text())
         return report.exit_code
@@ -138,7 +137,7 @@ def graph(options: argparse.Namespace, _argv: list[str]) -> int:
         found = graphs.of(opened.lock, image.profile, image.name, build=not options.runtime)
         if options.json:
             edges = [{"from": who, "to": needs, "kind": graphs.kind_of(found, who, needs)} for who, needs in sorted(found.edges)]
-            say_json({"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges})
+            say_json("graph", {"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges})
         elif options.format == "svg":
             say(draw.svg(found, f"{image.name}, profile {image.profile}"))
         else:
@@ -155,7 +154,7 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
         found = graphs.of(opened.lock, image.profile, image.name)
         chains = graphs.why(found, options.who, options.needs)
         if options.json:
-            say_json([[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
+            say_json("why", [[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
         else:
             say(graphs.why_text(found, options.who, options.needs))
         return 0 if chains else 1
@@ -176,6 +175,9 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
         with open(path, encoding="utf-8", errors="replace") as file:
             from builder.reporter import clean_lines  # noqa: PLC0415
 
+            if options.json:
+                say_json("log", {"package": package, "path": path, "text": clean_lines(file.read())})
+                return 0
             while piece := file.readline(_PIECE):
                 sys.stdout.write(clean_lines(piece))
         return 0
@@ -198,46 +200,87 @@ def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
         image = opened.image()
         rows = inventory.rows(opened.lock, image, opened.store, options.platform)
         if options.json:
-            say_json([row.as_dict() for row in rows])
+            say_json("list", rows)
         else:
             say(inventory.table(rows))
         return 0
 
 
 def gc(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Remove from the store what no root keeps."""
+    """Remove from the store what no root keeps; with --dry-run say what that is."""
     from builder import units  # noqa: PLC0415
 
     with session(options) as opened:
-        freed = opened.store.gc(keep_files=() if options.archives else None)
+        with opened.reporter.task("clean", opened.store.root, brief=True) as task:
+            freed = opened.store.gc(keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached)
         if options.json:
-            say_json(asdict(freed))
+            say_json("gc", freed)
         else:
-            kinds = f"{freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs"
-            say(f"removed {kinds}: {units.size(freed.size)}")
+            kinds = f"{freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs, {freed.roots} roots"
+            say(f"{'would remove' if options.dry_run else 'removed'} {kinds}: {units.size(freed.size)}")
+        return 0
+
+
+def clean(options: argparse.Namespace, _argv: list[str]) -> int:
+    """Remove from out/ what the builder made."""
+    from builder import units  # noqa: PLC0415
+    from builder.clean import clean as remove  # noqa: PLC0415
+
+    with session(options) as opened:
+        out = os.path.join(find_root(options.root), "out")
+        with opened.reporter.task("clean", shown_path(out), brief=True):
+            removed, size = remove(out, dry_run=options.dry_run)
+        if options.json:
+            say_json("clean", {"removed": removed, "size": size})
+        else:
+            word = "would remove" if options.dry_run else "removed"
+            for path in removed:
+                say(f"{word} {shown_path(path)}")
+            say(f"{word} {units.size(size)}" if removed else "there is nothing to remove")
         return 0
 
 
 def store(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Verify the store, or tell where it is."""
+    """Look after the store: `path`, `roots`, `verify`."""
     with session(options) as opened:
-        if options.action == "path":
-            say(opened.store.root)
-            return 0
-        with opened.reporter.task("verify", opened.store.root) as task:
-            damage = opened.store.verify(lambda done, total: task.line(f"{done} of {total}"))
-        if options.json:
-            rows = [{"kind": each.kind, "name": each.name, "path": each.path, "message": each.message} for each in damage]
-            say_json(rows)
-        else:
-            for each in damage:
-                say(str(each))
-            say(f"{len(damage)} damaged" if damage else "everything is as it was written")
-        if options.remove and damage:
-            _remove_damaged(opened, damage)
-            records = [each for each in opened.store.verify() if each.kind == "record"]  # of trees that are gone now
-            _remove_damaged(opened, records)
-        return 1 if damage else 0
+        return {"path": _store_path, "roots": _store_roots, "verify": _store_verify}[options.action](opened)
+
+
+def _store_path(opened: Session) -> int:
+    if opened.options.json:
+        say_json("store-path", {"path": opened.store.root})
+    else:
+        say(opened.store.root)
+    return 0
+
+
+def _store_roots(opened: Session) -> int:
+    from builder.store import usage  # noqa: PLC0415
+
+    with opened.reporter.task("measure", opened.store.root, brief=True) as task:
+        roots = usage.usage(opened.store, task.reached)
+    if opened.options.json:
+        say_json("store-roots", roots)
+    else:
+        say(usage.table(roots))
+    return 0
+
+
+def _store_verify(opened: Session) -> int:
+    options = opened.options
+    with opened.reporter.task("verify", opened.store.root) as task:
+        damage = opened.store.verify(task.reached)
+    if options.json:
+        say_json("store-verify", damage)
+    else:
+        for each in damage:
+            say(str(each))
+        say(f"{len(damage)} damaged" if damage else "everything is as it was written")
+    if options.remove and damage:
+        _remove_damaged(opened, damage)
+        records = [each for each in opened.store.verify() if each.kind == "record"]  # of trees that are gone now
+        _remove_damaged(opened, records)
+    return 1 if damage else 0
 
 
 def _remove_damaged(opened: Session, damage: "list[Damage]") -> None:
@@ -263,23 +306,55 @@ def doctor(options: argparse.Namespace, argv: list[str]) -> int:
 
 
 def schema(options: argparse.Namespace, _argv: list[str]) -> int:
-    """The JSON Schema that editors check recipes with."""
+    """The JSON Schema of a kind of file, or of a verb's `--json`."""
     from builder import image, profile, recipe  # noqa: PLC0415
 
-    say_json({"recipe": recipe.schema, "image": image.schema, "profile": profile.schema}[options.kind]())
+    files = {"recipe": recipe.schema, "image": image.schema, "profile": profile.schema}
+    if options.kind in files and options.document is None:
+        found = files[options.kind]()
+    elif options.kind in files:
+        raise UsageError(f"unexpected: {options.document}", where="schema", hint="say `builder schema output KIND`")
+    else:
+        from builder.cli import kinds  # noqa: PLC0415
+
+        found = kinds.schema(options.document)
+    say(json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False))
     return 0
 
 
 def completion(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Completion scripts made from the parser itself."""
+    """Completion scripts made from the parser itself; names of packages, images and profiles are asked for as they are needed."""
     import shtab  # noqa: PLC0415
 
-    say(shtab.complete(parser(), options.shell))
+    top = parser()
+    for each in verbs(top).values():
+        for action, kind in each.names.items():
+            action.complete = shtab.cmd(f"builder --names {kind} 2>/dev/null")  # type: ignore[attr-defined]
+    say(shtab.complete(top, options.shell))
+    return 0
+
+
+def version(options: argparse.Namespace, _argv: list[str]) -> int:
+    """The builder's version."""
+    if options.json:
+        say_json("version", {"builder": __version__})
+    else:
+        say(f"builder {__version__}")
+    return 0
+
+
+def show_help(options: argparse.Namespace, _argv: list[str]) -> int:
+    """The verbs, or one of them."""
+    top = parser()
+    known = verbs(top)
+    if options.verb and options.verb not in known:
+        raise no_verb(options.verb, known)
+    sys.stdout.write((known[options.verb] if options.verb else top).format_help())
     return 0
 
 
 COMMANDS: Mapping[str, Command] = {
-    "resolve": resolve, "fetch": fetch, "build": build, "test": test, "run": run, "audit": audit, "shell": shell, "graph": graph,
-    "why": why, "log": log, "list": list_packages, "gc": gc, "store": store, "doctor": doctor,
-    "schema": schema, "completion": completion,
+    "resolve": resolve, "fetch": fetch, "build": build, "test": test, "run": run, "list": list_packages, "graph": graph, "why": why,
+    "log": log, "audit": audit, "shell": shell, "store": store, "gc": gc, "clean": clean, "doctor": doctor, "help": show_help,
+    "version": version, "schema": schema, "completion": completion,
 }

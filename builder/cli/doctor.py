@@ -1,12 +1,11 @@
 """The verb `doctor`: whether this machine can build, and what to do when it cannot."""
 
 import argparse
-import json
 import os
-import sys
 
 from builder import digest, doctor
 from builder import settings as user_settings
+from builder.cli import output
 from builder.errors import BuilderError, MachineError
 from builder.sandbox.program import find_program
 from builder.workspace import PLATFORM, Workspace, find_root
@@ -25,9 +24,9 @@ def run(options: argparse.Namespace, _argv: list[str]) -> int:
     )
     answers = doctor.examine(machine)
     if options.json:
-        sys.stdout.write(json.dumps(doctor.as_dict(answers), indent=2, sort_keys=True) + "\n")
+        output.say(output.document("doctor", answers))
     else:
-        sys.stdout.write("".join(f"{each}\n" for each in answers))
+        output.say("\n".join(map(str, answers)))
     return MachineError.exit_code if any(each.level == "bad" for each in answers) else 0
 
 

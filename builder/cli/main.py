@@ -1,7 +1,5 @@
 """From arguments to an exit code. stdout is data, stderr is people."""
 
-import argparse
-import json
 import os
 import sys
 
@@ -16,36 +14,45 @@ def run(argv: list[str]) -> int:
     something, 130 interrupted.
     """
     os.umask(0o022)
-    parser = arguments.parser()
-    options = parser.parse_args(argv)
+    as_json = "--json" in argv and argv[0] != "shell"  # the words after a shell's package are not the builder's
     try:
-        return _command(options)(options, argv)
+        return _answer(argv)
     except BuilderError as error:
-        _tell(error, options)
+        _tell(error, as_json)
         return error.exit_code
     except BrokenPipeError:  # the reader of stdout has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
         hint = "check the folder's permissions and the space that is left"
-        _tell(MachineError(error.strerror or str(error), where=str(error.filename or ""), hint=hint), options)
+        _tell(MachineError(error.strerror or str(error), where=str(error.filename or ""), hint=hint), as_json)
         return MachineError.exit_code
     except KeyboardInterrupt:
         tests = "what was built stays, tests begin again"
         others = "nothing is lost, the same command goes on where it was"
-        sys.stderr.write(f"builder: interrupted; {tests if options.command == 'test' else others}\n")
+        sys.stderr.write(f"builder: interrupted; {tests if argv[:1] == ['test'] else others}\n")
         return 130
 
 
-def _command(options: argparse.Namespace) -> "arguments.Command":
+def _answer(argv: list[str]) -> int:
+    if not argv:  # as git does: a script that lost its verb must not go on
+        sys.stderr.write(arguments.parser().format_help())
+        return 2
+    if argv[0] == "--names":
+        from builder.cli import names  # noqa: PLC0415 - for a shell that completes a word
+
+        return names.tell(argv[1:])
+    options = arguments.parse(argv)
     from builder.cli import commands  # noqa: PLC0415 - `--help` and bad arguments need none of it
 
-    return commands.COMMANDS[options.command]
+    return commands.COMMANDS[options.command](options, argv)
 
 
-def _tell(error: BuilderError, options: argparse.Namespace) -> None:
-    if getattr(options, "json", False):
-        sys.stdout.write(json.dumps({"error": error.as_dict()}, indent=2, sort_keys=True) + "\n")
+def _tell(error: BuilderError, as_json: bool) -> None:
     from builder.reporter import clean_lines  # noqa: PLC0415 - logs in a message must not steer the terminal
 
+    if as_json:
+        from builder.cli import output  # noqa: PLC0415
+
+        output.say(output.error_document(error))
     sys.stderr.write(clean_lines(f"builder: {error}") + "\n")

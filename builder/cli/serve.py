@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from builder.cli.build import image_folder
+from builder.cli.build import image_folder, shown_path
 from builder.cli.session import Session, session
 from builder.errors import UsageError
 from builder.workspace import find_root
@@ -87,11 +87,13 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
         stack.enter_context(serving.claim(folder))
         require_free(listening)
         target = image_folder(opened, opened.image())
-        rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
+        with opened.reporter.task("unpack", shown_path(target), brief=True):
+            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
         place = _place(opened, folder, rootfs, policy, listening)
         place.write()
         tools = opened.launcher(opened.image())
         service = serving.Service(sandbox.find("auto", tools), place.spec(), opened.reporter.say)
+        opened.reporter.close()  # the terminal is nginx's from here on
         outcome = service.run(1, 2, lambda nginx: _started(opened, service, place, tools, nginx))
     if service.asked:
         return 0

@@ -60,7 +60,7 @@ class Session:
 
     @cached_property
     def reporter(self) -> reporting.Reporter:
-        return self.stack.enter_context(reporting.make(sys.stderr))
+        return self.stack.enter_context(reporting.make(sys.stderr, quiet=self.options.quiet, verbose=self.options.verbose))
 
     @cached_property
     def store(self) -> Store:

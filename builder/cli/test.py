@@ -1,15 +1,15 @@
 """The command that tests: `builder test`."""
 
 import argparse
-import json
 import os
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from builder.cli import output
 from builder.cli.build import image_folder, shown_path
 from builder.cli.session import Session, session
 from builder.errors import BuilderError, UsageError
@@ -72,7 +72,8 @@ def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
     from builder.testing import files  # noqa: PLC0415
 
     with ExitStack() as stack:
-        rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
+        with opened.reporter.task("unpack", shown_path(target), brief=True):
+            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
         scratch = stack.enter_context(opened.store.stage())
         copy = os.path.join(scratch, "copy")
         os.mkdir(copy)
@@ -129,8 +130,7 @@ def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_r
     from builder.testing import summary  # noqa: PLC0415
 
     if opened.options.json:
-        data: Any = summary.data(results, not_run=not_run, seconds=seconds)
-        sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        output.say(output.document("test", summary.data(results, not_run=not_run, seconds=seconds)))
         return
     kept = opened.out(_KEPT)
     text = summary.text(

@@ -7,9 +7,10 @@ Where nothing is pinned, a file is admitted when it unpacks within the limits an
 
 import os
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
-from builder import digest, nar
+from builder import digest, nar, units
 from builder.errors import ArchiveError, MismatchError
 from builder.fetch.mismatch import Inquest, limits
 from builder.fetch.part import File
@@ -52,7 +53,8 @@ class Admission:
         path = self.archive(wanted.source)
         if path is None:
             return None
-        sha256 = digest.of_file(path)
+        with self._reporter.task("verify", wanted.title, brief=True):
+            sha256 = digest.of_file(path)
         if sha256 != wanted.source.sha256:
             self._reporter.warn(f"{path} was damaged and is fetched again")
             os.unlink(path)
@@ -86,15 +88,17 @@ class Admission:
     def _unpack(self, wanted: Wanted, file: File) -> Pinned:
         source = wanted.source
         inquest = Inquest(self._store, source, file, self._cancel)
-        with self._store.stage() as stage:
-            into = os.path.join(stage, "tree")
+        with ExitStack() as stack:
+            into = os.path.join(stack.enter_context(self._store.stage()), "tree")
             os.mkdir(into)
+            task = stack.enter_context(self._reporter.task("unpack", wanted.title, brief=True))
             try:
                 totals = self._unpack_into(source, file.path, into)
             except ArchiveError as error:
                 if file.sha256 == source.sha256 or (source.sha256 is None and source.tree is None):
                     raise
                 raise inquest.unreadable(error) from error
+            task.line(f"hashing {units.counted(totals.entries, 'entry')}")
             try:
                 tree = self._store.add_tree(into, expect=source.tree)
             except MismatchError as error:

@@ -110,6 +110,8 @@ class Fetcher:
             from builder.fetch.http import Http  # noqa: PLC0415 - requests takes 100 ms to import
 
             self._http = Http(self._cancel, self._patience)
+        if absent := [same[0].title for same in missing if self._admission.archive(same[0].source) is None]:
+            self._reporter.expect("fetch", dict.fromkeys(absent))
         stop = self._http.stop if self._http else _nothing
         outcomes = crew.run(
             lambda same: self._fetch_one(same[0], unpack), missing, jobs=self._jobs, cancel=self._cancel, stop=stop
@@ -124,6 +126,7 @@ class Fetcher:
         with trying("fetch a source", self._store.root), self._store.lock_key(key, cancelled=self._cancel.is_set, say=say):
             present = self._admission.present(wanted.source, tree=unpack)
             if present is not None:
+                self._reporter.skip("fetch", wanted.title)
                 return present
             try:
                 cached = self._admission.from_archive(wanted) if unpack else None

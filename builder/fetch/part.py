@@ -46,6 +46,7 @@ class Part:
         self.resumed = False
         self._cancel = cancel
         self._progress = progress
+        self._announced = 0
         self._hasher = hashlib.sha256()
         self._file: BinaryIO = open(path, "a+b", buffering=0)  # noqa: SIM115 - this object is the context manager
         self._read_back()
@@ -70,13 +71,21 @@ class Part:
         while written < len(fitting):
             written += self._file.write(fitting[written:])
         self.size += written
-        self._progress(written)
+        if self.size > self._announced:
+            self._progress(self.size - max(self._announced, self.size - written))
         if written < len(chunk):
             raise TooLarge
 
+    def announce(self, size: int) -> None:
+        """Tell how much another program has of what will be written here, so that its progress shows."""
+        if size > max(self.size, self._announced):
+            self._progress(size - max(self.size, self._announced))
+            self._announced = size
+
     def restart(self) -> None:
         """Forget all bytes."""
-        self._progress(-self.size)
+        self._progress(-max(self.size, self._announced))
+        self._announced = 0
         self._file.truncate(0)
         self._hasher = hashlib.sha256()
         self.size = 0
@@ -88,6 +97,7 @@ class Part:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._progress(min(self.size - self._announced, 0))  # what was announced and did not come
         self._file.close()
 
     def _read_back(self) -> None:

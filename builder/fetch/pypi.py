@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from builder import outside
@@ -89,7 +90,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
         raise Unavailable("a file of a package index is fetched by its sha256 only: pin it")
     part.restart()
     with tempfile.TemporaryDirectory(prefix="pip-", dir=os.path.dirname(part.path)) as folder:
-        _run(wheel, sha256, folder, cancel)
+        _run(wheel, sha256, folder, cancel, part.announce)
         try:
             with open(os.path.join(folder, "files", wheel.filename), "rb") as file:
                 while chunk := file.read(CHUNK):
@@ -98,7 +99,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
             raise Unavailable("pip brought another file") from None
 
 
-def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> None:
+def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown: Callable[[int], object]) -> None:
     wants = os.path.join(folder, "requirements.txt")
     with open(wants, "w") as file:
         file.write(f"{wheel.project}=={wheel.version} --hash=sha256:{sha256}\n")
@@ -108,25 +109,39 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event) -> Non
         "--dest", os.path.join(folder, "files"), "--requirement", wants,
     ]
     with open(os.path.join(folder, "log"), "w+b") as log:
-        code = _wait(argv, folder, log.fileno(), cancel.is_set)
+        code = _wait(argv, folder, log.fileno(), cancel.is_set, lambda: grown(_size(folder)))
         if code:
             log.seek(0)
             raise Unavailable(_reason(log.read(CHUNK).decode("utf-8", "replace"), code))
 
 
-def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool]) -> int:
-    """Run pip in a directory of its own to its end, unless the run is called off or it takes too long."""
+def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool], tick: Callable[[], object]) -> int:
+    """Run pip in a directory of its own to its end, unless the run is called off or it takes too long.
+
+    tick: called every now and then.
+    """
     env = outside.environment(*_ENVIRONMENT, more={"TMPDIR": folder})
     with outside.start(argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
         for _ in range(int(_SECONDS / _POLL)):
             try:
                 return process.wait(_POLL)
             except subprocess.TimeoutExpired:
+                tick()
                 if cancelled():
                     process.terminate()
                     raise Cancelled from None
         process.kill()
     raise Unavailable(f"pip did not end within {_SECONDS} s")
+
+
+def _size(folder: str) -> int:
+    """Bytes of the largest file in the folders that pip makes: the download, or its copy that pip makes at the end."""
+    sizes = [0]
+    for above, _, names in os.walk(folder):
+        for name in names if above != folder else ():
+            with suppress(OSError):  # pip has just moved it
+                sizes.append(os.lstat(os.path.join(above, name)).st_size)
+    return max(sizes)
 
 
 def _reason(log: str, code: int) -> str:

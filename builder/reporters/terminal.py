@@ -2,7 +2,7 @@
 
     fetching  openssl 3.5.7           12 s  [#######...........]  41 % of 53.2 MB, 4.1 MB/s
     building  nginx 1.26.3            45 s  cc -c src/core/ngx_string.c
-    2 running; done: 14 fetched, 31 built; 1 min 05 s
+    2 running; done: 14 of 49 fetched, 31 of 50 built, about 4 min 10 s left; 1 min 05 s
 
 What took long or did not go well leaves a line above the rows; the rest is counted only. Rich draws; every text reaches
 it as `Text`, so that nothing in a log is markup.
@@ -22,7 +22,7 @@ from rich.live import Live
 from rich.text import Text
 
 from builder import units
-from builder.reporter import Lenient, Reporter, Task, finish
+from builder.reporter import Lenient, Reporter, Task, elapsed, finish
 
 _LONG = 2.0  # seconds after which the end of a task is worth a line of its own
 _QUIET = ("done", "cached", "passed")
@@ -33,8 +33,10 @@ _BAR = 20
 class RichReporter(Reporter):
     """Live rows, redrawn four times a second by a thread of Rich while tasks run: then the terminal is free for others."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, width: int | None = None) -> None:
-        super().__init__(now=now)
+    def __init__(
+        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, width: int | None = None, verbose: bool = False
+    ) -> None:
+        super().__init__(now=now, verbose=verbose)
         file = cast(TextIO, Lenient(stream))
         self._console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
@@ -77,18 +79,28 @@ class RichReporter(Reporter):
 
     def _on_finish(self, task: Task) -> None:
         self._running = tuple(self._tasks)
-        self._ended[task.kind] += task.status in _QUIET
-        if task.status not in _QUIET or task.seconds() >= _LONG:
+        good = task.status in _QUIET
+        self._ended[task.kind] += good and not task.brief
+        if not good or self.verbose or (task.seconds() >= _LONG and not task.brief):
             self._on_text(f"{task.title}: {finish(task)}")
         if self._drawn and not self._running:  # stopping costs a millisecond, which tiny tasks that nobody saw need not
             self.close()
 
     def _summary(self, tasks: list[Task], hidden: int, width: int) -> Text:
-        ended = sorted(self._ended.copy().items())
-        done = ", ".join(f"{count} {_PAST.get(kind, kind)}" for kind, count in ended if count)
+        ended = self._ended.copy()
+        shown = sorted({*self._goals, *(kind for kind, count in ended.items() if count)})
+        done = ", ".join(self._count(kind, ended[kind], tasks) for kind in shown)
         parts = [f"{len(tasks)} running" + (f" ({hidden} not shown)" if hidden > 0 else "")]
         parts += [f"done: {done}"] if done else []
         return _cut("; ".join([*parts, units.elapsed(self.now() - self._begun)]), width, "dim")
+
+    def _count(self, kind: str, ended: int, tasks: list[Task]) -> str:
+        """Like "31 of 50 built, about 4 min 10 s left"."""
+        goal = self._goals.get(kind)
+        if goal is None or goal.total < 2:
+            return f"{ended} {_PAST.get(kind, kind)}"
+        left = goal.time_left(elapsed(tasks))
+        return f"{goal.ended} of {goal.total} {_PAST.get(kind, kind)}{', ' * bool(left)}{left}"
 
 
 def row(task: Task, names: int, width: int) -> Text:

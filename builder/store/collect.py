@@ -1,13 +1,14 @@
 """Garbage collection: what no root keeps goes, in an order in which nothing kept ever refers to what is gone."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builder import digest
 from builder.store.record import Record
-from builder.store.remove import remove_tree
+from builder.store.remove import freed_by, remove_tree
 from builder.store.root import Root
 from builder.store.trouble import trying
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Freed:
-    """How many of each kind gc removed, and the bytes of disk that it freed."""
+    """How many of each kind gc removed, or would remove, and the bytes of disk that this frees."""
 
     trees: int = 0
     records: int = 0
@@ -27,38 +28,77 @@ class Freed:
     size: int = 0
 
 
-def collect(store: "Store", keep_files: Iterable[str] | None, patience: float) -> Freed:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Garbage:
+    """What gc removes, in the order in which it goes: names of roots, then paths."""
+
+    roots: list[str]
+    records: list[str]
+    logs: list[str]
+    archives: list[str]
+    unverified: list[str]
+    trees: list[str]
+
+
+def collect(
+    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool, progress: Callable[[int, int], object] | None
+) -> Freed:
     """See `Store.gc`. Killed at any point, it leaves a whole store: records go before the trees they name."""
     with trying("remove garbage", store.root), store.guard.exclusively(patience):
-        left = store.sweep()
-        roots, dropped = _living_roots(store)
-        trees, keys = _living(store, roots)
-        records = _remove_records(store, keys)
-        logs = _remove(store.logs_dir, {digest.to_hex(key) + ".log" for key in keys})
-        archives = _remove_archives(store, keep_files, roots)
-        unverified = _remove(store.quarantine_dir, set())
-        gone = _remove_trees(store, trees)
+        left = 0 if dry_run else store.sweep()
+        found = garbage(store, keep_files)
+        size = _size(store, found) if dry_run else left + _remove(store, found, progress)
     return Freed(
-        trees=gone[0],
-        records=records[0],
-        archives=archives[0],
-        logs=logs[0],
-        roots=dropped,
-        size=left + sum(size for _, size in (gone, records, archives, logs, unverified)),
+        trees=len(found.trees), records=len(found.records), archives=len(found.archives), logs=len(found.logs),
+        roots=len(found.roots), size=size,
     )
 
 
-def _living_roots(store: "Store") -> tuple[list[Root], int]:
-    """Roots whose owner exists; the others are removed, and counted."""
-    living = []
-    dropped = 0
-    for root in store.roots().values():
-        if root.owner and not os.path.lexists(root.owner):
-            store.drop_root(root.name)
-            dropped += 1
-        else:
-            living.append(root)
-    return living, dropped
+def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
+    """What no living root keeps. It is true only while the guard is held exclusively.
+
+    Raises:
+        StoreError: a root cannot be read.
+    """
+    roots = store.roots().values()
+    gone = [root.name for root in roots if root.owner and not os.path.lexists(root.owner)]
+    living = [root for root in roots if root.name not in gone]
+    trees, keys = _living(store, living)
+    archives = set(os.listdir(store.files_dir)) if keep_files is None else {*keep_files, *(name for root in living for name in root.files)}
+    return Garbage(
+        roots=gone,
+        records=[store.record_path(key) for key in record_keys(store) if key not in keys],
+        logs=_others(store.logs_dir, {digest.to_hex(key) + ".log" for key in keys}),
+        archives=_others(store.files_dir, archives),
+        unverified=_others(store.quarantine_dir, set()),
+        trees=[tree for tree in _trees(store) if tree not in trees],
+    )
+
+
+def _others(folder: str, keep: set[str]) -> list[str]:
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in keep]
+
+
+def _trees(store: "Store") -> list[str]:
+    return [digest.to_sri(name) for name in sorted(os.listdir(store.trees_dir)) if digest.is_hex(name)]
+
+
+def _size(store: "Store", found: Garbage) -> int:
+    return freed_by([*found.records, *found.logs, *found.archives, *found.unverified, *map(store.tree_path, found.trees)])
+
+
+def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], object] | None) -> int:
+    """Remove it, and count the bytes."""
+    for name in found.roots:
+        store.drop_root(name)
+    freed = 0
+    removals = [partial(remove_tree, path) for path in (*found.records, *found.logs, *found.archives, *found.unverified)]
+    removals += [partial(store.discard_tree, tree) for tree in found.trees]
+    for done, remove in enumerate(removals, 1):
+        freed += remove()
+        if progress is not None:
+            progress(done, len(removals))
+    return freed
 
 
 def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
@@ -70,8 +110,7 @@ def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
     trees = {tree for root in roots for tree in root.trees}
     for key in {key for root in roots for key in root.keys} & records.keys():
         trees |= records[key].mentions()
-    there = {digest.to_sri(name) for name in os.listdir(store.trees_dir) if digest.is_hex(name)}
-    trees &= there
+    trees.intersection_update(_trees(store))
     return trees, {key for key, record in records.items() if record.mentions() <= trees}
 
 
@@ -94,26 +133,3 @@ def record_keys(store: "Store") -> list[str]:
         for name in os.listdir(os.path.join(store.records_dir, folder))
     ]
     return [digest.to_sri(name) for name in sorted(names) if digest.is_hex(name)]
-
-
-def _remove_records(store: "Store", keep: set[str]) -> tuple[int, int]:
-    gone = [store.record_path(key) for key in record_keys(store) if key not in keep]
-    return len(gone), sum(map(remove_tree, gone))
-
-
-def _remove_trees(store: "Store", keep: set[str]) -> tuple[int, int]:
-    there = [digest.to_sri(name) for name in sorted(os.listdir(store.trees_dir)) if digest.is_hex(name)]
-    gone = [tree for tree in there if tree not in keep]
-    return len(gone), sum(map(store.discard_tree, gone))
-
-
-def _remove_archives(store: "Store", keep_files: Iterable[str] | None, roots: list[Root]) -> tuple[int, int]:
-    if keep_files is None:
-        return 0, 0
-    return _remove(store.files_dir, {*keep_files, *(name for root in roots for name in root.files)})
-
-
-def _remove(folder: str, keep: set[str]) -> tuple[int, int]:
-    """Remove all of `folder` but the names in `keep`: (how many, bytes freed)."""
-    gone = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in keep]
-    return len(gone), sum(map(remove_tree, gone))

@@ -223,15 +223,20 @@ class Store:
     def _root_path(self, name: str) -> str:
         return os.path.join(self.roots_dir, root.file_name(name))
 
-    def gc(self, *, keep_files: Iterable[str] | None = None, patience: float = 10.0) -> "Freed":
+    def gc(
+        self, *, keep_files: Iterable[str] | None = None, patience: float = 10.0, dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> "Freed":
         """Remove what no root keeps, and say how much that was. No other thread may use this store meanwhile.
+
+        dry_run: remove nothing, and say the same. progress: called with (things removed, all things).
 
         keep_files: SHA-256 of archives to keep besides those of roots; None keeps all archives. patience: seconds to
         wait for other processes to close the store. StoreError: they did not, or a root cannot be read.
         """
         from builder.store.collect import collect  # noqa: PLC0415 - only gc needs it
 
-        return collect(self, keep_files, patience)
+        return collect(self, keep_files, patience, dry_run=dry_run, progress=progress)
 
     def verify(self, progress: Callable[[int, int], object] | None = None) -> "list[Damage]":
         """Read everything, and tell what is not as it was written. progress: called with (things done, all things)."""

@@ -49,6 +49,7 @@ class Runner:
         """
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
         longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
+        self.reporter.expect("test", {file.name: None for file in files}, jobs=self.jobs)
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
             running: dict[int, Future[FileResult | None]] = {}
             try:
@@ -72,7 +73,7 @@ class Runner:
         furnish(work, file, marks)
         log = os.path.join(self.scratch, f"{number}.tap")
         with self.reporter.task("test", file.name) as task:
-            with Log(log, task) as output:
+            with Log(log, task, every=self.reporter.verbose) as output:
                 outcome = self.sandbox.run(self.room.spec(file, work), output.fd, self.cancel)
             made = None if outcome.killed == "cancelled" else self._gather(file, outcome, log, work)
             task.done("interrupted" if made is None else _status(made))

@@ -54,7 +54,7 @@ def test_gc_frees_what_no_image_needs_any_more(here: World) -> None:
     assert freed["trees"] == 3
     assert freed["records"] == 3
     assert freed["size"] > 0
-    assert here.ok("gc").out == "removed 0 trees, 0 records, 0 archives, 0 logs: 0 B\n"
+    assert here.ok("gc").out == "removed 0 trees, 0 records, 0 archives, 0 logs, 0 roots: 0 B\n"
     assert here.ok("build", "--locked").built() == []
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from builder.cli import kinds
 from integration.checkout import MARKS, make, run, start, started, until_gone
 
 pytestmark = MARKS
@@ -192,7 +194,9 @@ def test_a_filter_runs_what_fits(pattern: str, files: tuple[int, int], blocks: d
     # A plan that is not a multiple of the number of blocks holds for whole files only.
     (component / "t/Helper.pm").write_text("package t::Helper;\nour $More = 5;\n1;\n")
     done = run(project, *TEST, str(component / "t"), "--filter", pattern, "--json")
-    found = json.loads(done.stdout)
+    document = json.loads(done.stdout)
+    Draft202012Validator(kinds.schema("test")).validate(document)
+    found = document["data"]
     passed, failed = files
     assert found["counts"]["files"] == {"passed": passed, "failed": failed, "skipped": 0, "not run": 0}, done.stdout
     assert found["counts"]["blocks"] == blocks, done.stdout
@@ -203,7 +207,7 @@ def test_a_plan_that_is_not_kept_fails_the_file(project: Path, component: Path) 
     (component / "t/Helper.pm").write_text("package t::Helper;\nour $More = 5;\n1;\n")
     done = run(project, *TEST, str(component / "t"), str(component / "t/passes.t"), "--json")
     assert done.returncode == 1
-    (file,) = json.loads(done.stdout)["files"]
+    (file,) = json.loads(done.stdout)["data"]["files"]
     assert file["trouble"].startswith("it died with exit code 255, after ")
     assert "# Looks like you planned " in (project / "out/tests/t/passes.t/output.tap").read_text()
 
@@ -221,7 +225,7 @@ def test_files_have_no_network_and_ports_of_their_own(project: Path, component: 
         )
     done = run(project, *TEST, str(component / "t"), "--jobs", "2", "--json")
     assert done.returncode == 0, done.stdout
-    assert json.loads(done.stdout)["counts"]["checks"]["passed"] == 6
+    assert json.loads(done.stdout)["data"]["counts"]["checks"]["passed"] == 6
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -54,7 +54,9 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        """The data of a `--json` document; of an error, {"error": ...}; of a schema, all of it."""
+        document = json.loads(self.out)
+        return document.get("data", {"error": document["error"]} if document.get("kind") == "error" else document)
 
     def built(self) -> list[str]:
         """Packages that were built, in the order in which they were done."""

@@ -1,0 +1,40 @@
+"""What goes to stdout. Every `--json` document has one form, whose schemas `builder.cli.kinds` holds:
+
+    {"version": 1, "kind": "list", "data": ...}          what a verb was asked for
+    {"version": 1, "kind": "error", "error": {...}}      why it gives no answer
+
+`version` rises when a key goes or changes its meaning; a new key does not change it.
+"""
+
+import json
+import sys
+from typing import Any
+
+from builder.errors import BuilderError
+
+VERSION = 1
+
+
+def say(text: str) -> None:
+    """Write one text, a line or more, to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def document(kind: str, data: Any) -> str:
+    """The JSON document of a verb's data, which may hold dataclasses."""
+    return _text({"version": VERSION, "kind": kind, "data": data})
+
+
+def error_document(error: BuilderError) -> str:
+    """The JSON document of an error."""
+    return _text({"version": VERSION, "kind": "error", "error": error.as_dict()})
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    return asdict(value)

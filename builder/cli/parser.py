@@ -1,0 +1,47 @@
+"""The argument parser with what `argparse` lacks: no abbreviated options, errors that name the word that was meant, and help
+that groups the verbs."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from builder.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UsageError instead of ending the process. groups: of the top, its verbs below headings."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
+        self.name = ""
+        self.summary = ""
+        self.names: dict[argparse.Action, str] = {}
+        self.groups: list[tuple[str, list[Parser]]] = []
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, where=self.name, hint=f"`builder help {self.name}".rstrip() + "` shows what is possible")
+
+    def format_help(self) -> str:
+        return self.overview() if self.groups else super().format_help()
+
+    def overview(self) -> str:
+        """The verbs by their groups."""
+        lines = [f"usage: {self.prog} VERB [ARGUMENTS]", "", self.description or ""]
+        for heading, verbs in self.groups:
+            lines += ["", heading, *(f"    {each.name:<12}{each.summary}" for each in verbs)]
+        return "\n".join([*lines, "", self.epilog or ""]) + "\n"
+
+    def named(self, kind: str, *words: str, **given: Any) -> None:
+        """`add_argument` for names of a kind, which `builder.cli.completion` completes."""
+        self.names[self.add_argument(*words, **given)] = kind
+
+    def options(self) -> list[str]:
+        """All options, as they are typed."""
+        return sorted(self._option_string_actions)
+
+
+def meant(word: str, known: Sequence[str], *, hint: str) -> str:
+    """A hint that names the known word which `word` abbreviates or misspells, else `hint`."""
+    close = [each for each in known if len(word) > 2 and each.startswith(word)] or difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else hint
