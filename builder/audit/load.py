@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from builder import lock_text
 from builder import project as projects
@@ -57,9 +58,9 @@ def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | N
     except FileNotFoundError as error:
         raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`") from error
     except UnicodeDecodeError as error:
-        problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", "run `builder resolve`"))
+        problems.append(Problem(LOCK, f"is not UTF-8 text at byte {error.start}", lock_text.UNREADABLE.format(path=LOCK)))
     except LockError as error:
-        problems += error.problems
+        problems += [replace(each, hint=each.hint or error.hint) for each in error.problems]
     return None
 
 

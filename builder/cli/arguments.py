@@ -98,6 +98,8 @@ def _fetch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _build(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     made = _command(commands, "build", "build an image, or packages, from the lock")
     made.add_argument("names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
+    made.add_argument("--all", action="store_true", help="every image, in every profile whose outputs are required")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be fetched and built, and why")
     _target(made)
     _sources(made)
     _sandboxed(made)

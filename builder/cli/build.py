@@ -29,19 +29,35 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
             from builder.cli import check  # noqa: PLC0415
 
             return check.run(opened)
-        images = opened.workspace.project.images
-        packages = [name for name in options.names if name not in images]
-        named = [name for name in options.names if name in images]
-        if not options.names:
-            named = [opened.image().name]
+        packages, images = _asked_for(opened)
+        if options.dry_run:
+            from builder.cli import dry_run  # noqa: PLC0415
+
+            return dry_run.run(opened, packages, images)
         texts = [_build_packages(opened, packages)] if packages else []
-        texts += _build_images(opened, [opened.image(name) for name in named])
+        texts += _build_images(opened, images)
         text = _joined(texts, as_json=options.json)
         sys.stdout.write(text)
         sys.stdout.flush()
         if not packages:
-            stamp.write(argv, _stamped(opened, named), text)
+            stamp.write(argv, _stamped(opened, images), text)
     return 0
+
+
+def _asked_for(opened: Session) -> tuple[list[str], list[LockedImage]]:
+    """Names of packages, and images, that the arguments name; the default image when they name none."""
+    options, project = opened.options, opened.workspace.project
+    if options.all and options.names:
+        raise UsageError("--all is about every image", where=" ".join(options.names), hint="leave out the names, or --all")
+    if options.all:
+        pairs = [(name, each) for name in sorted(project.images) for each in project.profiles_of(name)]
+        required = [
+            (name, each) for name, each in pairs if each == (options.profile or each) and project.profiles[each].outputs_required
+        ]
+        return [], [opened.image(name, profile) for name, profile in required]
+    packages = [name for name in options.names if name not in project.images]
+    named = [name for name in options.names if name in project.images]
+    return packages, [opened.image(name) for name in named] if options.names else [opened.image()]
 
 
 def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, Any]]:
@@ -60,7 +76,7 @@ def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
     return "\n".join(str(each["text"]) for each in results) + "\n"
 
 
-def _stamped(opened: Session, images: list[str]) -> list[str]:
+def _stamped(opened: Session, images: list[LockedImage]) -> list[str]:
     """Everything that a build's answer depends on: see `builder.stamp`."""
     workspace = opened.workspace
     lock = opened.lock
@@ -71,11 +87,11 @@ def _stamped(opened: Session, images: list[str]) -> list[str]:
         workspace.lock_path,
         opened.settings.path,
         *(os.path.join(workspace.root, folder) for folder in sorted(folders) if not folder.startswith("recipes/")),
-        *(_target(opened, each) for name in images for each in opened.lock.stack(opened.image(name))),
+        *(target_of(opened, each) for image in images for each in opened.lock.stack(image)),
     ]
 
 
-def _target(opened: Session, image: LockedImage) -> str:
+def target_of(opened: Session, image: LockedImage) -> str:
     """The folder of an image: out/NAME, and out/NAME-PROFILE for any but its default profile."""
     default = opened.workspace.project.profiles_of(image.name)[0]
     name = image.name if image.profile == default else f"{image.name}-{image.profile}"
@@ -85,20 +101,22 @@ def _target(opened: Session, image: LockedImage) -> str:
 def image_folder(opened: Session, image: LockedImage) -> str:
     """The folder of an image, which is built first where it is not as the lock says."""
     _build_image(opened, image)
-    return _target(opened, image)
+    return target_of(opened, image)
 
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
-    """Realise packages by name, without an image."""
+    """Realise packages by name, without an image. What no image needs is not pinned."""
     from builder.build import with_outputs  # noqa: PLC0415
+    from builder.cli.named import located  # noqa: PLC0415
 
-    lock = opened.lock
-    profile = opened.options.profile or opened.image().profile
-    targets = [package_id(opened, profile, name) for name in names]
+    lock, profile, targets, pinned = located(opened, names)
     builder = opened.builder
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
-    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
+    if pinned:
+        _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
+    else:
+        opened.reporter.say("lock.toml does not pin what no image needs")
     opened.store.set_root(
         _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
     )
@@ -143,13 +161,14 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
             platform=options.platform,
         )
 
-    target = _target(opened, image)
-    if not compose.is_current(target, request(), _lock_digest(opened), options.compression):
+    target = target_of(opened, image)
+    if not compose.is_current(target, request(), lock_digest(opened), options.compression):
         _compose(opened, request, target)
     return _describe(target, request(), tuple(sorted({*built.realised, *chain(*below)})))
 
 
-def _lock_digest(opened: Session) -> str:
+def lock_digest(opened: Session) -> str:
+    """The digest of the lock as it is written, as images carry it on a label."""
     return "sha256:" + digest.to_hex(digest.of_bytes(opened.workspace.lock_text.encode()))
 
 
@@ -170,7 +189,7 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
                     hint="build once without --locked and commit lock.toml",
                 )
             _save(opened, lock)
-            return wanted.about(_lock_digest(opened))
+            return wanted.about(lock_digest(opened))
 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
@@ -185,7 +204,7 @@ def _layers_below(opened: Session, request: "Request") -> "list[oci.Kept]":
     """The very bytes of an image that another one stands on, compressed as they are there; it is written anew when they are damaged."""
     from builder.oci import image as oci  # noqa: PLC0415
 
-    target = _target(opened, request.locked)
+    target = target_of(opened, request.locked)
     try:
         return oci.kept(target)
     except (OSError, ValueError, LookupError):

@@ -37,14 +37,11 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         workspace = opened.workspace
         if options.check:
-            reasons = locking.is_stale(workspace.project, workspace.lock) if workspace.lock else ["there is no lock.toml"]
-            if options.json:
-                say_json({"stale": bool(reasons), "reasons": reasons})
-            for reason in reasons:
-                sys.stderr.write(f"stale: {reason}\n")
-            return 1 if reasons else 0
+            return _check_lock(opened)
         had_lock = workspace.lock is not None  # a first lock is all new: its size says enough
-        relocked = locking.relock(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+        relocked = locking.relock(
+            workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all, whole=True
+        )
         lock, changes = relocked.lock, [str(change) for change in relocked.changes]
         if missing := locking.missing_pins(lock):
             lock, pinned = _pin(opened, lock, missing)
@@ -57,6 +54,22 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
                 say(change)
             say(f"{workspace.lock_path}: {'written' if written else 'unchanged'}, {len(lock.packages)} packages")
         return 0
+
+
+def _check_lock(opened: Session) -> int:
+    """Say what resolving would change, also with `--update`; exit 1 when that is anything."""
+    from builder import locking  # noqa: PLC0415
+
+    options, workspace = opened.options, opened.workspace
+    moving = bool(options.update or options.update_all)
+    reasons = ["there is no lock.toml"]
+    if workspace.lock is not None:
+        reasons = locking.is_stale(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+    if options.json:
+        say_json({"stale": bool(reasons), "reasons": reasons})
+    for reason in reasons:
+        sys.stderr.write(f"{'would change' if moving else 'stale'}: {reason}\n")
+    return 1 if reasons else 0
 
 
 def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
@@ -155,6 +168,10 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         image = opened.image()
         found = graphs.of(opened.lock, image.profile, image.name)
+        held = {node.partition(" ")[0].removeprefix(graphs.IMAGE) for node in found}
+        for each in (options.who, options.needs):
+            if each in opened.workspace.project.recipes and each not in held:
+                package_id(opened, image.profile, each)
         chains = graphs.why(found, options.who, options.needs)
         if options.json:
             say_json([[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
@@ -169,7 +186,7 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         image = opened.image()
         package = package_id(opened, image.profile, options.name)
-        plan = opened.builder.plan(opened.lock, image.profile, [package])
+        plan = opened.builder.plan(opened.lock, image.profile, [package], look=True)
         key = plan.keys.get(package)
         path = opened.store.log_path(key) if key else ""
         if not path or not os.path.exists(path):
@@ -191,13 +208,14 @@ def _quiet(options: argparse.Namespace) -> None:
 
 
 def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
-    """One row a package: version, whether its output is in the store, size of what goes into the image."""
+    """One row a package: version, what is true of it now, size of what goes into the image."""
     from builder import inventory  # noqa: PLC0415
 
     _quiet(options)
     with session(options) as opened:
         image = opened.image()
-        rows = inventory.rows(opened.lock, image, opened.store, options.platform)
+        plan = opened.builder.plan(opened.lock, image.profile, opened.lock.targets(image), look=True)
+        rows = inventory.rows(plan, opened.lock, image, opened.store)
         if options.json:
             say_json([row.as_dict() for row in rows])
         else:
