@@ -24,10 +24,10 @@ ROOT = Path(builder.__file__).parent
 LEVELS = {
     "foundations": "errors units digest canonical collector memo order globs decode reporter reporters stamp",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes settings settings_file "
-    "crosscheck project",
+    "crosscheck project unneeded",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver tail",
-    "verbs": "locking workspace realise build compose recheck inventory audit rootfs testing serving",
+    "verbs": "locking workspace realise build compose recheck inventory forecast audit rootfs testing serving",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.

@@ -284,7 +284,8 @@ def test_sources_keep_their_pins_by_name(tmp_path: Path) -> None:
 
 HINT = (
     "\n  next: put the hash of the new bytes there, or take it out and let `builder resolve` measure it; "
-    "if the same archive only has a new place, list it beside the old one"
+    "if the same archive only has a new place, list it beside the old one; if lock.toml was edited by hand, take that back: "
+    "`git checkout lock.toml`"
 )
 
 

@@ -156,6 +156,10 @@ class Fetcher:
             try:
                 if long is not None:
                     raise Inquest(self._store, source, part.file, self._cancel).too_long(long)
+                if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
+                    measured = self._admission.measured(wanted, part.file)
+                    os.unlink(path)
+                    raise Unavailable(report.unproved(source, measured))
                 return self._admission.admit(wanted, part.file, tree=unpack)
             except (MismatchError, ArchiveError):
                 with suppress(FileNotFoundError):
@@ -185,8 +189,6 @@ class Fetcher:
             raise Unavailable(no_base(place.address))
         else:
             assert self._http is not None, "offline there are only folders"
-            if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
-                raise Unavailable("refused: over plain http nothing proves a file without a sha256 or a tree")
             pinned = source.sha256 is not None
             self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from builder.errors import MismatchError, SourceError
-from builder.fetch.wanted import Attempt, Wanted
+from builder.fetch.wanted import Attempt, Pinned, Wanted
+from builder.source import Source
 
 _HINT = "mend the network or the pins, or bring the files: {bring}"
 _HINT_OFFLINE = "run `builder fetch` where there is a network, or bring the files: {bring}"
@@ -31,6 +32,19 @@ def _identity(wanted: Wanted) -> list[str]:
         ("size", source.size and f"{source.size} bytes"), ("sha256", source.sha256), ("tree", source.tree)
     )
     return [f"  {name:7} {text}" for name, text in rows if text]
+
+
+def unproved(source: Source, measured: Pinned) -> str:
+    """What to say of a file that came over plain http and that nothing pins: its measures, and who can confirm them."""
+    pins = [f"size = {measured.size}", f'sha256 = "{measured.sha256}"', f'tree = "{measured.tree}"']
+    pins += [f"unpacked = {measured.unpacked}", f"entries = {measured.entries}"]
+    debian = any(each.startswith("mirror://debian/") for each in source.locations)
+    index = "in Debian's signed index: the .dsc file beside it, or `apt-cache show PACKAGE` for a .deb"
+    where = index if debian else "on the publisher's page over https, or in its signed checksums"
+    return "\n".join([
+        "refused: over plain http nothing proves a file without a sha256 or a tree. Look for this sha256 " + where
+        + "; if it is there, put these lines into the recipe:", *pins,
+    ])
 
 
 def _indented(text: str) -> str:
