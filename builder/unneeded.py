@@ -29,4 +29,5 @@ def profile(project: Project, image: str, name: str) -> str:
         return near(name, its)
     used = any(name in project.profiles_of(each) for each in project.images)
     told = f"it is not among `profiles` of image '{image}'" if used else "no image resolves in it"
-    return f"{project.profiles[name].path} exists, but {told}: add it there, or take {' or '.join(its)}"
+    path = project.images[image].path
+    return f"{project.profiles[name].path} exists, but {told}: add it to `profiles` of {path}, or take {' or '.join(its)}"

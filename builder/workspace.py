@@ -48,6 +48,11 @@ class Workspace:
         return os.path.join(self.root, LOCK)
 
     @property
+    def written(self) -> Lock | None:
+        """The lock as the file has it; `lock` can be fresher."""
+        return self._saved
+
+    @property
     def default_image(self) -> str:
         """What a command is about when it names no image: the project's only one, or the one of this name."""
         images = list(self.project.images)

@@ -64,7 +64,7 @@ def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, 
     """Build images in their order. Those that were written before the last one was pinned get the final lock's label, too."""
     before = opened.workspace.lock_text
     made = [_build_image(opened, image) for image in images]
-    count = len({each.name for image in images for each in opened.lock.stack(image)})
+    count = len({(each.name, each.profile) for image in images for each in opened.lock.stack(image)})
     if count == 1 or opened.workspace.lock_text == before:
         return made
     return [_build_image(opened, image) | {"realised": row["realised"]} for image, row in zip(images, made, strict=True)]

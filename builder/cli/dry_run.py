@@ -16,7 +16,7 @@ from builder.plan import Plan
 def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> int:
     """Say what `builder build` with these arguments would do. Nothing is fetched, built or written."""
     forecast = Forecast()
-    before = opened.workspace.lock
+    before = opened.workspace.written
     lock = opened.lock
     if packages:
         held, profile, targets, _ = located(opened, packages)
