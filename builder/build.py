@@ -112,7 +112,7 @@ class Builder:
                 f"the lock has no outputs for {platform} of {', '.join(missing[:3])}"
                 + (f" and {len(missing) - 3} more" if len(missing) > 3 else ""),
                 where=f"--platform {platform}",
-                hint="leave out --platform; `builder fetch --platform` brings the sources for it, and needs no tools",
+                hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, and needs no tools",
             )
 
     def _known_tree(self, package: LockedPackage, name: str) -> str:
