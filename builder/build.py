@@ -100,17 +100,17 @@ class Builder:
         return plan
 
     def _refuse_platform(self, graph: Graph) -> None:
-        """Steps run on this machine's processor with tools for it: what they make is for its platform."""
+        """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched."""
         platform, machine = self.options.platform, os.uname().machine
         if platform.partition("-")[0] == machine:
             return
         steps = [name for name, each in graph.packages.items() if not is_builtin(self.recipes[each.name], each.version)]
         missing = sorted(name for name in steps if platform not in graph.packages[name].outputs)
         if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise MachineError(
-                f"nothing can be built for {platform} here: there is no tool set that runs on this {machine} and builds for it; "
-                f"the lock has no outputs for {platform} of {', '.join(missing[:3])}"
-                + (f" and {len(missing) - 3} more" if len(missing) > 3 else ""),
+                f"there is no tool set that runs on {machine} and builds for {platform}, and the lock has no outputs for it of "
+                f"{', '.join(missing[:3])}{more}",
                 where=f"--platform {platform}",
                 hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, and needs no tools",
             )

@@ -8,7 +8,7 @@ from builder.project import Project
 def recipe(project: Project, lock: Lock, profile: str, name: str) -> str:
     """What to do about a package, given by name or id, that a profile of the lock does not hold."""
     held = sorted({each.name for each in lock.packages if profile in each.profiles})
-    name, _, version = name.partition(" ")
+    name = name.partition(" ")[0]
     if name in held:
         return f"it holds {', '.join(each.id for each in lock.packages if each.name == name and profile in each.profiles)}"
     if name not in project.recipes:

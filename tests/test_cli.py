@@ -92,8 +92,9 @@ def test_defaults_of_a_build() -> None:
     found = vars(parser().parse_args(["build"]))
     assert found == {
         "command": "build", "names": [], "root": ".", "store": None, "profile": None, "platform": PLATFORM, "distdir": [],
-        "offline": False, "sandbox": "auto", "cores": None, "jobs": None, "keep_going": False, "keep_failed": False, "locked": False, "all": False, "dry_run": False,
+        "offline": False, "sandbox": "auto", "cores": None, "jobs": None, "keep_going": False, "keep_failed": False, "locked": False,
         "allow_weak_sandbox": False, "check": False, "compression": "gzip", "out": None, "json": False,
+        "all": False, "dry_run": False,
     }
 
 

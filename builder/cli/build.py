@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from builder import digest, stamp
-from builder.cli.session import Session, package_id, session
+from builder.cli.session import Session, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 
@@ -244,10 +244,11 @@ def shell(options: argparse.Namespace, _argv: list[str]) -> int:
     """Open the sandbox of a package with sources, inputs and script as its build sees them."""
     options.jobs = None
     with session(options) as opened:
-        image = opened.image()
-        name = package_id(opened, image.profile, options.name)
+        from builder.cli.named import located  # noqa: PLC0415
+
+        lock, profile, (name,), _ = located(opened, [options.name])
         builder = opened.builder
-        plan = builder.plan(opened.lock, image.profile, [name])
+        plan = builder.plan(lock, profile, [name])
         inputs = plan.visible(name)
         builder.build(plan, inputs)
         if builder.is_builtin(plan, name):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cli.arguments import Command, parser
 from builder.cli.build import build, shell
+from builder.cli.named import located
 from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
 from builder.cli.test import test
@@ -184,9 +185,8 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
     """The log of the build that the lock's outputs came from, or of the last try."""
     _quiet(options)
     with session(options) as opened:
-        image = opened.image()
-        package = package_id(opened, image.profile, options.name)
-        plan = opened.builder.plan(opened.lock, image.profile, [package], look=True)
+        lock, profile, (package,), _ = located(opened, [options.name])
+        plan = opened.builder.plan(lock, profile, [package], look=True)
         key = plan.keys.get(package)
         path = opened.store.log_path(key) if key else ""
         if not path or not os.path.exists(path):
