@@ -109,13 +109,13 @@ def test_resolve_says_what_it_put_back(project: Small) -> None:
     git(project, "diff", "--exit-code", "lock.toml")
 
 
-TORN = {
+TORN: dict[str, Callable[[str], str]] = {
     "a package is gone": lambda text: text[: text.rindex("\n[[package]]")],
     "a package is there twice": lambda text: text + text[text.rindex("\n[[package]]") :],
     "a requirement of another version": lambda text: text.replace('"hello 1"', '"hello 2"'),
     "a profile that no image is in": lambda text: text.replace('profiles = ["small"]', 'profiles = ["small", "smal"]'),
 }
-UNREADABLE = {
+UNREADABLE: dict[str, Callable[[str], str]] = {
     "not TOML": lambda text: text.replace('name = "hello"', 'name = "hello'),
     "half of it": lambda text: text[: len(text) // 2 + 7],
     "a digest without a digit": lambda text: re.sub(r'key = "sha256-.', 'key = "sha256-', text, count=1),
