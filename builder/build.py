@@ -94,7 +94,8 @@ class Builder:
             self._refuse_platform(graph)
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
-            source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store), remembered=memo.read(self.cache_dir, self._memo) or {},
+            source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
+            remembered=memo.read(self.cache_dir, self._memo) or {},
         )
         plan.advance()
         return plan

@@ -1,5 +1,6 @@
 """What a message says to do next is done as it is printed, and cures: the command that failed ends well afterwards."""
 
+import ast
 import gzip
 import re
 import subprocess
@@ -12,7 +13,9 @@ from archives import entry, make_tar
 from http_server import Server, good
 from small import Answer, Small
 
+import builder
 from builder import lock_text
+from builder.cli.arguments import parser
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def cured(project: Small, *argv: str) -> list[str]:
     return typed
 
 
-def edited(project: Small, name: str, pattern: str, new: str) -> None:
+def edited(project: Small, name: str, pattern: str, new: str | Callable[[re.Match[str]], str]) -> None:
     """Change the first match of a pattern in the lock's block of a package."""
     path = project.root / "lock.toml"
     head, mark, block = path.read_text().partition(f'\n[[package]]\nname = "{name}"\n')
@@ -174,6 +177,65 @@ def test_outputs_that_are_not_pinned(project: Small) -> None:
     assert project.run("build", "--locked").code == 0
 
 
+def test_every_command_that_the_program_names_can_be_typed() -> None:
+    """The class: no message names a command or an option that is not there. NAME stands for what is filled in."""
+    found = set()
+    for path in sorted(Path(builder.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ""
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(each.value) if isinstance(each, ast.Constant) else "NAME" for each in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = re.sub(r"{\w+}", "NAME", node.value)
+            found |= set(re.findall(r"`builder ([^`\n]+)`", text))
+    assert {"resolve", "build --all", "fetch --platform NAME", "store verify --remove"} <= found
+    platform = "x86_64-linux-musl"
+    for words in sorted(found - {"build --check [NAME]"}):
+        parser().parse_args(words.replace("--platform NAME", f"--platform {platform}").split())
+
+
+def test_pins_that_were_measured_are_measured_again(project: Small, tmp_path: Path) -> None:
+    archive = gzip.compress(make_tar(entry("hello-1/greeting", b"hello, world\n")), mtime=0)
+    (tmp_path / "hello-1.tar.gz").write_bytes(archive)
+    places = 'locations = ["https://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"]'
+    project.replace("recipes/hello.toml", 'folder = "files/hello"', places)
+    project.run("resolve", "--distdir", str(tmp_path))
+    assert project.run("build", "--all").code == 0
+    sound = (project.root / "lock.toml").read_text()
+    for key in ("sha256", "tree", "size", "unpacked", "entries"):
+        edited(project, "hello", rf"^({key} = .*?)([0-9a])", lambda found: found[1] + ("1" if found[2] == "0" else "0"))
+        answer = project.run("audit")
+        assert answer.code == 1, key
+        pins = r'(size|sha256|tree|unpacked|entries) = \S+\n'
+        edited(project, "hello", f"^(?:{pins})+", "")
+        assert project.run("resolve", "--distdir", str(tmp_path)).code == 0
+        assert (project.root / "lock.toml").read_text() == sound, key
+    assert project.run("audit").code == 0
+
+
+def test_a_layer_that_is_not_the_pinned_one(project: Small) -> None:
+    path = project.root / "lock.toml"
+    sound = path.read_text()
+    path.write_text(re.sub(r'^layer = "....', 'layer = "0000', sound, count=1, flags=re.MULTILINE))
+    assert "remove its output there and run `builder build --all`" in project.run("audit").out
+    path.write_text(re.sub(r"\n\[image\.output\.[^[]*", "\n", path.read_text(), count=1))
+    assert project.run("build", "--all").code == 0
+    assert path.read_text() == sound
+
+
+def test_an_output_that_is_not_the_pinned_one(project: Small) -> None:
+    """The message of a build that gives other bytes: the package's output is removed from the lock, and built again."""
+    path = project.root / "lock.toml"
+    sound = path.read_text()
+    edited(project, "hello", r'^out = "sha256-.{4}', 'out = "sha256-AAAA')
+    answer = project.run("build", "hello")
+    assert (answer.code, "remove the package's [package.output] from lock.toml and build again" in answer.err) == (4, True)
+    edited(project, "hello", r"\n\[package\.output\.[^[]*", "\n")
+    assert project.run("build", "hello").code == 0
+    assert project.run("build", "--all").code == 0
+    assert path.read_text() == sound
+
+
 # ---- a component that is added
 
 
@@ -232,8 +294,10 @@ def test_a_recipe_that_no_image_needs(project: Small) -> None:
     assert (answer.code, answer.err) == (2, f"builder: there is no package 'extra' in profile 'small'\n  next: {hint}\n")
     assert project.run("build", "extrra").err.splitlines()[-1] == f"  next: did you mean 'extra'? {hint}"
     assert project.run("build", "extrra", "--locked").code == 2
-    project.replace("recipes/images/openresty.toml", '["world"]', '["world", "extra"]')
-    assert project.run("why", "openresty", "extra").code == 0
+    project.write("recipes/images/other.toml", 'name = "other"\npackages = ["extra"]\nprofiles = ["small"]\n')
+    answer = project.run("why", "--image", "openresty", "openresty", "extra")
+    assert answer.err.endswith("image 'openresty' does not need extra 1\n  next: ask about one that does: --image other\n")
+    assert project.run("why", "--image", "other", "other", "extra").code == 0
 
 
 def test_it_is_built_alone_and_not_pinned(project: Small) -> None:

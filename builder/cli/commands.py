@@ -16,6 +16,7 @@ from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
 from builder.cli.test import test
 from builder.errors import UsageError
+from builder.lock import LockedImage
 from builder.workspace import find_root
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
             say_json([
-                {"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree}
+                {
+                    "package": each.package, "version": each.version, "source": each.source.name, "size": pin.size, "sha256": pin.sha256,
+                    "tree": pin.tree,
+                }
                 for each, pin in found.items()
             ])
         else:
@@ -172,13 +176,25 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
         held = {node.partition(" ")[0].removeprefix(graphs.IMAGE) for node in found}
         for each in (options.who, options.needs):
             if each in opened.workspace.project.recipes and each not in held:
-                package_id(opened, image.profile, each)
+                raise _not_in(opened, image, package_id(opened, image.profile, each))
         chains = graphs.why(found, options.who, options.needs)
         if options.json:
             say_json([[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
         else:
             say(graphs.why_text(found, options.who, options.needs))
         return 0 if chains else 1
+
+
+def _not_in(opened: Session, image: LockedImage, package: str) -> UsageError:
+    """A package of the profile that another image needs."""
+    from builder.plan import Graph  # noqa: PLC0415
+
+    packages, lock = opened.lock.in_profile(image.profile), opened.lock
+    others = [
+        each.name for each in lock.images
+        if each.profile == image.profile and package in Graph.of(packages, lock.targets(each)).packages
+    ]
+    return UsageError(f"image '{image.name}' does not need {package}", hint=f"ask about one that does: --image {' or '.join(others)}")
 
 
 def log(options: argparse.Namespace, _argv: list[str]) -> int:

@@ -46,7 +46,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(REPOSITORY / "lock.toml", root)
     greeting = entry("lua-resty-greeting-1.2.0/lib/resty/greeting.lua", b'return { hello = function() return "hello" end }\n')
     (tmp_path / "dist").mkdir()
-    (tmp_path / "dist/lua-resty-greeting-1.2.0.tar.gz").write_bytes(gzip.compress(make_tar(greeting), mtime=0))
+    (tmp_path / "dist/lua-resty-greeting-1.2.0.tar.gz").write_bytes(gzip.compress(make_tar(greeting), compresslevel=0, mtime=0))
     return root
 
 
@@ -73,7 +73,8 @@ def typed(session: str) -> list[tuple[str, str]]:
     """(command, answer) of each "$ " line."""
     first, *parts = re.split(r"^\$ ", session, flags=re.MULTILINE)
     assert not first, "a session begins with a command"
-    return [(command, shown.strip("\n") + "\n" if shown.strip("\n") else "") for command, _, shown in (part.partition("\n") for part in parts)]
+    pairs = (part.partition("\n")[::2] for part in parts)
+    return [(command, shown.strip("\n") + "\n" if shown.strip() else "") for command, shown in pairs]
 
 
 def answer(project: Path, command: str) -> str:
