@@ -91,7 +91,7 @@ class Builder:
         """
         graph = Graph.of(lock.in_profile(profile), targets)
         if not look:
-            self._refuse_platform(graph)
+            self._refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
@@ -100,18 +100,20 @@ class Builder:
         plan.advance()
         return plan
 
-    def _refuse_platform(self, graph: Graph) -> None:
-        """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched."""
+    def _refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
+        """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched.
+
+        names: packages that must be built.
+        """
         platform, machine = self.options.platform, os.uname().machine
         if platform.partition("-")[0] == machine:
             return
-        steps = [name for name, each in graph.packages.items() if not is_builtin(self.recipes[each.name], each.version)]
-        missing = sorted(name for name in steps if platform not in graph.packages[name].outputs)
+        packages = [graph.packages[name] for name in sorted(names)]
+        missing = [each.id for each in packages if not is_builtin(self.recipes[each.name], each.version)]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise MachineError(
-                f"there is no tool set that runs on {machine} and builds for {platform}, and the lock has no outputs for it of "
-                f"{', '.join(missing[:3])}{more}",
+                f"there is no tool set that runs on {machine} and builds for {platform}; to be built are {', '.join(missing[:3])}{more}",
                 where=f"--platform {platform}",
                 hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, and needs no tools",
             )
@@ -169,6 +171,7 @@ class Builder:
             RefusedError: under `locked`, an output that the lock does not have.
         """
         needed = plan.to_build(targets, force=force)
+        self._refuse_platform(plan.graph, needed)
         self._refuse_unpinned(plan, needed)
         outputs: dict[str, LockedOutput] = {}
         if needed:

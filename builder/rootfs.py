@@ -30,7 +30,7 @@ FORMAT = 1
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _NOWHERE = "/nonexistent"
-_HINT = "remove the image's folder and run `builder build` again"
+_HINT = "remove the image's folder and run the command again: the image is written anew"
 
 
 @dataclass(frozen=True, slots=True)
