@@ -1,6 +1,7 @@
 """The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from builder import folder, memo, scheduler
 from builder.derivation import Trees
-from builder.errors import BuilderError, RefusedError
+from builder.errors import BuilderError, MachineError, RefusedError
 from builder.fetch import Wanted, unpack_key
 from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
-from builder.plan import Graph, Plan, is_builtin, priorities
+from builder.plan import Graph, Plan, UnmeasuredError, is_builtin, priorities
 from builder.realise import Order, Realiser, weakness
 from builder.recipe import Recipe
 from builder.reporter import Reporter
@@ -80,22 +81,64 @@ class Builder:
     _opened: Sandbox | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def plan(self, lock: Lock, profile: str, targets: Iterable[str]) -> Plan:
-        """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow."""
+    def plan(self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False) -> Plan:
+        """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow.
+
+        look: fetch nothing to know more. Without it a source that is not measured is fetched.
+
+        Raises:
+            MachineError: to build, where nothing can be built for the platform.
+        """
         graph = Graph.of(lock.in_profile(profile), targets)
+        if not look:
+            self._refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
-            source_tree=self.source_tree, known=StoreView(self.store), remembered=memo.read(self.cache_dir, self._memo) or {},
+            source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
+            remembered=memo.read(self.cache_dir, self._memo) or {},
         )
         plan.advance()
         return plan
 
+    def _refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
+        """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched.
+
+        names: packages that must be built.
+        """
+        platform, machine = self.options.platform, os.uname().machine
+        if platform.partition("-")[0] == machine:
+            return
+        packages = [graph.packages[name] for name in sorted(names)]
+        missing = [each.id for each in packages if not is_builtin(self.recipes[each.name], each.version)]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise MachineError(
+                f"there is no tool set that runs on {machine} and builds for {platform}; to be built are {', '.join(missing[:3])}{more}",
+                where=f"--platform {platform}",
+                hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, and needs no tools",
+            )
+
+    def _known_tree(self, package: LockedPackage, name: str) -> str:
+        """As `source_tree`, without fetching.
+
+        Raises:
+            UnmeasuredError: only fetching would tell.
+        """
+        source = self._source(package, name)
+        found = self._folder_tree(source) if source.folder is not None else source.tree or self._measured(source)
+        if found is None:
+            raise UnmeasuredError(package.id)
+        return found
+
+    def _source(self, package: LockedPackage, name: str) -> Source:
+        return next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
+
     def source_tree(self, package: LockedPackage, name: str) -> str:
         """The digest of one source's tree: pinned, measured before, or of a folder of this repository."""
-        source = next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
-        if source.folder is not None:
-            return self._folder_tree(source)
-        return source.tree or self._measured(source) or self._fetch([package])[name]
+        try:
+            return self._known_tree(package, name)
+        except UnmeasuredError:
+            return self._fetch([package])[name]
 
     def _measured(self, source: Source) -> str | None:
         """The tree that an archive of these bytes was found to hold before."""
@@ -128,6 +171,7 @@ class Builder:
             RefusedError: under `locked`, an output that the lock does not have.
         """
         needed = plan.to_build(targets, force=force)
+        self._refuse_platform(plan.graph, needed)
         self._refuse_unpinned(plan, needed)
         outputs: dict[str, LockedOutput] = {}
         if needed:

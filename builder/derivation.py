@@ -70,6 +70,13 @@ class Derivation:
     def key(self) -> str:
         return canonical.key(self.as_dict())
 
+    def parts(self) -> dict[str, str]:
+        """What the key is made of, by names for people, each as a digest: to tell later which of it changed."""
+        steps = {"format": FORMAT, "steps": self.as_dict()["steps"], "options": self.as_dict()["options"]}
+        found = {"its steps": canonical.key(steps), "its outputs' globs": canonical.key({**self.as_dict()["split"]})}
+        found |= {f"source '{name}'": tree for name, tree in self.sources.items()}
+        return found | {f"{each.package} ({each.output})": each.tree for each in self.inputs}
+
     def script(self) -> str:
         """The dash source that the sandbox runs: each step in a subshell of its own, announced in the log."""
         steps = (f"printf '==> %s\\n' {each.name}\n(\ncd /build/src\n{each.run}\n)\n" for each in self.steps)

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from builder import nar, units
-from builder.lock import Lock, LockedImage, LockedPackage
-from builder.plan import Graph
+from builder.lock import Lock, LockedImage
+from builder.plan import Plan
 from builder.store import Store
 
 
@@ -15,8 +15,7 @@ from builder.store import Store
 class Row:
     """role: "image" when its files go into the layer, "base" when they are in a layer below, or "build" when only builds need it.
 
-    state: "built" when its pinned outputs are in the store, "pinned" when only the lock knows them, "open" else.
-    size: bytes of "out", if built.
+    state: see `state`. size: bytes of "out", if built.
     """
 
     package: str
@@ -29,25 +28,38 @@ class Row:
         return asdict(self)
 
 
-def rows(lock: Lock, image: LockedImage, store: Store, platform: str) -> list[Row]:
-    """One row a package of the image's graph, by role and name."""
-    graph = Graph.of(lock.in_profile(image.profile), lock.targets(image))
+def rows(plan: Plan, lock: Lock, image: LockedImage, store: Store) -> list[Row]:
+    """One row a package of the image's graph, by role and name. plan: advanced for the image's targets."""
+    graph = plan.graph
     lower = [name for each in lock.stack(image)[:-1] for name in each.packages]
     base, own = set(graph.closure((*lower, *image.base))), set(graph.closure(image.packages))
 
-    def role(name: str) -> str:
-        return "base" if name in base else "image" if name in own else "build"
+    def row(name: str) -> Row:
+        package = graph.packages[name]
+        now = state(plan, name, store)
+        role = "base" if name in base else "image" if name in own else "build"
+        size = _size(store.tree_path(plan.trees[name]["out"])) if now == "built" else None
+        return Row(package=package.name, version=package.version, role=role, state=now, size=size)
 
-    found = [_row(package, role(name), store, platform) for name, package in graph.packages.items()]
-    return sorted(found, key=lambda row: (("image", "base", "build").index(row.role), row.package))
+    return sorted(map(row, graph.packages), key=lambda row: (("image", "base", "build").index(row.role), row.package))
 
 
-def _row(package: LockedPackage, role: str, store: Store, platform: str) -> Row:
-    pin = package.outputs.get(platform)
-    built = pin is not None and all(map(store.has_tree, pin.trees.values()))
-    state = "built" if built else "pinned" if pin is not None else "open"
-    size = _size(store.tree_path(pin.trees["out"])) if built and pin is not None else None
-    return Row(package=package.name, version=package.version, role=role, state=state, size=size)
+def state(plan: Plan, name: str, store: Store) -> str:
+    """What is true of a package now, for the recipes, sources and inputs of now.
+
+    building: a process builds it. built: its outputs are in the store. pinned: the lock knows its outputs, and the store
+    lacks them. stale: the lock's outputs are of other inputs, or something that it needs must be built first. absent: none
+    of these.
+    """
+    key = plan.keys.get(name)
+    if key is not None and store.is_building(key):
+        return "building"
+    if plan.present(name):
+        return "built"
+    pin = plan.graph.packages[name].outputs.get(plan.platform)
+    if pin is None:
+        return "absent"
+    return "pinned" if name in plan.unmeasured or pin.key == key else "stale"
 
 
 def _size(path: str) -> int:

@@ -22,6 +22,11 @@ from builder.recipe import OUTPUTS, PLATFORMS, SOURCE, read_source
 from builder.source import Source, default_filename
 
 HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"
+# A lock that cannot be read is not replaced unasked: the versions and the measured pins in it would be lost without a word.
+UNREADABLE = (
+    "take it from version control: `git checkout {path}`; where there is none, remove it and run `builder resolve`, which "
+    "chooses and measures everything anew"
+)
 _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 
 
@@ -106,7 +111,7 @@ _WORD = Text(requirement.NAME)
 _NAMES = ListOf(_WORD)
 _SRI = Text(
     check=lambda text: "" if digest.is_sri(text) else f"'{text}' is not a digest",
-    hint="a digest is 'sha256-' and 44 characters of base64; run `builder resolve` to write it again",
+    hint="a digest is 'sha256-' and 44 characters of base64",
 )
 _HEX = Text("[0-9a-f]{64}", "64 hexadecimal digits")
 _ID = Text(f"{requirement.NAME} {requirement.VERSION}", "NAME VERSION")
@@ -195,8 +200,10 @@ def _filled(table: dict[str, Any], **lists: tuple[str, ...]) -> dict[str, Any]:
 
 
 @paused()
-def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -> Lock:
+def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None, torn: bool = False) -> Lock:
     """Read a lock. `path` is for messages. `cache_dir`: folder to remember in what this very text says, or None.
+
+    torn: also read one whose blocks do not fit together, as a merge can leave it; it is good for relocking only.
 
     Raises:
         LockError: with all problems.
@@ -210,19 +217,22 @@ def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None) -
     lock = _lock(table)
     problems: Problems = []
     _check(lock, f"{path}: ", problems)
+    if problems and torn:
+        return lock
     if not problems:
         _check_cycles(lock, f"{path}: ", problems)
     if problems:
-        raise LockError(problems, hint=f"run `builder resolve` to write {path} again")
+        raise LockError(problems, hint=f"run `builder resolve`, which writes {path} again")
     memo.write(cache_dir, name, (mark, table))
     return lock
 
 
 def _read(text: str, path: str) -> dict[str, Any]:
     """The validated table of a lock's text."""
-    hint = f"run `builder resolve` to write {path} again"
+    hint = UNREADABLE.format(path=path)
     if problems := _conflicts(text, path):
-        raise LockError(problems, hint=f"take one side of {path} whole, then run `builder resolve`")
+        hint = f"take one side whole: `git checkout --ours {path}`, or --theirs; then run `builder resolve`"
+        raise LockError(problems, hint=hint)
     try:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:

@@ -5,10 +5,10 @@ same all the way down in several profiles share a block. What was measured by fe
 lock of before; whether an output still belongs to its key is for the plan to say.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
-from builder import canonical, pins
+from builder import canonical, pins, requirement
 from builder.choices import Query, Universe
 from builder.collector import paused
 from builder.decode import near
@@ -34,8 +34,13 @@ class Relocked:
 
 
 @paused()
-def relock(project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False) -> Relocked:
+def relock(
+    project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False, whole: bool = False
+) -> Relocked:
     """Resolve all images in all their profiles. Locked choices are kept but for those of `update`.
+
+    whole: believe nothing of `before` that follows from the recipes, so that an edge or a declared pin that was edited in
+    the lock is put back. Without it, blocks whose recipe is as it was are taken over as they are.
 
     Raises:
         UsageError: `update` names no package of the project.
@@ -46,11 +51,11 @@ def relock(project: Project, before: Lock | None, *, update: Set[str] = frozense
         if name not in project.recipes:
             raise UsageError(f"there is no recipe '{name}' to update", hint=near(name, list(project.recipes)))
     old = before or Lock()
-    lock = None if update or update_all else _refreshed(project, old)
+    lock = None if update or update_all or whole else _refreshed(project, old)
     if lock is None:
         lock = _resolved(project, old, update, update_all)
-    if lock is old and before is not None:
-        return Relocked(lock=lock, changes=())
+    if lock == before:
+        return Relocked(lock=before, changes=())
     known = {each.id: each for each in old.packages}
     new = [each for each in lock.packages if known.get(each.id) is not each]
     pins.refuse_reused(new, old, {each.name: project.recipes[each.name].path for each in new})
@@ -58,15 +63,27 @@ def relock(project: Project, before: Lock | None, *, update: Set[str] = frozense
 
 
 @paused()
-def is_stale(project: Project, lock: Lock) -> list[str]:
-    """Why a lock is not what `relock` would write now; nothing when it is.
+def alone(project: Project, lock: Lock, profile: str, names: Iterable[str]) -> Lock:
+    """`lock` with a profile as it would be if an image named some more packages (requirements): to build them on the side.
 
     Raises:
-        ConflictError, RefusedError: as `relock`.
+        ConflictError: they do not go together with what the profile holds.
     """
-    new = _resolved(project, lock, frozenset(), False)
-    pins.refuse_reused(new.packages, lock, {each.name: project.recipes[each.name].path for each in new.packages})
-    return [] if new == lock else [str(each) for each in changes(lock, new)] or ["the lock's blocks are out of order"]
+    held = {each.name: each.version for each in lock.packages if profile in each.profiles}
+    asked = query(project, profile, held)
+    wants = tuple(("the command line", requirement.parse(name)) for name in names)
+    resolution = resolve(replace(asked, roots=(*asked.roots, *wants)))
+    return replace(lock, packages=_packages(project, {profile: resolution}, lock))
+
+
+def is_stale(project: Project, lock: Lock, *, update: Set[str] = frozenset(), update_all: bool = False) -> list[str]:
+    """Why a lock is not what a whole `relock` would write now; nothing when it is.
+
+    Raises:
+        UsageError, ConflictError, RefusedError: as `relock`.
+    """
+    relocked = relock(project, lock, update=update, update_all=update_all, whole=True)
+    return [] if relocked.lock is lock else [str(each) for each in relocked.changes] or ["its blocks are divided in another way"]
 
 
 def query(project: Project, profile_name: str, preferred: Mapping[str, str]) -> Query:

@@ -85,7 +85,8 @@ def refuse_reused(packages: Iterable[LockedPackage], before: Lock, paths: Mappin
     if found:
         hint = (
             "put the hash of the new bytes there, or take it out and let `builder resolve` measure it; "
-            "if the same archive only has a new place, list it beside the old one"
+            "if the same archive only has a new place, list it beside the old one; if lock.toml was edited by hand, take that back: "
+            "`git checkout lock.toml`"
         )
         raise RefusedError("\n".join(found), hint=hint)
 

@@ -18,6 +18,10 @@ from builder.source import Source
 from builder.styles import STYLES
 
 
+class UnmeasuredError(Exception):
+    """A source's tree is known only after it was fetched, and a plan that only looks fetches nothing."""
+
+
 class Known(Protocol):
     """What the plan asks of a store."""
 
@@ -63,7 +67,8 @@ class Graph:
 class Plan:
     """A graph with what is known of each package so far; `realise` goes on filling it.
 
-    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known.
+    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known. unmeasured:
+    packages whose key needs a source that must be fetched first; their pinned outputs are believed.
     """
 
     graph: Graph
@@ -77,6 +82,7 @@ class Plan:
     keys: dict[str, str] = field(default_factory=dict)
     remembered: Mapping[str, str] = field(default_factory=dict)  # mark -> key, from runs before
     marks: dict[str, str] = field(default_factory=dict)  # package -> mark
+    unmeasured: set[str] = field(default_factory=set)
 
     def visible(self, name: str) -> list[str]:
         """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
@@ -155,8 +161,18 @@ class Plan:
         """Key as much of the graph as can be keyed without building anything."""
         for name in self.graph.order:
             if name not in self.trees and all(each in self.trees for each in self.visible(name)):
-                self.key(name)
-                self.look_up(name)
+                try:
+                    self.key(name)
+                except UnmeasuredError:
+                    self._believe(name)
+                else:
+                    self.look_up(name)
+
+    def _believe(self, name: str) -> None:
+        self.unmeasured.add(name)
+        pin = self.graph.packages[name].outputs.get(self.platform)
+        if pin is not None:
+            self.trees[name] = pin.trees
 
     def present(self, name: str) -> bool:
         return name in self.trees and all(map(self.known.has_tree, self.trees[name].values()))

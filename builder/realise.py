@@ -105,6 +105,7 @@ class Realiser:
                 sandbox="" if derivation.builtin else self.sandbox().name,
                 seconds=self.last_seconds,
                 log="" if derivation.builtin else self.store.log_path(derivation.key),
+                parts=derivation.parts(),
             )
 
     def _join(self, derivation: Derivation, output: str) -> None:

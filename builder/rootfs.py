@@ -33,7 +33,7 @@ _OPAQUE = ".wh..wh..opq"
 _KEPT = re.compile(r"[^.].*-[0-9a-f]{16}")  # names below out/rootfs/: "gateway-0123456789abcdef"
 _MADE = re.compile(rf"\.{_KEPT.pattern}")  # while it is made or removed
 _NOWHERE = "/nonexistent"
-_HINT = "remove the image's folder and run `builder build` again"
+_HINT = "remove the image's folder and run the command again: the image is written anew"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,8 @@ class Workspace:
     _saved: Lock | None = None
 
     @classmethod
-    def open(cls, root: str, cache_dir: str) -> "Workspace":
-        """Read recipes and lock.
+    def open(cls, root: str, cache_dir: str, *, torn: bool = False) -> "Workspace":
+        """Read recipes and lock. torn: also a lock whose blocks do not fit together, to relock it.
 
         Raises:
             UsageError: there are no recipes here.
@@ -43,12 +43,17 @@ class Workspace:
         _sweep(root)
         loaded = project.load(root, cache_dir=cache_dir)
         text = read_lock(root)
-        lock = lock_text.parse(text, LOCK, cache_dir=cache_dir) if text else None
+        lock = lock_text.parse(text, LOCK, cache_dir=cache_dir, torn=torn) if text else None
         return cls(root=root, cache_dir=cache_dir, project=loaded, lock=lock, lock_text=text, _saved=lock)
 
     @property
     def lock_path(self) -> str:
         return os.path.join(self.root, LOCK)
+
+    @property
+    def written(self) -> Lock | None:
+        """The lock as the file has it; `lock` can be fresher."""
+        return self._saved
 
     @property
     def default_image(self) -> str:
@@ -188,4 +193,4 @@ def read_lock(root: str) -> str:
         problem = Problem(LOCK, f"is not UTF-8 text at byte {error.start}")
     except OSError as error:
         problem = Problem(LOCK, f"cannot be read: {error.strerror}")
-    raise LockError([problem], hint="take it from version control, or remove it and run `builder resolve`")
+    raise LockError([problem], hint=lock_text.UNREADABLE.format(path=LOCK))

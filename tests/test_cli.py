@@ -169,6 +169,7 @@ def test_defaults_of_a_build() -> None:
         "platform": PLATFORM, "distdir": [], "offline": False, "sandbox": "auto", "cores": None, "jobs": None, "keep_going": False,
         "keep_failed": False, "locked": False, "allow_weak_sandbox": False, "check": False, "compression": "gzip", "out": None,
         "json": False,
+        "all": False, "dry_run": False,
     }
 
 
@@ -248,7 +249,7 @@ def test_the_umask_of_the_user_does_not_matter(monkeypatch: pytest.MonkeyPatch) 
     (["list", "--image", "nope"], "builder: there is no image 'nope'\n  next: images here: openresty\n"),
     (
         ["list", "--profile", "nope"],
-        "builder: image 'openresty' does not resolve in profile 'nope'\n  next: its profiles: small, other\n",
+        "builder: image 'openresty' does not resolve in profile 'nope'\n  next: known here: other, small\n",
     ),
     (["build", "helo"], "builder: there is no package 'helo' in profile 'small'\n  next: did you mean 'hello'?\n"),
     (["resolve", "--update", "wrld"], "builder: there is no recipe 'wrld' to update\n  next: did you mean 'world'?\n"),
@@ -456,7 +457,7 @@ def test_keep_going_builds_what_does_not_need_the_failure(project: Small) -> Non
         "  next: leave it out of one of them with `exclude` in its recipe\n"
     ) in answer.err
     states = {row["package"]: row["state"] for row in project.run("list", "--json").json}
-    assert states["clash"] == "open"
+    assert states["clash"] == "absent"
 
 
 # ---- the stamp
@@ -518,10 +519,10 @@ def test_a_failed_build_leaves_no_stamp(started: Callable[..., tuple[int, str]],
 def test_list(project: Small) -> None:
     project.run("resolve")
     assert project.run("list").out == (
-        "package  version  role   state       size\n"
-        "world    2        image  open\n"
-        "base     1        base   open\n"
-        "hello    1        build  open\n"
+        "package  version  role   state        size\n"
+        "world    2        image  absent\n"
+        "base     1        base   absent\n"
+        "hello    1        build  absent\n"
     )
     project.run("build")
     rows = project.run("list", "--json").json

@@ -25,10 +25,10 @@ LEVELS = {
     "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode goal reporter reporters "
     "stamp within",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes lock_merge "
-    "settings settings_file crosscheck project",
+    "settings settings_file crosscheck project unneeded",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept failures",
-    "verbs": "locking workspace workbench realise build compose recheck inventory audit rootfs clean testing serving doctor",
+    "verbs": "locking workspace workbench realise build compose recheck inventory forecast audit rootfs clean testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.

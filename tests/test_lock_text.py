@@ -168,40 +168,44 @@ def instead(old: str, new: str, which: int = 0) -> str:
     return old.join(parts[: which + 1]) + new + old.join(parts[which + 1 :])
 
 
-AGAIN = "run `builder resolve` to write lock.toml again"
-DIGEST = "a digest is 'sha256-' and 44 characters of base64; run `builder resolve` to write it again"
+AGAIN = "run `builder resolve`, which writes lock.toml again"
+BACK = (
+    "take it from version control: `git checkout lock.toml`; where there is none, remove it and run `builder resolve`, which "
+    "chooses and measures everything anew"
+)
+DIGEST = "a digest is 'sha256-' and 44 characters of base64"
 EDITS: list[tuple[str, str, list[str], str]] = [
     ("a digest that lost a digit", instead(SRI[4], SRI[4][:-2] + "="), [
         f"package[0] 'musl 1.2.5'.recipe: '{SRI[4][:-2]}=' is not a digest ({DIGEST})",
-    ], AGAIN),
+    ], BACK),
     ("a digest whose last digit holds bits that are not there", instead(SRI[4], SRI[4][:-2] + "F="), [
         f"package[0] 'musl 1.2.5'.recipe: '{SRI[4][:-2]}F=' is not a digest ({DIGEST})",
-    ], AGAIN),
+    ], BACK),
     ("a sum in capitals", instead(HEX[6], HEX[6].upper()), [
         f"package[1] 'nginx 1.26.3'.source[0].sha256: '{HEX[6].upper()}' is not of the right form "
         "(64 hexadecimal digits, as `sha256sum` prints them)",
-    ], AGAIN),
-    ("a missing version", instead('version = "1.2.5"\n', ""), ["package[0] 'musl'.version: is missing"], AGAIN),
-    ("a missing name", instead('name = "musl"\n', ""), ["package[0] '1.2.5'.name: is missing"], AGAIN),
-    ("a missing recipe of an image", instead(f'recipe = "{SRI[0]}"\n', ""), ["image[0] 'web small'.recipe: is missing"], AGAIN),
-    ("a missing lock-version", instead("lock-version = 1\n", ""), ["lock-version: is missing"], AGAIN),
+    ], BACK),
+    ("a missing version", instead('version = "1.2.5"\n', ""), ["package[0] 'musl'.version: is missing"], BACK),
+    ("a missing name", instead('name = "musl"\n', ""), ["package[0] '1.2.5'.name: is missing"], BACK),
+    ("a missing recipe of an image", instead(f'recipe = "{SRI[0]}"\n', ""), ["image[0] 'web small'.recipe: is missing"], BACK),
+    ("a missing lock-version", instead("lock-version = 1\n", ""), ["lock-version: is missing"], BACK),
     ("a lock of a newer builder", instead("lock-version = 1", "lock-version = 2"), ["lock-version: is 2, but this builder reads 1"],
      "a newer builder wrote this lock; update builder"),
     ("a lock-version as text", instead("lock-version = 1", 'lock-version = "1"'), [
         "lock-version: must be a whole number, not text",
-    ], AGAIN),
+    ], BACK),
     ("an unknown key", instead("size = 1260179", "sise = 1260179"), [
         "package[1] 'nginx 1.26.3'.source[0].sise: unknown key (did you mean 'size'?)",
-    ], AGAIN),
+    ], BACK),
     ("a negative size", instead("size = 1260179", "size = -1"), [
         "package[1] 'nginx 1.26.3'.source[0].size: must be at least 1, not -1",
-    ], AGAIN),
+    ], BACK),
     ("a text for a list", instead('requires = ["musl 1.2.5"]', 'requires = "musl 1.2.5"'), [
         "package[1] 'nginx 1.26.3'.requires: must be a list, not text",
-    ], AGAIN),
+    ], BACK),
     ("a requirement without a version", instead('requires = ["musl 1.2.5"]', 'requires = ["musl"]'), [
         "package[1] 'nginx 1.26.3'.requires[0]: 'musl' is not of the right form (NAME VERSION)",
-    ], AGAIN),
+    ], BACK),
     ("a block that is there twice", TEXT + TEXT[TEXT.rindex("\n[[package]]"):], [
         "package 'zlib 1.3.1': is there twice (one block a package in profile 'small')",
     ], AGAIN),
@@ -226,32 +230,32 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ], AGAIN),
     ("no profile", instead('profiles = ["small"]', "profiles = []"), [
         "package[0] 'musl 1.2.5'.profiles: must have at least 1 of them",
-    ], AGAIN),
+    ], BACK),
     ("an unknown platform", instead(f"[package.output.{MUSL}]", "[package.output.x86_64-linux-gnu]"), [
         "package[1] 'nginx 1.26.3'.output.x86_64-linux-gnu: the key is not of the right form "
         "(it must match x86_64-linux-musl|aarch64-linux-musl)",
-    ], AGAIN),
+    ], BACK),
     ("an unknown sandbox", instead('sandbox = "chroot"', 'sandbox = "none"'), [
         f"package[1] 'nginx 1.26.3'.output.{MUSL}.sandbox: 'none' is not one of chroot (known here: chroot)",
-    ], AGAIN),
+    ], BACK),
     ("a source of nowhere", instead('folder = "recipes/patches"\n', ""), [
         "package[1] 'nginx 1.26.3'.source[1]: must have exactly one of locations, folder; it has none of them "
         "(a source is fetched or lies in this repository)",
-    ], AGAIN),
+    ], BACK),
     ("a source that climbs out", instead('folder = "recipes/patches"', 'folder = "../patches"'), [
         "package[1] 'nginx 1.26.3'.source[1].folder: '../patches' is not a path inside a tree",
-    ], AGAIN),
+    ], BACK),
     ("two sources of one name", instead('name = "patches"\n', ""), [
         "package 'nginx 1.26.3'.source[1]: two sources are called 'main' (remove one of them)",
     ], AGAIN),
     ("conflict markers", instead("size = 4096", "<<<<<<< ours\nsize = 4096\n=======\nsize = 4097\n>>>>>>> theirs"), [
         "line 15: a merge conflict is left here", "line 19: a merge conflict is left here",
-    ], "take one side of lock.toml whole, then run `builder resolve`"),
-    ("a quote that is open", instead('name = "musl"', 'name = "musl'), ["line 19, column 13: is not TOML: Illegal character '\\n'"], AGAIN),
+    ], "take one side whole: `git checkout --ours lock.toml`, or --theirs; then run `builder resolve`"),
+    ("a quote that is open", instead('name = "musl"', 'name = "musl'), ["line 19, column 13: is not TOML: Illegal character '\\n'"], BACK),
     ("a key that is there twice", instead("size = 4096", "size = 4096\nsize = 4096"), [
         "line 16, column 12: is not TOML: Cannot overwrite a value",
-    ], AGAIN),
-    ("half a file", TEXT[: TEXT.index('"perl 5"')], ["line 35, column 5: is not TOML: Invalid value"], AGAIN),
+    ], BACK),
+    ("half a file", TEXT[: TEXT.index('"perl 5"')], ["line 35, column 5: is not TOML: Invalid value"], BACK),
 ]
 
 

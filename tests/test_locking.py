@@ -280,11 +280,26 @@ def test_sources_keep_their_pins_by_name(tmp_path: Path) -> None:
     assert [(each.name, each.tree) for each in package(lock, "zlib").sources] == [("b", SRI[6]), ("main", SRI[6])]
 
 
+def test_a_declared_pin_that_was_edited_in_the_lock_is_put_back(tmp_path: Path) -> None:
+    found = write(tmp_path, FILES)
+    sound = measured(locked(found))
+    [source] = package(sound, "openssl").sources
+    wrong = replace(source, sha256=HEX[8], locations=(*source.locations, "https://evil.example/openssl.tgz"))
+    edited = tuple(replace(each, sources=(wrong,)) if each.id == "openssl 3.5.7" else each for each in sound.packages)
+    lock = replace(sound, packages=edited)
+    assert locked(found, lock) is lock  # the short way, for commands that only need a lock for these recipes
+    assert locked(found, lock, whole=True) == sound
+    assert locking.is_stale(found, lock) == [
+        f"openssl 3.5.7, source 'main': sha256 {HEX[8]} -> {HEX[1]}", "openssl 3.5.7, source 'main': locations changed",
+    ]
+
+
 # ---- a hash that did not change
 
 HINT = (
     "\n  next: put the hash of the new bytes there, or take it out and let `builder resolve` measure it; "
-    "if the same archive only has a new place, list it beside the old one"
+    "if the same archive only has a new place, list it beside the old one; if lock.toml was edited by hand, take that back: "
+    "`git checkout lock.toml`"
 )
 
 

@@ -235,7 +235,8 @@ def test_a_machine_without_bubblewrap_is_told_what_to_do(tmp_path: Path) -> None
     with pytest.raises(SandboxError) as caught:
         find_program("", search=str(tmp_path))
     assert str(caught.value) == (
-        "bwrap: there is no bubblewrap on this machine\n  next: fetch the tool set, which holds one: builder fetch"
+        "bwrap: there is no bubblewrap on this machine\n"
+        "  next: install bubblewrap, or name the package `launcher` in the tool set: it holds a pinned one"
     )
     with pytest.raises(SandboxError) as caught:
         find_program(str(tmp_path), search=str(tmp_path))

@@ -16,11 +16,13 @@ from test_oci_layer import package
 from test_project import problems_of, write
 
 from builder import graph, image, inventory, lock_text, project
+from builder.build import StoreView
 from builder.errors import LockError, RefusedError
 from builder.image import Config, Directory, Group, Healthcheck, ImageRecipe, User, Waiver
 from builder.lock import Lock, LockedImage, LockedLayer
 from builder.oci import accounts, layer
 from builder.oci.entry import DIR, FILE, LINK, Entry
+from builder.plan import Graph, Plan
 from builder.store import Store
 
 PLATFORM = "x86_64-linux-musl"
@@ -296,8 +298,10 @@ def test_the_graph_of_a_stack() -> None:
 
 def test_roles_in_a_stack(tmp_path: Path) -> None:
     lock = stacked_lock()
+    part = Graph.of(lock.in_profile("embedded"), lock.targets(lock.images[1]))
     with Store(str(tmp_path / "store")) as store:
-        roles = {row.package: row.role for row in inventory.rows(lock, lock.images[1], store, PLATFORM)}
+        plan = Plan(graph=part, recipes={}, platform=PLATFORM, source_tree=lambda *_: "", known=StoreView(store))
+        roles = {row.package: row.role for row in inventory.rows(plan, lock, lock.images[1], store)}
     assert [name for name, role in roles.items() if role == "image"] == ["openresty"]
     assert [name for name, role in roles.items() if role == "base"] == ["musl", "nginx", "openssl", "pcre2", "zlib"]
 

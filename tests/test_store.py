@@ -301,7 +301,7 @@ class TestRecords:
         name = digest.to_hex(KEY)
         assert store.record_path(KEY) == f"{store.root}/records/{name[:2]}/{name}.json"
         assert json.loads(Path(store.record_path(KEY)).read_bytes())["value"] == {
-            "deps": [], "key": KEY, "log": "", "sandbox": "", "seconds": 0.0, "trees": {"out": EMPTY},
+            "deps": [], "key": KEY, "log": "", "sandbox": "", "parts": {}, "seconds": 0.0, "trees": {"out": EMPTY},
         }  # fmt: skip
         assert store.log_path(KEY) == f"{store.root}/logs/{name}.log"
         assert store.file_path("0" * 64) == f"{store.root}/files/{'0' * 64}"

@@ -167,7 +167,7 @@ def test_a_lock_that_cannot_be_read(project: Small, data: bytes | None, text: st
         path.write_bytes(data)
     with pytest.raises(LockError) as error:
         opened(project)
-    assert str(error.value) == f"lock.toml: {text}\n  next: take it from version control, or remove it and run `builder resolve`"
+    assert str(error.value) == f"lock.toml: {text}\n  next: {lock_text.UNREADABLE.format(path='lock.toml')}"
 
 
 def test_what_killed_builders_left_beside_the_lock_goes(project: Small) -> None:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from builder import lock_text
 from builder import project as projects
 from builder.audit import revision
 from builder.audit.context import Context
+from builder.audit.rules.unknown_key import MESSAGE
 from builder.decode import near
 from builder.errors import LockError, Problem, RecipeError, UsageError
 from builder.lock import Lock
@@ -54,8 +56,16 @@ def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | N
     try:
         return lock_text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
     except LockError as error:
-        problems += error.problems
+        problems += [_mended(each, error.hint) for each in error.problems]
     return None
+
+
+def _mended(problem: Problem, hint: str) -> Problem:
+    """A problem of the lock with what to do about the whole file; a misspelt key keeps its own hint."""
+    if problem.message == MESSAGE:
+        return problem
+    message = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    return replace(problem, message=message, hint=hint)
 
 
 def _profiles(

@@ -167,11 +167,15 @@ def _build(commands: Verbs) -> None:
         commands, "build", "build an image, or packages, from the lock",
         "builder build                                         # the default image, into out/",
         "builder build openresty --profile upstream            # another image, in another profile",
+        "builder build --all                                   # every image whose outputs are required",
+        "builder build --dry-run                               # only say what would be done, and why",
         "builder build zlib --keep-failed                      # one package; keep the tree of a failure",
         "builder build --locked --offline --distdir archives   # in CI, without network",
         "builder build --check zlib                            # build again and compare bit for bit",
     )
     made.named("targets", "names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
+    made.add_argument("--all", action="store_true", help="every image, in every profile whose outputs are required")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be fetched and built, and why")
     _target(made)
     _sources(made)
     _sandboxed(made)

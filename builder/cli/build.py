@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder import digest, settings, stamp, within
 from builder.cli import output
-from builder.cli.session import Session, package_id, session
+from builder.cli.session import Session, session
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 from builder.project import FOLDERS, PACKAGES
@@ -33,15 +33,15 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
             return check.run(opened)
         root = find_root(options.root)
         opened.watch.look(*_read_first(options.root, root))
-        images = opened.workspace.project.images
-        packages = [name for name in options.names if name not in images]
-        named = [name for name in options.names if name in images]
-        if not options.names:
-            named = [opened.image().name]
+        packages, images = _asked_for(opened)
+        if options.dry_run:
+            from builder.cli import dry_run  # noqa: PLC0415
+
+            return dry_run.run(opened, packages, images)
         if not packages:
             opened.watch.look(*_source_folders(opened))
         texts = [_build_packages(opened, packages)] if packages else []
-        texts += _build_images(opened, [opened.image(name) for name in named])
+        texts += _build_images(opened, images)
         sys.stdout.write(_joined(texts, as_json=options.json))
         sys.stdout.flush()
         if not packages and opened.workspace.root == root:
@@ -49,11 +49,27 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def _asked_for(opened: Session) -> tuple[list[str], list[LockedImage]]:
+    """Names of packages, and images, that the arguments name; the default image when they name none."""
+    options, project = opened.options, opened.workspace.project
+    if options.all and options.names:
+        raise UsageError("--all is about every image", where=" ".join(options.names), hint="leave out the names, or --all")
+    if options.all:
+        pairs = [(name, each) for name in sorted(project.images) for each in project.profiles_of(name)]
+        required = [
+            (name, each) for name, each in pairs if each == (options.profile or each) and project.profiles[each].outputs_required
+        ]
+        return [], [opened.image(name, profile) for name, profile in required]
+    packages = [name for name in options.names if name not in project.images]
+    named = [name for name in options.names if name in project.images]
+    return packages, [opened.image(name) for name in named] if options.names else [opened.image()]
+
+
 def _build_images(opened: Session, images: list[LockedImage]) -> list[dict[str, Any]]:
     """Build images in their order. Those that were written before the last one was pinned get the final lock's label, too."""
     before = opened.workspace.lock_text
     made = [_build_image(opened, image) for image in images]
-    count = len({each.name for image in images for each in opened.lock.stack(image)})
+    count = len({(each.name, each.profile) for image in images for each in opened.lock.stack(image)})
     if count == 1 or opened.workspace.lock_text == before:
         return made
     return [_build_image(opened, image) | {"realised": row["realised"]} for image, row in zip(images, made, strict=True)]
@@ -90,7 +106,7 @@ def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> N
         opened.watch.leave(argv, _joined(idle, as_json=opened.options.json))
 
 
-def _target(opened: Session, image: LockedImage) -> str:
+def target_of(opened: Session, image: LockedImage) -> str:
     """The folder of an image, in out/ unless another place was given by hand."""
     name = opened.workspace.project.folder_of(image.name, image.profile)
     given = opened.options.out
@@ -102,19 +118,22 @@ def _target(opened: Session, image: LockedImage) -> str:
 def image_folder(opened: Session, image: LockedImage) -> str:
     """The folder of an image, which is built first where it is not as the lock says."""
     _build_image(opened, image)
-    return _target(opened, image)
+    return target_of(opened, image)
 
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
-    """Realise packages by name, without an image."""
+    """Realise packages by name, without an image. What no image needs is not pinned."""
     from builder.build import with_outputs  # noqa: PLC0415
+    from builder.cli.named import located  # noqa: PLC0415
 
-    lock = opened.lock
-    profile = opened.options.profile or opened.image().profile
-    targets = [package_id(opened, profile, name) for name in names]
+    lock, profile, targets, pinned = located(opened, names)
     builder = opened.builder
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
+    if pinned:
+        _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
+    else:
+        opened.reporter.say("lock.toml does not pin what no image needs")
     opened.store.set_root(
         _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
     )
@@ -159,7 +178,7 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
             platform=options.platform,
         )
 
-    target = _target(opened, image)
+    target = target_of(opened, image)
     opened.watch.look(target)
     if not compose.is_current(target, request(), compose.label(opened.workspace.lock_text), options.compression):
         _compose(opened, request, target)
@@ -201,7 +220,7 @@ def _layers_below(opened: Session, request: "Request") -> "list[oci.Kept]":
     """The very bytes of an image that another one stands on, compressed as they are there; it is written anew when they are damaged."""
     from builder.oci import image as oci  # noqa: PLC0415
 
-    target = _target(opened, request.locked)
+    target = target_of(opened, request.locked)
     try:
         return oci.kept(target)
     except oci.DAMAGED:
@@ -246,10 +265,11 @@ def shell(options: argparse.Namespace, _argv: list[str]) -> int:
             hint=f"name a command to run instead: builder shell {options.name} sh -c 'ls /sources'",
         )
     with session(options) as opened:
-        image = opened.image()
-        name = package_id(opened, image.profile, options.name)
+        from builder.cli.named import located  # noqa: PLC0415
+
+        lock, profile, (name,), _ = located(opened, [options.name])
         builder = opened.builder
-        plan = builder.plan(opened.lock, image.profile, [name])
+        plan = builder.plan(lock, profile, [name])
         failed = _kept_tree(opened, name) if options.failed else ""
         inputs = plan.visible(name)
         builder.build(plan, inputs)

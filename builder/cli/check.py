@@ -3,7 +3,8 @@
 import sys
 
 from builder.cli import output
-from builder.cli.session import Session, package_id
+from builder.cli.named import located
+from builder.cli.session import Session
 from builder.errors import UsageError
 from builder.recheck import Recheck, Verdict
 
@@ -11,11 +12,15 @@ from builder.recheck import Recheck, Verdict
 def run(opened: Session) -> int:
     """Check the named packages, or all that an image needs; exit 1 when any is not reproduced."""
     options = opened.options
-    image = opened.image()
-    names = [package_id(opened, image.profile, name) for name in options.names]
-    targets = names or [*opened.lock.targets(image)]
+    if options.all or options.dry_run:
+        raise UsageError("--check builds again what it is given", hint="leave out --all and --dry-run")
     builder = opened.builder
-    plan = builder.plan(opened.lock, image.profile, targets)
+    if options.names:
+        lock, profile, names, _ = located(opened, options.names)
+        plan = builder.plan(lock, profile, names)
+    else:
+        image, names = opened.image(), []
+        plan = builder.plan(opened.lock, image.profile, opened.lock.targets(image))
     wanted = names or [name for name in plan.graph.order if not builder.is_builtin(plan, name)]
     if not wanted:
         raise UsageError("nothing of it is built in a sandbox", hint="name a package to see it joined again")

@@ -11,11 +11,13 @@ from builder import __version__
 from builder.cli import output
 from builder.cli.arguments import Command, no_verb, parser, verbs
 from builder.cli.build import build, shell, shown_path
+from builder.cli.named import located
 from builder.cli.output import say
 from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
 from builder.cli.test import test
 from builder.errors import UsageError
+from builder.lock import LockedImage
 from builder.workspace import find_root
 
 if TYPE_CHECKING:
@@ -36,14 +38,11 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         workspace = opened.workspace
         if options.check:
-            reasons = locking.is_stale(workspace.project, workspace.lock) if workspace.lock else ["there is no lock.toml"]
-            if options.json:
-                say_json("resolve-check", {"stale": bool(reasons), "reasons": reasons})
-            for reason in reasons:
-                sys.stderr.write(f"stale: {reason}\n")
-            return 1 if reasons else 0
+            return _check_lock(opened)
         had_lock = workspace.lock is not None  # a first lock is all new: its size says enough
-        relocked = locking.relock(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+        relocked = locking.relock(
+            workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all, whole=True
+        )
         lock, changes = relocked.lock, [str(change) for change in relocked.changes]
         if missing := locking.missing_pins(lock):
             lock, pinned = _pin(opened, lock, missing)
@@ -56,6 +55,22 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
                 say(change)
             say(f"{workspace.lock_path}: {'written' if written else 'unchanged'}, {len(lock.packages)} packages")
         return 0
+
+
+def _check_lock(opened: Session) -> int:
+    """Say what resolving would change, also with `--update`; exit 1 when that is anything."""
+    from builder import locking  # noqa: PLC0415
+
+    options, workspace = opened.options, opened.workspace
+    moving = bool(options.update or options.update_all)
+    reasons = ["there is no lock.toml"]
+    if workspace.lock is not None:
+        reasons = locking.is_stale(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+    if options.json:
+        say_json("resolve-check", {"stale": bool(reasons), "reasons": reasons})
+    for reason in reasons:
+        sys.stderr.write(f"{'would change' if moving else 'stale'}: {reason}\n")
+    return 1 if reasons else 0
 
 
 def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
@@ -95,7 +110,10 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
         total = sum(pin.size or 0 for pin in found.values())
         if options.json:
             say_json("fetch", [
-                {"package": each.package, "version": each.version, "source": each.source.name, "sha256": pin.sha256, "tree": pin.tree}
+                {
+                    "package": each.package, "version": each.version, "source": each.source.name, "size": pin.size, "sha256": pin.sha256,
+                    "tree": pin.tree,
+                }
                 for each, pin in found.items()
             ])
         else:
@@ -152,6 +170,10 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
     with session(options) as opened:
         image = opened.image()
         found = graphs.of(opened.lock, image.profile, image.name)
+        held = {node.partition(" ")[0].removeprefix(graphs.IMAGE) for node in found}
+        for each in (options.who, options.needs):
+            if each in opened.workspace.project.recipes and each not in held:
+                raise _not_in(opened, image, package_id(opened, image.profile, each))
         chains = graphs.why(found, options.who, options.needs)
         if options.json:
             say_json("why", [[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
@@ -160,13 +182,24 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
         return 0 if chains else 1
 
 
+def _not_in(opened: Session, image: LockedImage, package: str) -> UsageError:
+    """A package of the profile that another image needs."""
+    from builder.plan import Graph  # noqa: PLC0415
+
+    packages, lock = opened.lock.in_profile(image.profile), opened.lock
+    others = [
+        each.name for each in lock.images
+        if each.profile == image.profile and package in Graph.of(packages, lock.targets(each)).packages
+    ]
+    return UsageError(f"image '{image.name}' does not need {package}", hint=f"ask about one that does: --image {' or '.join(others)}")
+
+
 def log(options: argparse.Namespace, _argv: list[str]) -> int:
     """The log of the build that the lock's outputs came from, or of the last try."""
     _quiet(options)
     with session(options) as opened:
-        image = opened.image()
-        package = package_id(opened, image.profile, options.name)
-        plan = opened.builder.plan(opened.lock, image.profile, [package])
+        lock, profile, (package,), _ = located(opened, [options.name])
+        plan = opened.builder.plan(lock, profile, [package], look=True)
         key = plan.keys.get(package)
         path = opened.store.log_path(key) if key else ""
         if not path or not os.path.exists(path):
@@ -192,13 +225,14 @@ def _quiet(options: argparse.Namespace) -> None:
 
 
 def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
-    """One row a package: version, whether its output is in the store, size of what goes into the image."""
+    """One row a package: version, what is true of it now, size of what goes into the image."""
     from builder import inventory  # noqa: PLC0415
 
     _quiet(options)
     with session(options) as opened:
         image = opened.image()
-        rows = inventory.rows(opened.lock, image, opened.store, options.platform)
+        plan = opened.builder.plan(opened.lock, image.profile, opened.lock.targets(image), look=True)
+        rows = inventory.rows(plan, opened.lock, image, opened.store)
         if options.json:
             say_json("list", rows)
         else:

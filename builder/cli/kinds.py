@@ -10,6 +10,7 @@ from builder.cli.output import VERSION
 from builder.cli.parser import meant
 from builder.doctor import Answer
 from builder.errors import UsageError
+from builder.forecast import Build
 from builder.inventory import Row
 from builder.store.collect import Freed
 from builder.store.usage import Kept
@@ -32,6 +33,7 @@ class Source(TypedDict):
     package: str
     version: str
     source: str
+    size: int | None
     sha256: str | None
     tree: str | None
 
@@ -51,6 +53,27 @@ class BuiltPackages(TypedDict):
     packages: dict[str, dict[str, str]]
     realised: list[str]
     text: str
+
+
+class Archive(TypedDict):
+    package: str
+    version: str
+    source: str
+    file: str
+    size: int | None
+
+
+class ImageForecast(TypedDict):
+    image: str
+    profile: str
+    what: str
+
+
+class DryRun(TypedDict):
+    fetch: list[Archive]
+    build: list[Build]
+    reused: list[str]
+    images: list[ImageForecast]
 
 
 class Checked(TypedDict):
@@ -147,6 +170,7 @@ class Error(_Error, total=False):
 
 KINDS: Mapping[str, Any] = {
     "resolve": Resolved, "resolve-check": Stale, "fetch": list[Source], "build": list[BuiltImage | BuiltPackages],
+    "build-dry-run": DryRun,
     "check": list[Checked], "test": Tested, "list": list[Row], "graph": Graph, "why": list[list[Edge]], "log": Log,
     "audit": list[Finding], "audit-rules": list[Rule], "store-path": Path, "store-roots": list[Kept], "store-verify": list[Damage],
     "gc": Freed, "clean": Removed, "doctor": list[Answer],

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from builder import outside, stamp
+from builder import outside, stamp, unneeded
 from builder import reporter as reporting
 from builder import settings as user_settings
-from builder.decode import near
 from builder.errors import UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
@@ -43,7 +42,9 @@ class Session:
 
     @cached_property
     def workspace(self) -> Workspace:
-        return Workspace.open(self.options.root, self.settings.cache_dir)
+        options = self.options
+        torn = options.command == "resolve" and not options.check
+        return Workspace.open(options.root, self.settings.cache_dir, torn=torn)
 
     def out(self, name: str) -> str:
         """The path of what the project has below out/.
@@ -135,17 +136,22 @@ class Session:
         self.workspace.notes.clear()
         return found
 
-    def image(self, name: str | None = None) -> LockedImage:
-        """The locked image that the arguments name, in the profile that they name or its default."""
+    def image(self, name: str | None = None, profile: str | None = None) -> LockedImage:
+        """The locked image that the arguments name, in the profile that they name or its default.
+
+        Raises:
+            UsageError: there is no such image, or it does not resolve in that profile.
+        """
         project = self.workspace.project
         wanted = name or getattr(self.options, "image", None) or self.workspace.default_image
         if wanted not in project.images:
             raise UsageError(f"there is no image '{wanted}'", hint="images here: " + ", ".join(sorted(project.images)))
         profiles = project.profiles_of(wanted)
-        profile = self.options.profile or profiles[0]
+        profile = profile or self.options.profile or profiles[0]
         found = self.lock.image(wanted, profile)
         if found is None:
-            raise UsageError(f"image '{wanted}' does not resolve in profile '{profile}'", hint="its profiles: " + ", ".join(profiles))
+            hint = unneeded.profile(project, wanted, profile)
+            raise UsageError(f"image '{wanted}' does not resolve in profile '{profile}'", hint=hint)
         return found
 
 
@@ -157,9 +163,13 @@ def session(options: argparse.Namespace) -> Iterator[Session]:
 
 
 def package_id(opened: Session, profile: str, name: str) -> str:
-    """The id "name version" of a package in a profile, given by name or by id."""
-    packages = opened.lock.in_profile(profile)
-    for each in packages.values():
+    """The id "name version" of a package in a profile, given by name or by id.
+
+    Raises:
+        UsageError: the profile holds no such package.
+    """
+    for each in opened.lock.in_profile(profile).values():
         if name in (each.name, each.id):
             return each.id
-    raise UsageError(f"there is no package '{name}' in profile '{profile}'", hint=near(name, [each.name for each in packages.values()]))
+    hint = unneeded.recipe(opened.workspace.project, opened.lock, profile, name)
+    raise UsageError(f"there is no package '{name}' in profile '{profile}'", hint=hint)

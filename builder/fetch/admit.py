@@ -85,6 +85,22 @@ class Admission:
             self._reporter.warn(f"{where} was recompressed: same tree, but its sha256 is {file.sha256}")
         return pinned
 
+    def measured(self, wanted: Wanted, file: File) -> Pinned:
+        """What a file is that nothing proves, for a person to compare. Nothing of it gets a name in the store.
+
+        Raises:
+            ArchiveError: it cannot be unpacked.
+            MismatchError: it is an HTML page.
+        """
+        page = Inquest(self._store, wanted.source, file, self._cancel).page()
+        if page is not None:
+            raise page
+        with self._store.stage() as stage:
+            into = os.path.join(stage, "tree")
+            os.mkdir(into)
+            totals = self._unpack_into(wanted.source, file.path, into)
+            return Pinned(file.sha256, file.size, nar.hash_tree(into), totals.unpacked, totals.entries)
+
     def _unpack(self, wanted: Wanted, file: File) -> Pinned:
         source = wanted.source
         inquest = Inquest(self._store, source, file, self._cancel)

@@ -102,7 +102,7 @@ class Fetcher:
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
         """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
         if not self._offline:  # nothing is downloaded for a run that cannot end well
-            hopeless = [(same, said) for same in missing if (said := self._hopeless(same[0])) is not None]
+            hopeless: list[tuple[list[Wanted], _Outcome]] = [(same, said) for same in missing if (said := self._hopeless(same[0])) is not None]
             if hopeless:
                 return hopeless
         missing.sort(key=lambda same: -(same[0].source.size or 0))
@@ -179,6 +179,10 @@ class Fetcher:
             try:
                 if long is not None:
                     raise Inquest(self._store, source, part.file, self._cancel).too_long(long)
+                if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
+                    measured = self._admission.measured(wanted, part.file)
+                    os.unlink(path)
+                    raise Unavailable(report.unproved(source, measured))
                 return self._admission.admit(wanted, part.file, tree=unpack)
             except (MismatchError, ArchiveError):
                 with suppress(FileNotFoundError):
@@ -211,8 +215,6 @@ class Fetcher:
             raise no_base(place.address)
         else:
             assert self._http is not None, "offline there are only folders"
-            if place.address.startswith("http://") and source.sha256 is None and source.tree is None:
-                raise Unavailable("refused: over plain http nothing proves a file without a sha256 or a tree")
             pinned = source.sha256 is not None
             self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from builder.addresses import shown
 from builder.errors import MismatchError, SourceError
-from builder.fetch.wanted import LACKS, Attempt, Wanted
+from builder.fetch.wanted import LACKS, Attempt, Pinned, Wanted
+from builder.source import Source
 from builder.units import counted
 
 _HINT_OFFLINE = "run `builder fetch` where there is a network, or bring the files: {bring}"
@@ -89,6 +90,19 @@ def _row(item: tuple[Wanted, Sequence[Attempt]]) -> dict[str, Any]:
         "size": source.size, "sha256": source.sha256, "tree": source.tree, "locations": [*map(shown, source.locations)],
         "attempts": [{"place": each.place, "said": each.said, "wrong": each.wrong} for each in attempts],
     }  # fmt: skip
+
+
+def unproved(source: Source, measured: Pinned) -> str:
+    """What to say of a file that came over plain http and that nothing pins: its measures, and who can confirm them."""
+    pins = [f"size = {measured.size}", f'sha256 = "{measured.sha256}"', f'tree = "{measured.tree}"']
+    pins += [f"unpacked = {measured.unpacked}", f"entries = {measured.entries}"]
+    debian = any(each.startswith("mirror://debian/") for each in source.locations)
+    index = "in Debian's signed index: the .dsc file beside it, or `apt-cache show PACKAGE` for a .deb"
+    where = index if debian else "on the publisher's page over https, or in its signed checksums"
+    return "\n".join([
+        "refused: over plain http nothing proves a file without a sha256 or a tree. Look for this sha256 " + where
+        + "; if it is there, put these lines into the recipe:", *pins,
+    ])
 
 
 def _indented(text: str) -> str:

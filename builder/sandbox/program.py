@@ -25,7 +25,7 @@ def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ..
     if system is not None:
         return (system,)
     if not tools:
-        hint = "fetch the tool set, which holds one: builder fetch"
+        hint = "install bubblewrap, or name the package `launcher` in the tool set: it holds a pinned one"
         raise SandboxError("there is no bubblewrap on this machine", where="bwrap", hint=hint)
     return _pinned(tools)
 

@@ -10,7 +10,8 @@ class Record:
     """The outputs of one key, and how they came to be.
 
     trees: SRI digest by output name. sandbox: the kind of isolation, like "bubblewrap" or "chroot". seconds: wall time
-    of the build. deps: digests of further trees that the outputs refer to. log: where the log is, if anywhere.
+    of the build. deps: digests of further trees that the outputs refer to. log: where the log is, if anywhere. parts: what
+    the key is made of, by name, so that a later build can tell which of it changed.
     """
 
     trees: Mapping[str, str] = field(default_factory=dict)
@@ -18,6 +19,7 @@ class Record:
     seconds: float = 0.0
     deps: tuple[str, ...] = ()
     log: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def mentions(self) -> set[str]:
         """Digests of all trees that must be there for the record to be of use."""
@@ -33,6 +35,7 @@ def to_dict(record: Record, key: str) -> dict[str, Any]:
         "seconds": record.seconds,
         "deps": list(record.deps),
         "log": record.log,
+        "parts": dict(record.parts),
     }
 
 
@@ -47,6 +50,7 @@ def from_dict(value: Any, key: str) -> Record:
             seconds=value["seconds"],
             deps=tuple(value["deps"]),
             log=value["log"],
+            parts=value.get("parts", {}),
         )
     except (KeyError, TypeError) as error:
         raise ValueError("it has the form of another version of builder") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from builder import digest, nar
 from builder.errors import MismatchError, StoreError
 from builder.store import form, record, root, sealed
-from builder.store.guard import Guard, key_lock
+from builder.store.guard import Guard, is_locked, key_lock
 from builder.store.record import Record
 from builder.store.remove import remove_tree
 from builder.store.root import Root
@@ -177,6 +177,10 @@ class Store:
         say: called once if somebody else has it. cancelled: asked while waiting; StoreError when it gives True.
         """
         return key_lock(f"{self._locks}/{_hex(key)}", say or self._say_waiting, cancelled)
+
+    def is_building(self, key: str) -> bool:
+        """Whether another process or thread builds `key` now."""
+        return is_locked(f"{self._locks}/{_hex(key)}")
 
     def _say_waiting(self) -> None:
         self._say("waiting for another builder that builds the same thing")

@@ -19,7 +19,7 @@ from builder.oci.image import Composed
 from builder.units import counted
 
 ID = "image-bytes"
-_REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `builder build`"
+_REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `builder build --all`"
 
 
 def check(context: Context) -> Iterator[Finding]:

@@ -12,9 +12,7 @@ ID = "invalid-file"
 def check(context: Context) -> Iterator[Finding]:
     for problem in context.problems:
         if problem.message != MESSAGE:
-            of_lock = problem.place.startswith("lock.toml")
-            remedy = problem.hint or ("run `builder resolve` to write the lock again" if of_lock else "mend the file")
-            yield Finding(ID, problem.place, problem.message, remedy)
+            yield Finding(ID, problem.place, problem.message, problem.hint or "correct the file")
 
 
 RULE = Rule(ID, "the lock, a recipe, an image or a profile cannot be read", check)

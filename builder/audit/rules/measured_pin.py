@@ -14,7 +14,7 @@ from builder.fetch.wanted import unpack_key
 from builder.source import Source
 
 ID = "measured-pin"
-_REMEDY = "take back the change of lock.toml; or remove the pin there, and `builder resolve` measures it again"
+_REMEDY = "take back the change of lock.toml; or remove all pins of that source there, and `builder resolve` measures them again"
 
 
 def check(context: Context) -> Iterator[Finding]:

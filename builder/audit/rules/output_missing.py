@@ -17,9 +17,13 @@ def check(context: Context) -> Iterator[Finding]:
     images = [each for each in context.images if each.profile in required]
     outputs = [*(each.outputs for each in packages), *(each.outputs for each in images)]
     platforms = sorted({platform for each in outputs for platform in each})
-    remedy = "run `builder build`, which fills in what is missing, and commit lock.toml"
-    if not platforms and (packages or images):
-        yield Finding(ID, "lock.toml", "it pins no output at all", remedy)
+    remedy = "run `builder build --all`, which fills in what is missing, and commit lock.toml"
+    if context.platform not in platforms and (packages or images):
+        reason, hint = "it pins no output at all", remedy
+        if platforms:
+            reason = f"it pins no output for {context.platform}, so nothing was looked at that was built"
+            hint = f"name a platform that it pins outputs for: --platform {' or '.join(platforms)}"
+        yield Finding(ID, "lock.toml", reason, hint)
     for platform in platforms:
         reason = f"it has no output for {platform}, which the lock has for others"
         for package in packages:

@@ -16,7 +16,7 @@ from builder.lock import LockedImage, LockedPackage
 from builder.plan import Graph, Plan
 
 ID = "stale-output"
-_REMEDY = "run `builder build`; it builds from the inputs of now and pins what comes out. Then look at the difference of lock.toml"
+_REMEDY = "run `{command}`, which builds from the inputs of now and pins what comes out; look at the difference of lock.toml, commit it"
 
 
 class _Nothing:
@@ -77,7 +77,8 @@ def _package(context: Context, plan: Plan, package: LockedPackage) -> Iterator[F
             f"the lock pins outputs of the key {output.key}, but its recipe, its sources and the outputs of what it needs "
             f"give {key}"
         )
-        yield Finding(ID, context.place(package, key=f"output for {context.platform}"), reason, _REMEDY)
+        remedy = _REMEDY.format(command=_command(context, package.name, package.profiles))
+        yield Finding(ID, context.place(package, key=f"output for {context.platform}"), reason, remedy)
 
 
 def _can_be_keyed(context: Context, plan: Plan, package: LockedPackage) -> bool:
@@ -112,7 +113,16 @@ def _image(context: Context, image: LockedImage) -> Iterator[Finding]:
     request = request_of(context, image) if layer is not None else None
     if layer is not None and request is not None and request.key() != layer.key:
         reason = f"the lock pins a layer of the key {layer.key}, but the image and its packages' outputs give {request.key()}"
-        yield Finding(ID, f"image {image.name} in {image.profile}, output for {context.platform}", reason, _REMEDY)
+        remedy = _REMEDY.format(command=_command(context, image.name, (image.profile,)))
+        yield Finding(ID, f"image {image.name} in {image.profile}, output for {context.platform}", reason, remedy)
+
+
+def _command(context: Context, name: str, profiles: tuple[str, ...]) -> str:
+    """What builds it, as it is typed: all at once where the outputs are required, else this one in its profile."""
+    assert context.project is not None
+    if any(each in context.project.profiles and context.project.profiles[each].outputs_required for each in profiles):
+        return "builder build --all"
+    return f"builder build {name} --profile {profiles[0]}"
 
 
 RULE = Rule(ID, "a pinned output belongs to other inputs than the lock has now", check)

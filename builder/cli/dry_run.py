@@ -1,0 +1,48 @@
+"""`builder build --dry-run`: what would be fetched, built and reused, and why."""
+
+from collections.abc import Sequence
+
+from builder import compose
+from builder.cli import output
+from builder.cli.build import target_of
+from builder.cli.named import located
+from builder.cli.session import Session
+from builder.forecast import Forecast
+from builder.lock import LockedImage
+from builder.plan import Plan
+
+
+def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> int:
+    """Say what `builder build` with these arguments would do. Nothing is fetched, built or written."""
+    forecast = Forecast()
+    before = opened.workspace.written
+    lock = opened.lock
+    if packages:
+        held, profile, targets, _ = located(opened, packages)
+        plan = opened.builder.plan(held, profile, targets, look=True)
+        forecast.add(plan, targets, opened.store, before, opened.builder.wanted)
+    stacks = {(each.name, each.profile): each for image in images for each in lock.stack(image)}
+    anew = lock is not before
+    for image in stacks.values():
+        targets = [*lock.targets(image)]
+        plan = opened.builder.plan(lock, image.profile, targets, look=True)
+        builds = forecast.add(plan, plan.graph.closure(targets), opened.store, before, opened.builder.wanted)
+        anew = anew or builds or not _current(opened, image, plan)
+        forecast.images.append((image.name, image.profile, "would be written" if anew else "is there"))
+    if opened.options.json:
+        output.say(output.document("build-dry-run", forecast.as_dict()))
+    else:
+        output.say(forecast.text())
+    return 0
+
+
+def _current(opened: Session, image: LockedImage, plan: Plan) -> bool:
+    """Whether the image of this lock lies in its folder, and no output is to be pinned."""
+    if any(plan.locked(name) is None for name in plan.keys):
+        return False
+    project = opened.workspace.project
+    request = compose.request(
+        image, lock=opened.lock, images=project.images, graph=plan.graph, trees=plan.trees, recipes=project.recipes,
+        platform=opened.options.platform,
+    )
+    return compose.is_current(target_of(opened, image), request, compose.label(opened.workspace.lock_text), opened.options.compression)
