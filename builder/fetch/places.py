@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from builder.addresses import shown
+from builder.addresses import host, shown
 from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Unavailable, Wanted
 
@@ -23,7 +23,7 @@ class Place:
     def whole(self) -> str:
         """What many files have in common: the host, the index, the folder, the mirror."""
         if self.kind in ("http", "unknown"):
-            return urlsplit(self.address).netloc.rpartition("@")[2]
+            return host(self.address)
         return "the package index" if self.kind == "pypi" else self.address
 
     @property
