@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from builder.addresses import host, shown
 from builder.fetch.mirrors import variable
@@ -51,7 +50,7 @@ def local(folders: Iterable[str]) -> list[Place]:
 
 def no_base(address: str) -> Unavailable:
     """What a mirror without a base answers."""
-    name = urlsplit(address).netloc
+    name = host(address)
     cause = f"no address of the mirror '{name}' is known"
     return Unavailable(f"{cause}: set {variable(name)}, or [mirrors] {name} in the settings file", cause=cause)
 
