@@ -15,6 +15,11 @@ def shown(address: str) -> str:
     return scheme + mark + host.rpartition("@")[2] + slash + path + (f"{more[0]}..." if len(more) > 1 else "")
 
 
+def host(address: str) -> str:
+    """Host and port, without a user's name and password; of something that is no address, what stands there."""
+    return re.split("[/?#]", address.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+
+
 def scrubbed(text: str) -> str:
     """A text to print that may hold addresses, of whatever kind. Done twice it is as done once."""
     return _ADDRESS.sub(_scrubbed, text) if "://" in text else text

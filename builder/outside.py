@@ -68,7 +68,8 @@ def run(
     path = name if os.path.isabs(name) else find(name, env)
     if path is None:
         raise FileNotFoundError(f"there is no {name} on PATH")
-    with start([path, *words], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with start([path, *words], env=env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
         try:
             out, err = process.communicate(stdin, timeout=seconds)
         except BaseException as error:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from builder.addresses import scrubbed, shown
+from builder.addresses import host, scrubbed, shown
 from builder.errors import Problem, RecipeError, UsageError
 
 
@@ -19,6 +19,14 @@ from builder.errors import Problem, RecipeError, UsageError
 ])
 def test_one_address(address: str, text: str) -> None:
     assert shown(address) == shown(shown(address)) == text
+
+
+@pytest.mark.parametrize(("address", "at"), [
+    ("https://me:secret@a.example:8443/b", "a.example:8443"), ("https://a.example?x=@", "a.example"), ("http://[::1]:8/a", "[::1]:8"),
+    ("http://u:p@[", "["), ("mirror://debian/pool/a", "debian"), ("nothing", ""),
+])
+def test_the_host_of_an_address(address: str, at: str) -> None:
+    assert host(address) == at
 
 
 @pytest.mark.parametrize(("text", "printed"), [

@@ -162,6 +162,7 @@ def test_weak_pins(tmp_path: Path, source: Source, reasons: list[str]) -> None:
     ((SITE,), ["it can be had from site.example only"]),
     ((SITE, "https://site.example/other/a-1.tar.gz"), ["it can be had from site.example only"]),
     ((SITE, "http://SITE.example:8080/a"), ["it can be had from site.example only"]),
+    (("https://me:secret@[::1/a",), ["it can be had from [: only"]),
 ])
 def test_single_locations(tmp_path: Path, locations: tuple[str, ...], reasons: list[str]) -> None:
     assert audit_source(SINGLE, tmp_path, Source(locations=locations)) == reasons

@@ -403,6 +403,14 @@ class TestConnecting:
                 client.get(f"http://me:secret@a.example:{port}/a?token=1")
             assert caught.value.reason == f"the address is wrong: {said}"
 
+    @pytest.mark.parametrize(("url", "said"), [
+        ("http://me:secret@[::1/x", "Invalid IPv6 URL"), ("https://me:secret@*/a", "URL has an invalid label."),
+    ])
+    def test_an_address_that_is_none(self, client: Client, url: str, said: str) -> None:
+        with pytest.raises(Unavailable) as caught:
+            client.get(url)
+        assert caught.value.reason == f"the address is wrong: {said}"
+
     def test_nobody_listens(self, client: Client) -> None:
         url = f"http://{dead_address()}/a"
         for said in ("could not connect: Connection refused", "not asked again: could not connect: Connection refused"):

@@ -110,6 +110,11 @@ def test_a_dead_host_is_one_cause_however_it_was_noticed(tmp_path: Path) -> None
     assert error.message.splitlines()[1] == f"6 sources: {host}: could not connect: Connection refused"
 
 
+def test_an_address_that_is_none(tmp_path: Path) -> None:
+    error = failure(tmp_path, *(wanted(f"p{n}", f"http://me:secret@[::1/{n}") for n in range(2)))
+    assert error.message.splitlines()[1] == "2 sources: [::1: the address is wrong: Invalid IPv6 URL"
+
+
 def test_a_name_that_has_no_address(tmp_path: Path) -> None:
     error = failure(tmp_path, *(wanted(f"p{n}", f"http://nowhere.invalid/{n}") for n in range(3)))
     assert error.message.splitlines()[1].startswith("3 sources: could not find the host 'nowhere.invalid': ")

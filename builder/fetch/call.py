@@ -39,7 +39,8 @@ class Reach(IntEnum):
 
 
 _NAMES = {
-    Reach.LOOPBACK: "this machine", Reach.LINK: "its local link", Reach.PRIVATE: "a private network", Reach.PUBLIC: "the internet",
+    Reach.LOOPBACK: "this machine", Reach.LINK: "its local link", Reach.PRIVATE: "a private network",
+    Reach.PUBLIC: "the internet",
 }  # fmt: skip
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last four bytes
 _now: ContextVar["Call"] = ContextVar("call")
@@ -100,7 +101,7 @@ class Call:
 
     def use(self, line: socket.socket, *, secure: bool, proxied: bool) -> None:
         """Take this connection, before anything is sent over it."""
-        copy = socket.socket(fileno=os.dup(line.fileno()))  # another handle: TLS and http.client close and detach theirs
+        copy = socket.socket(fileno=os.dup(line.fileno()))  # TLS and http.client close and detach theirs
         with self._lock:
             old, self._line = self._line, copy
         if old is not None:

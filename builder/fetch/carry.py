@@ -48,7 +48,8 @@ def _make(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise MachineError(f"could not make the directory: {error.strerror}", where=folder, hint="name another one") from error
+        message = f"could not make the directory: {error.strerror}"
+        raise MachineError(message, where=folder, hint="name another one") from error
 
 
 def _place(store: Store, folder: str, name: str, sha256: str) -> bool:

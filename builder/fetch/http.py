@@ -18,7 +18,7 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
-from builder.addresses import scrubbed, shown
+from builder.addresses import host, scrubbed, shown
 from builder.fetch.call import Adapter, Call, Pace, Reach, silence
 from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.part import Part, TooLarge
@@ -87,7 +87,7 @@ class Http:
             except _Again as again:
                 if not tries_left:
                     if again.silent:
-                        self._hosts.failed(_host(url), again.reason)
+                        self._hosts.failed(host(url), again.reason)
                     raise Unavailable(f"{again.reason} ({_TRIES} tries)", cause=again.reason) from None
                 if not resume:
                     part.restart()
@@ -131,8 +131,8 @@ class Http:
 
     def _ask(self, url: str, start: int, call: Call) -> requests.Response:
         """A response, its body not yet read."""
-        host = _host(url)
-        self._hosts.check(host)
+        at = host(url)
+        self._hosts.check(at)
         if self._cancel.is_set():
             raise Cancelled
         headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
@@ -141,10 +141,10 @@ class Http:
             call.allow(parts.hostname or "", secure=parts.scheme == "https")
             timeout = (self._connect_limit(url), self._patience.read)
             with call.within(sum(timeout), self._silence()):
-                return self._session(host).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+                return self._session(at).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
         except Unavailable as error:
             if not error.reason.startswith("refused: "):
-                self._hosts.failed(host, error.reason)
+                self._hosts.failed(at, error.reason)
             raise
         except requests.ReadTimeout:
             raise _Again(self._silence(), silent=True) from None
@@ -153,7 +153,7 @@ class Http:
             reason = _connecting(error, self._patience.connect)
             if reason is None:
                 raise _Again(f"the connection broke off: {_cause(error)}") from None
-            self._hosts.failed(host, reason)
+            self._hosts.failed(at, reason)
             raise Unavailable(reason) from None
 
     def _connect_limit(self, url: str) -> float:
@@ -163,11 +163,11 @@ class Http:
             return self._patience.connect  # the proxy finds the host
         return self._hosts.connect_limit(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
-    def _session(self, host: str) -> requests.Session:
+    def _session(self, at: str) -> requests.Session:
         with self._lock:
-            session = self._sessions.get(host)
+            session = self._sessions.get(at)
             if session is None:
-                session = self._sessions[host] = _Session()
+                session = self._sessions[at] = _Session()
                 session.mount("https://", Adapter())
                 session.mount("http://", Adapter())
                 session.auth = _no_auth  # or requests looks into ~/.netrc
@@ -251,11 +251,6 @@ def next_hop(url: str, location: str, *, pinned: bool) -> str:
     if parts.scheme == "http" and urlsplit(url).scheme == "https" and not pinned:
         raise Unavailable(f"redirects from https to {shown(following)!r}, and no sha256 proves the file")
     return following
-
-
-def _host(url: str) -> str:
-    """Host and port, without a user's name and password."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from builder.addresses import shown
+from builder.addresses import host, shown
 from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Unavailable, Wanted
 
@@ -23,7 +22,7 @@ class Place:
     def whole(self) -> str:
         """What many files have in common: the host, the index, the folder, the mirror."""
         if self.kind in ("http", "unknown"):
-            return urlsplit(self.address).netloc.rpartition("@")[2]
+            return host(self.address)
         return "the package index" if self.kind == "pypi" else self.address
 
     @property
@@ -51,7 +50,7 @@ def local(folders: Iterable[str]) -> list[Place]:
 
 def no_base(address: str) -> Unavailable:
     """What a mirror without a base answers."""
-    name = urlsplit(address).netloc
+    name = host(address)
     cause = f"no address of the mirror '{name}' is known"
     return Unavailable(f"{cause}: set {variable(name)}, or [mirrors] {name} in the settings file", cause=cause)
 

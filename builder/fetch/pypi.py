@@ -104,7 +104,8 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown:
     with open(wants, "w") as file:
         file.write(f"{wheel.project}=={wheel.version} --hash=sha256:{sha256}\n")
     argv = [
-        sys.executable, "-P", "-W", "ignore", "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
+        sys.executable, "-P", "-W", "ignore", "-m", "pip", "download",
+        "--no-deps", "--require-hashes", "--no-cache-dir", "--no-input",
         "--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--retries", "2", *options(wheel),
         "--dest", os.path.join(folder, "files"), "--requirement", wants,
     ]

@@ -15,7 +15,10 @@ _BRING = "put each into a folder, under its name or its sha256, and give that wi
 _NAMED = 5  # sources of a cause that are named
 # What to do about a cause: (what it says, remedy). The first that fits counts.
 _REMEDIES = (
-    (r"no address of the mirror 'debian'", "name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://deb.debian.org/debian"),
+    (
+        r"no address of the mirror 'debian'",
+        "name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://deb.debian.org/debian",
+    ),
     (r"could not connect through the proxy", "check the proxy, which `env | grep -i _proxy` shows"),
     (r"certificate", "if an authority of your network signs, name it: export REQUESTS_CA_BUNDLE=/PATH/TO/IT.pem"),
     (

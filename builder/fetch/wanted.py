@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from builder import canonical
 from builder.source import Source
 
-LACKS = "has none of them"  # what a folder of the user's answers for many files; it is no cause: other places come first
+LACKS = "has none of them"  # what a folder of the user's answers for many files; no cause, other places come first
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,21 @@ location is durable, and one is enough. A project's site or a forge is one place
 projects move, accounts are closed. So a source needs one durable location, or two different hosts.
 """
 
+import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
+from builder.addresses import host
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 
 ID = "single-location"
-_DURABLE = ("mirror", "pypi")
+_DURABLE = ("mirror://", "pypi://")
 
 
 def check(context: Context) -> Iterator[Finding]:
     for package, source in context.sources:
-        parts = [urlsplit(each) for each in source.locations]
-        hosts = {each.hostname or "" for each in parts}
-        if len(hosts) < 2 and not any(each.scheme in _DURABLE for each in parts):
+        hosts = {re.sub(r":\d*$", "", host(each)).lower() for each in source.locations}
+        if len(hosts) < 2 and not any(each.startswith(_DURABLE) for each in source.locations):
             reason = f"it can be had from {''.join(hosts) or 'nowhere'} only"
             remedy = "add a second location (another host, a distribution mirror), or keep a copy that --distdir can name"
             yield Finding(ID, context.place(package, source), reason, remedy)
