@@ -16,7 +16,7 @@ from builder.errors import MachineError, RefusedError
 from builder.oci import folder
 from builder.oci.folder import replacing
 
-OURS = re.compile("a|b|left")
+OURS = re.compile("[a-h]|left")
 
 
 def put(target: Path, text: str) -> None:
