@@ -280,12 +280,12 @@ def shell(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _kept_tree(opened: Session, name: str) -> str:
     """The newest tree that a failed build of a package left in out/failed/. Raises UsageError when there is none."""
-    folder = os.path.join(opened.workspace.root, "out", "failed")
+    folder = os.path.join(os.path.realpath(opened.workspace.root), "out", "failed")
     start = name.replace(" ", "-") + "-"
     found = os.listdir(folder) if os.path.isdir(folder) else []
     numbers = [int(each[len(start) :]) for each in found if each.startswith(start) and each[len(start) :].isdecimal()]
     path = os.path.join(folder, f"{start}{max(numbers, default=0)}")
-    if not numbers or os.path.islink(path):
+    if not numbers or os.path.realpath(path) != path:  # a link could lead anywhere, and the tree is written to
         raise UsageError(
             f"no tree of a failed build of {name} was kept", where=shown_path(folder),
             hint=f"keep one: builder build --keep-failed {name.split(' ', maxsplit=1)[0]}",
