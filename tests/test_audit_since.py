@@ -213,7 +213,7 @@ def test_rights_of_an_image(history: Sample) -> None:
     path = "recipes/images/web.toml"
     history.write(path, (history.root / path).read_text() + """
 [capabilities]
-"sbin/nginx" = ["net_bind_service"]
+"sbin/nginx" = ["CAP_NET_BIND_SERVICE"]
 
 [[user]]
 name = "www"
@@ -228,7 +228,7 @@ owner = "root:www"
 user = "www"
 """)
     assert since_head(history, "image-rights-changed") == [
-        (f"{path}: capabilities sbin/nginx", "it was none at HEAD, and is net_bind_service"),
+        (f"{path}: capabilities sbin/nginx", "it was none at HEAD, and is CAP_NET_BIND_SERVICE"),
         (f"{path}: config.user", "it was root at HEAD, and is www"),
         (f"{path}: group www", "it was none at HEAD, and is 1000"),
         (f"{path}: mode sbin/nginx", "it was none at HEAD, and is 4755 of root:www"),

@@ -34,4 +34,4 @@ def _sandbox(name: str) -> str:
     return f"sandbox {name}" if name else "the full sandbox"
 
 
-RULE = Rule(ID, "the same inputs gave other outputs here than the lock pins", check)
+RULE = Rule(ID, "the same inputs gave other outputs here than the lock pins, or in another sandbox", check)
