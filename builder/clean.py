@@ -15,7 +15,8 @@ from builder.errors import RefusedError
 from builder.store.remove import freed_by, remove_tree
 
 _OWN = ("failed", "rootfs", "run", "tests")
-_HALF = re.compile(r"\..+\.(new|old)")  # what a killed process left of a folder that was to be replaced
+_IMAGE = {"oci", "layer.tar.gz", "layer.tar.zst"}
+_HALF = re.compile(r"\.(.+)\.(?:new|old)")  # see `oci.folder`
 _LOCKS = ("lock", "reloading")  # of out/run: they stay, since a command that waits for one has it open
 
 
@@ -42,14 +43,19 @@ def _own(out: str) -> Iterator[str]:
             continue
         if name == "run":
             yield from (os.path.join(path, each) for each in sorted(os.listdir(path)) if each not in _LOCKS)
-        elif name in _OWN or _HALF.fullmatch(name) or _is_image(path):
+        elif name in _OWN or _is_image(path) or _is_half_made(path):
             yield path
 
 
 def _is_image(path: str) -> bool:
     """An image is a folder with an OCI layout and the archive of its layer (`oci.image`), and nothing else."""
-    names = set(os.listdir(path))
-    return "oci" in names and names <= {"oci", "layer.tar.gz", "layer.tar.zst"} and os.path.isfile(os.path.join(path, "oci", "oci-layout"))
+    return set(os.listdir(path)) <= _IMAGE and os.path.isfile(os.path.join(path, "oci", "oci-layout"))
+
+
+def _is_half_made(path: str) -> bool:
+    """What a killed process left of an image, or of another folder of ours, that was to be replaced."""
+    found = _HALF.fullmatch(os.path.basename(path))
+    return found is not None and (found[1] in _OWN or set(os.listdir(path)) <= _IMAGE)
 
 
 def _is_folder(path: str) -> bool:

@@ -33,7 +33,7 @@ def test_clean_removes_what_is_the_builders_and_nothing_else(project: Small, tmp
     outside = tmp_path / "outside"
     for path in ("failed/zlib-1-1/src/a", "tests/a.t/output.tap", "rootfs/x-1/root/bin/sh", "run/conf/a", ".openresty.new/oci/x"):
         project.write(f"out/{path}", "x")
-    for path in ("notes.txt", ".gitkeep", "mine/oci/oci-layout", "mine/important", "run/lock"):
+    for path in ("notes.txt", ".gitkeep", "mine/oci/oci-layout", "mine/important", "run/lock", ".mine.new/important"):
         project.write(f"out/{path}", "x")
     (outside / "oci").mkdir(parents=True)
     (outside / "oci/oci-layout").write_text("{}")
@@ -50,7 +50,10 @@ def test_clean_removes_what_is_the_builders_and_nothing_else(project: Small, tmp
     assert [os.path.relpath(path, out) for path in done["removed"]] == [
         ".openresty.new", "failed", "openresty", "rootfs", "run/conf", "tests",
     ]
-    assert files(out) == [".gitkeep", "link", "mine", "mine/important", "mine/oci", "mine/oci/oci-layout", "notes.txt", "run", "run/lock"]
+    assert files(out) == [
+        ".gitkeep", ".mine.new", ".mine.new/important", "link", "mine", "mine/important", "mine/oci", "mine/oci/oci-layout", "notes.txt",
+        "run", "run/lock",
+    ]
     assert files(outside) == ["oci", "oci/oci-layout"]
     assert project.run("clean").out == "there is nothing to remove\n"
     assert project.run("build").code == 0

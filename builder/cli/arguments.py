@@ -42,7 +42,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def no_verb(word: str, known: Iterable[str]) -> UsageError:
     """The error for a verb that does not exist."""
-    return UsageError(f"there is no verb '{word}'", hint=meant(word, list(known), hint="`builder help` lists the verbs"))
+    hint = meant(word, list(known), hint="`builder help` lists the verbs")
+    return UsageError(f"there is no verb '{word}'", hint=hint)
 
 
 def verbs(top: Parser) -> dict[str, Parser]:
@@ -77,7 +78,7 @@ def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
     made.add_argument("--store", metavar="DIR", help="the store (default: settings, else the user's cache folder)")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes: warnings and errors only")
-    amount.add_argument("-v", "--verbose", action="store_true", help="details, and the log lines of builds as they come")
+    amount.add_argument("-v", "--verbose", action="store_true", help="every task, and every line of builds' logs")
     return made
 
 
