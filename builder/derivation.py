@@ -15,7 +15,7 @@ from builder.errors import Problem, RecipeError
 from builder.lock import LockedPackage
 from builder.recipe import Recipe, Version, builtin_variables, expand, merge_feature
 from builder.source import Patch, PatchSet
-from builder.styles import STYLES, Step
+from builder.styles import STYLES, Step, shell
 
 # Raised when the meaning of a derivation changes (environment, sandbox layout, splitting): every key changes with it.
 FORMAT = 1
@@ -147,7 +147,8 @@ def _prepare(version: Version) -> tuple[Step, ...]:
 def _apply(patch: Patch) -> str:
     path = f"/sources/{patch.source}/{patch.path}"
     quoted = "'" + path.replace("'", "'\"'\"'") + "'"
-    return f"echo {shlex.quote(path)}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward -i {quoted}"
+    place = f" -d {shell.glob(patch.directory)}" if patch.directory else ""
+    return f"echo {shlex.quote(path)}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward{place} -i {quoted}"
 
 
 def series_problems(patches: PatchSet, listed: Sequence[str]) -> list[str]:

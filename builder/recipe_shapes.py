@@ -53,6 +53,7 @@ SOURCE = Table({
 
 _PATCH = Table({
     "path": Field(_PATH, "the patch file inside its source", required=True),
+    "directory": Field(_PATH, "where below the source it is applied; a glob that fits one directory (default: the top)"),
     "strip": Field(Number(0), "leading folders to take off (default: 1)"),
     "symbol": Field(Text(), "witness: a symbol that a built ELF file must have"),
     "string": Field(Text(), "witness: a string that a built file must hold"),

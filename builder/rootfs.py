@@ -3,6 +3,7 @@
     out/rootfs/                     locked (flock) while a folder is made or removed; other commands wait
       gateway-test-4f2c.../         one folder an image and state: named by the digests of its layers
         root/                       the layers laid over one another, the lowest first
+        tree                        the digest of that tree: what was changed since is unpacked anew
         used                        locked (flock, shared) by every command that runs something in `root`
       .gateway-test-4f2c.../        being made; what a killed process left is removed by the next one
 
@@ -17,11 +18,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, digest, unpack
+from builder import canonical, digest, nar, unpack
 from builder.errors import ArchiveError, MachineError
 from builder.oci import image as oci
 from builder.sandbox.program import resolve_inside
@@ -130,6 +131,8 @@ def _claim(place: str, name: str, blobs: list[str]) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _sweep(above)
+            if os.path.isdir(place) and not _is_unchanged(place):
+                _discard_changed(place)
             if not os.path.isdir(place):
                 _make(place, blobs)
             _remove_older(place, name)
@@ -150,22 +153,46 @@ def _sweep(above: str) -> None:
             remove_tree(os.path.join(above, each))
 
 
+def _is_unchanged(place: str) -> bool:
+    try:
+        with open(os.path.join(place, "tree"), encoding="ascii") as file:
+            return file.read() == nar.hash_tree(os.path.join(place, "root"))
+    except (OSError, ValueError, ArchiveError):
+        return False
+
+
+def _discard_changed(place: str) -> None:
+    try:
+        _discard(place)
+    except BlockingIOError as error:
+        hint = "end the `builder run` or `builder test` that uses it, then run the command again"
+        raise MachineError("the unpacked image was changed, and another command uses it", where=place, hint=hint) from error
+
+
+def _discard(place: str) -> None:
+    """Remove an unpacked image. The lock of the folder above is held.
+
+    Raises:
+        BlockingIOError: a command uses it.
+    """
+    used = os.open(os.path.join(place, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden = os.path.join(os.path.dirname(place), f".{os.path.basename(place)}")
+        os.rename(place, hidden)
+        remove_tree(hidden)
+    finally:
+        os.close(used)
+
+
 def _remove_older(place: str, name: str) -> None:
     """Remove other states of the same image that nobody uses."""
     above, keep = os.path.split(place)
     for each in os.listdir(above):
         if each == keep or not _KEPT.fullmatch(each) or each.rpartition("-")[0] != name:
             continue
-        used = os.open(os.path.join(above, each, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            hidden = os.path.join(above, f".{each}")
-            os.rename(os.path.join(above, each), hidden)
-            remove_tree(hidden)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(used)
+        with suppress(BlockingIOError):
+            _discard(os.path.join(above, each))
 
 
 def _make(place: str, blobs: list[str]) -> None:
@@ -180,6 +207,8 @@ def _make(place: str, blobs: list[str]) -> None:
             unpack.unpack(blob, "layer.tar", layer, strip=0, limits=unpack.Limits())
             lay_over(layer, root)
             remove_tree(layer)
+        with open(os.path.join(staged, "tree"), "w", encoding="ascii") as file:
+            file.write(nar.hash_tree(root))
         os.rename(staged, place)
     finally:
         remove_tree(staged)

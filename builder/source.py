@@ -41,12 +41,14 @@ class Source:
 class Patch:
     """A patch that is a file of a source: applied in order with no fuzz, with a witness of its effect.
 
-    source: name of the source that holds it; path: inside that source. Exactly one of symbol, string, none is set:
+    source: name of the source that holds it; path: inside that source. directory: where in the main source it is applied,
+    a glob that fits one directory; "" is its top. Exactly one of symbol, string, none is set:
     a symbol or string that a built ELF file (or any file, for a string) must contain, or why none can exist.
     """
 
     source: str
     path: str
+    directory: str = ""
     strip: int = 1
     symbol: str | None = None
     string: str | None = None

@@ -281,6 +281,13 @@ def test_steps_of_a_patched_build() -> None:
     ))
 
 
+def test_a_patch_of_a_part_is_applied_there() -> None:
+    text = changed(NGINX, 'path = "debian/patches/c.patch"', 'path = "debian/patches/c.patch"\ndirectory = "bundle/its $(part)-*"')
+    assert nginx(text).steps[1].run.splitlines()[3] == (
+        "patch -p0 --fuzz=0 --no-backup-if-mismatch --batch --forward -d 'bundle/its $(part)-'* -i '/sources/debian/debian/patches/c.patch'"
+    )
+
+
 def test_a_patch_with_a_strange_name_is_only_a_name() -> None:
     text = changed(NGINX, "debian/patches/c.patch", "debian/it's $(touch x) `y`;z.patch")
     assert nginx(text).steps[1].run.splitlines()[2:] == [

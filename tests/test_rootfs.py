@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder import rootfs
-from builder.errors import ArchiveError
+from builder.errors import ArchiveError, MachineError
 from builder.image import Config
 from builder.oci import image as oci
 from builder.oci.config import About
@@ -99,9 +99,28 @@ def test_the_user_is_a_plain_one(user: str, account: tuple[int, int], tmp_path: 
 def test_an_image_is_unpacked_once(image: Callable[..., str], tmp_path: Path) -> None:
     target = image([("a", "1")])
     with unpacked(target, str(tmp_path / "rootfs")) as first:
-        Path(first.root, "a").write_text("seen")
+        inode = Path(first.root, "a").stat().st_ino
         with unpacked(target, str(tmp_path / "rootfs")) as second:
-            assert Path(second.root, "a").read_text() == "seen"
+            assert Path(second.root, "a").stat().st_ino == inode
+
+
+def test_what_was_changed_is_unpacked_anew(image: Callable[..., str], tmp_path: Path) -> None:
+    target = image([("a", "1")])
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        root = Path(found.root)
+    (root / "a").write_text("2")
+    (root / "more").write_text("x")
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        assert shown(found.root) == {"a": "1"}
+
+
+def test_what_was_changed_while_it_is_used_is_refused(image: Callable[..., str], tmp_path: Path) -> None:
+    target = image([("a", "1")])
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        (Path(found.root) / "a").write_text("2")
+        with pytest.raises(MachineError, match="was changed, and another command uses it"), unpacked(target, str(tmp_path / "rootfs")):
+            pass
+        assert shown(found.root) == {"a": "2"}
 
 
 def test_an_older_state_goes_when_nobody_uses_it(image: Callable[..., str], tmp_path: Path) -> None:

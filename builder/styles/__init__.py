@@ -10,10 +10,10 @@ A style is pure: options in, steps out. Steps run in order in one sandbox, by da
 
 from collections.abc import Mapping
 
-from builder.styles import builtin, configure_make, copy, make, nginx, script
+from builder.styles import builtin, configure_make, copy, make, nginx, script, shell
 from builder.styles.style import Step, Style
 
-__all__ = ["STYLES", "Step", "Style"]
+__all__ = ["STYLES", "Step", "Style", "shell"]
 
 STYLES: Mapping[str, Style] = {
     "configure-make": configure_make.STYLE,

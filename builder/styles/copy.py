@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builder.decode import Field, ListOf, MapOf, Text
+from builder.styles.shell import glob
 from builder.styles.style import Step, Style
 
 
@@ -15,19 +16,14 @@ def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
         if pattern.endswith("/"):  # a folder's contents
             lines.append(f"mkdir -p {target}\ncp -R {shlex.quote(pattern)}. {target}")
         elif into.endswith("/"):
-            lines.append(f"mkdir -p {target}\ncp -R {_glob(pattern)} {target}")
+            lines.append(f"mkdir -p {target}\ncp -R {glob(pattern)} {target}")
         else:
-            lines.append(f'mkdir -p "$(dirname {target})"\ncp -R {_glob(pattern)} {target}')
+            lines.append(f'mkdir -p "$(dirname {target})"\ncp -R {glob(pattern)} {target}')
     for path, to in sorted(options.get("links", {}).items()):
         target = f'"$OUT"/{shlex.quote(path)}'
         lines.append(f'mkdir -p "$(dirname {target})"\nln -s {shlex.quote(to)} {target}')
     lines += [f'rm -r "$OUT"/{shlex.quote(path)}' for path in options.get("remove", [])]
     return (Step("copy", "\n".join(lines)),) if lines else ()
-
-
-def _glob(pattern: str) -> str:
-    """`pattern` quoted but for its `*`."""
-    return "*".join(shlex.quote(part) if part else "" for part in pattern.split("*"))
 
 
 STYLE = Style(

@@ -14,6 +14,11 @@ def words(values: Iterable[str]) -> str:
     return " ".join(map(shlex.quote, values))
 
 
+def glob(pattern: str) -> str:
+    """`pattern` quoted but for its `*`."""
+    return "*".join(shlex.quote(part) if part else "" for part in pattern.split("*"))
+
+
 def command(argv: Iterable[str], env: Mapping[str, str] | None = None) -> str:
     """A command line with variables set for it alone."""
     settings = "".join(f"{name}={shlex.quote(value)} " for name, value in (env or {}).items())

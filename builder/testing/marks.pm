@@ -5,6 +5,7 @@
 #     # builder: end at SECONDS
 #
 # and it keeps the error log of a block with a failed check as BUILDER_LOGS/NUMBER.log before the next block's server removes it.
+# It gives up a file whose nginx does not run after some seconds of Test::Nginx's tries, which would go on for minutes.
 # With BUILDER_FILTERED the file holds a part of its blocks only, so the number of checks that it announces is left open.
 package Builder::Marks;
 
@@ -17,7 +18,8 @@ use Time::HiRes ();
 
 my $process = $$;
 my $started = Time::HiRes::time();
-my ($number, $seen) = (0, 0);
+my ($number, $seen, $waited) = (0, 0, 0);
+my $patience = 10; # seconds
 
 # Before Test::Base and the file itself, which may announce its plan while it is compiled.
 if ($ENV{BUILDER_FILTERED}) {
@@ -44,13 +46,32 @@ sub keep {
 sub begin {
     my ($block) = @_;
     keep();
+    $waited = 0;
     $number++;
     mark(sprintf 'block %d at %.3f %s', $number, Time::HiRes::time() - $started, $block->name);
 }
 
+sub nginx_runs {
+    open my $in, '<', $Test::Nginx::Util::PidFile or return 0;
+    my $pid = <$in>;
+    return defined $pid && $pid =~ /^(\d+)/ && kill 0, $1;
+}
+
+# Test::Nginx sleeps between its tries to start nginx and to reach it.
+sub sleep_between_tries (;@) {
+    my ($seconds) = @_;
+    $waited = nginx_runs() ? 0 : $waited + $seconds;
+    Test::More::BAIL_OUT("nginx does not run after $patience s of tries") if $waited > $patience;
+    return Time::HiRes::sleep($seconds);
+}
+
 # The file is compiled, so what it uses is there, and nothing of it has run yet.
 INIT {
-    Test::Nginx::Util::add_block_preprocessor(\&begin) if defined &Test::Nginx::Util::add_block_preprocessor;
+    if (defined &Test::Nginx::Util::add_block_preprocessor) {
+        no warnings 'redefine';
+        Test::Nginx::Util::add_block_preprocessor(\&begin);
+        *Test::Nginx::Util::sleep = \&sleep_between_tries;
+    }
 }
 
 # After the one of Test::Nginx, which ends the server: its log is whole. Children that a block forks end here, too. A file that died

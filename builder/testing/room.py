@@ -25,6 +25,8 @@ OPEN_FILES = 65536
 SERVROOT = "servroot"
 LOGS = "logs"
 _MARKS = "Builder::Marks"
+# `resolver local=on` of OpenResty's nginx wants the file to exist; no name server answers in the sandbox.
+_RESOLVER = "nameserver 127.0.0.1\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,8 @@ class Room:
         files = {"/etc/hosts": BASE_FILES["/etc/hosts"]}
         if not self.rootfs.has("etc/passwd"):
             files = dict(BASE_FILES)
+        if not self.rootfs.has("etc/resolv.conf"):
+            files["/etc/resolv.conf"] = _RESOLVER
         plan = plan_mounts([tree_listing(self.rootfs.root, "the image")], taken=(*files, SUITE))
         links, mounts = self._suite()
         return SandboxSpec(

@@ -116,6 +116,31 @@ __DATA__
 --- request
 GET /t
 """
+DOES_NOT_START = """\
+use Test::Nginx::Socket 'no_plan';
+run_tests();
+
+__DATA__
+
+=== TEST 1: a directive that no nginx has
+--- config
+    no_such_directive on;
+--- request
+GET /t
+
+
+
+=== TEST 2: comes too late
+--- config
+    location /t { return 200; }
+--- request
+GET /t
+"""
+RESOLVES = """\
+use Test::More tests => 1;
+open my $in, '<', '/etc/resolv.conf' or die $!;
+is(<$in>, "nameserver 127.0.0.1\n", 'there is a resolver, as nginx wants one');
+"""
 SKIPS = "use Test::More skip_all => 'not on a Monday';\n"
 
 
@@ -240,6 +265,21 @@ def test_an_interrupt_ends_all_processes(number: signal.Signals, project: Path, 
         assert (command.returncode, out) == (130, "")
         assert err.endswith("builder: interrupted; what was built stays, tests begin again\n")
         assert "testing t/hangs.t: interrupted, " in err
+
+
+def test_a_file_whose_nginx_does_not_start_is_given_up_soon(project: Path, component: Path) -> None:
+    (component / "t/starts-not.t").write_text(DOES_NOT_START)
+    before = time.monotonic()
+    done = run(project, *TEST, str(component / "t"), "--filter", "starts-not.t$", "--json")
+    assert time.monotonic() - before < 40
+    (file,) = json.loads(done.stdout)["files"]
+    assert done.returncode == 1
+    assert 'unknown directive "no_such_directive"' in file["blocks"][0]["log"]
+
+
+def test_a_resolver_is_named(project: Path, component: Path) -> None:
+    (component / "t/resolves.t").write_text(RESOLVES)
+    assert run(project, *TEST, str(component / "t"), "--filter", "resolves.t$").returncode == 0
 
 
 def test_an_interrupt_shows_what_had_ended(project: Path, component: Path) -> None:
