@@ -154,10 +154,9 @@ def test_a_folder_that_is_no_checkout(project: Sample, monkeypatch: pytest.Monke
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.root.parent))
     with pytest.raises(UsageError) as caught:
         project.context(since="HEAD")
-    assert str(caught.value) == (
-        f"{project.root}: git cannot read this folder: fatal: not a git repository (or any of the parent directories): "
-        ".git\n  next: --since compares with a git revision: run it in a git checkout"
-    )
+    said = str(caught.value)
+    assert said.startswith(f"{project.root}: git cannot read this folder: fatal: not a git repository (or any ")
+    assert said.endswith("\n  next: --since compares with a git revision: run it in a git checkout")
 
 
 def test_no_git(project: Sample, monkeypatch: pytest.MonkeyPatch) -> None:

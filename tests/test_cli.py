@@ -21,8 +21,8 @@ from builder.cli.arguments import parse, parser, verbs
 from builder.errors import BuilderError, BuildError, MachineError, RefusedError, SourceError, UsageError
 
 PLATFORM = "x86_64-linux-musl"
-COMMANDS = ("resolve", "fetch", "build", "test", "run", "list", "graph", "why", "log", "audit", "shell", "store", "gc", "clean", "doctor",
-            "help", "version", "schema", "completion")  # fmt: skip
+COMMANDS = ("resolve", "fetch", "build", "test", "run", "list", "graph", "why", "log", "audit", "shell", "store", "gc", "clean", "help",
+            "doctor", "version", "schema", "completion")  # fmt: skip
 
 
 @pytest.fixture

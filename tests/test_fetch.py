@@ -406,14 +406,14 @@ class TestMismatch:
 class TestErrors:
     def test_every_source_and_every_place_is_told(self, world: World) -> None:
         dead = f"http://{dead_address()}"
-        other = Wanted("openssl", "3.5.7", Source(name="patches", locations=(f"{dead}/b", "mirror://debian/pool/b%2B1.tar.xz"),
+        absent = world.server.serve("/b", status(410))
+        other = Wanted("openssl", "3.5.7", Source(name="patches", locations=(absent, "mirror://debian/pool/b%2B1.tar.xz"),
                                                   filename="b+1.tar.xz"))
         world.mirrors = {"debian": (), LAST_RESORT: ("https://kept.invalid/debian",)}
         text = world.refused(world.wanted(f"{dead}/a", world.serve(status(404))), other).replace(dead, "http://dead")
         text, _, snapshot = text.partition("\n  https://kept.invalid/debian/20261123T000000Z/pool/b%2B1.tar.xz: ")
         assert snapshot
-        first, second = sorted(line for line in text.splitlines() if "http://dead" in line)
-        assert {first.partition("/a: ")[2], second.partition("/b: ")[2]} == {"could not connect: Connection refused"}
+        assert "  http://dead/a: could not connect: Connection refused" in text.splitlines()
         assert [line for line in text.splitlines() if "http://dead" not in line] == [
             "2 sources could not be had:",
             "mlcache 2.5.0: mlcache-2.5.0.tar.gz",
@@ -423,6 +423,7 @@ class TestErrors:
             "  http://server/a: HTTP 404 Not Found",
             f"  /top/distdir: has no file '{SHA256}' or '{NAME}' or 'a'",
             "openssl 3.5.7 patches: b+1.tar.xz",
+            "  http://server/b: HTTP 410 Gone",
             "  mirror://debian/pool/b%2B1.tar.xz: no address of the mirror 'debian' is known: set BUILDER_MIRROR_DEBIAN, "
             "or [mirrors] debian in the settings file",
             "  /top/distdir: has no file 'b+1.tar.xz' or 'b'",

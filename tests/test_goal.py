@@ -6,11 +6,10 @@ import threading
 import time
 from pathlib import Path
 
-from builder.tail import Tail
-
 from builder import failures
 from builder.fetch.part import Part
 from builder.goal import Goal
+from builder.log import Log
 from builder.reporter import PlainReporter, QuietReporter, make
 from builder.reporters.terminal import RichReporter
 
@@ -92,17 +91,14 @@ def test_quiet_says_warnings_alone() -> None:
 
 def test_verbose_shows_every_line_of_a_log(tmp_path: Path) -> None:
     stream = io.StringIO()
-    log = tmp_path / "log"
-    with PlainReporter(stream, verbose=True) as report, Tail(every=True) as tail:
+    with PlainReporter(stream, verbose=True) as report:
         task = report.task("build", "zlib 1")
-        with log.open("wb", buffering=0) as file:
-            tail.follow(str(log), task)
-            file.write(b"cc a.c\ncc \x1b[1mb.c\nwithout an en")
+        with Log(str(tmp_path / "log"), task, every=True) as log:
+            os.write(log.fd, b"cc a.c\ncc \x1b[1mb.c\nwithout an en")
             limit = time.monotonic() + 20
             while "b.c" not in stream.getvalue() and time.monotonic() < limit:
                 time.sleep(0.01)
-            file.write(b"d\n" + b"x\n" * 500)
-            tail.drop(str(log))
+            os.write(log.fd, b"d\n" + b"x\n" * 500)
     lines = stream.getvalue().splitlines()
     assert lines[:5] == ["building zlib 1", "zlib 1> cc a.c", "zlib 1> cc b.c", "zlib 1> without an end", "zlib 1> x"]
     assert len(lines) == 504

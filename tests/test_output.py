@@ -32,7 +32,8 @@ def fits(project: Small, kind: str, document: Any) -> None:
 
 ANSWERS = [
     ("resolve-check", ["resolve", "--check"]), ("resolve", ["resolve"]), ("resolve-check", ["resolve", "--check"]), ("fetch", ["fetch"]),
-    ("audit", ["audit"]), ("build", ["build"]), ("build", ["build", "hello"]), ("check", ["build", "--check", "world"]), ("list", ["list"]),
+    ("audit", ["audit"]), ("build-dry-run", ["build", "--dry-run"]), ("build", ["build"]), ("build", ["build", "hello"]),
+    ("doctor", ["doctor", "--offline"]), ("check", ["build", "--check", "world"]), ("list", ["list"]),
     ("graph", ["graph"]), ("why", ["why", "world", "hello"]), ("why", ["why", "hello", "world"]), ("audit-rules", ["audit", "--rules"]),
     ("store-path", ["store", "path"]), ("store-roots", ["store", "roots"]), ("store-verify", ["store", "verify"]),
     ("gc", ["gc", "--dry-run"]), ("gc", ["gc"]), ("clean", ["clean", "--dry-run"]), ("clean", ["clean"]), ("version", ["version"]),

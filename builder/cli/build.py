@@ -130,14 +130,13 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     builder = opened.builder
     plan = builder.plan(lock, profile, targets)
     built = builder.build(plan, targets)
+    opened.store.set_root(
+        _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
+    )
     if pinned:
         _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     else:
         opened.reporter.say("lock.toml does not pin what no image needs")
-    opened.store.set_root(
-        _root_name(opened, "packages", profile), trees=_kept({name: built.trees[name] for name in targets}), owner=opened.workspace.root
-    )
-    _save(opened, with_outputs(lock, profile, opened.options.platform, built.outputs))
     rows = {name: dict(built.trees[name]) for name in targets}
     lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}

@@ -389,6 +389,6 @@ def show_help(options: argparse.Namespace, _argv: list[str]) -> int:
 
 COMMANDS: Mapping[str, Command] = {
     "resolve": resolve, "fetch": fetch, "build": build, "test": test, "run": run, "list": list_packages, "graph": graph, "why": why,
-    "log": log, "audit": audit, "shell": shell, "store": store, "gc": gc, "clean": clean, "doctor": doctor, "help": show_help,
+    "log": log, "audit": audit, "shell": shell, "store": store, "gc": gc, "clean": clean, "help": show_help, "doctor": doctor,
     "version": version, "schema": schema, "completion": completion,
 }

@@ -1,4 +1,4 @@
-"""`builder --names KIND`: names for shell completion, one a line, from the names of files. It is fast and never complains."""
+"""builder --names KIND: names for shell completion, one a line, from the names of files. It is fast and never complains."""
 
 import os
 import sys

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 
+from builder import outside
 from builder.sandbox import environment, refusal
 
 ID = 65530  # of the user and of its group
@@ -46,9 +47,11 @@ def namespace() -> int:
     with ours:
         with theirs:
             argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(theirs.fileno())]
-            done = subprocess.run(argv, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+            env = outside.environment()
+            with outside.start(argv, env=env, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+                said = child.communicate()[1]
         _, found, _, _ = socket.recv_fds(ours, 1, 1)
     if not found:
-        raise refusal.refusal(done.stderr.decode(errors="replace"))
+        raise refusal.refusal(said.decode(errors="replace"))
     os.set_inheritable(found[0], False)
     return found[0]
