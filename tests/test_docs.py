@@ -20,7 +20,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 # No page may show the paths of a writer, and registries are the machine's business: pages name example hosts and upstreams alone.
 FORBIDDEN = re.compile(r"/home/\w|/root\b|/dev/shm/\w")
 HOST = re.compile(r"https?://([a-z0-9.-]+)")
-UPSTREAMS = {"github.com", "lz4.org", "deb.debian.org", "host", "127.0.0.1"}
+UPSTREAMS = {"github.com", "lz4.org", "host", "127.0.0.1"}
 
 
 def text_of(page: str) -> str:

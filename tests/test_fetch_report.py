@@ -64,7 +64,7 @@ def test_no_mirror_is_said_once_with_the_line_to_type(tmp_path: Path) -> None:
         "49 sources could not be had:\n"
         f"49 sources: {MIRROR}\n"
         "  p00 1, p01 1, p02 1, p03 1, p04 1 and 44 more\n"
-        f"  next: name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://deb.debian.org/debian, or {BRING}{MORE}"
+        f"  next: name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://HOST/debian, or {BRING}{MORE}"
     )
     assert reporter.names == [], "nothing was tried, so nothing is said to run"
 

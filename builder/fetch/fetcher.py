@@ -102,8 +102,9 @@ class Fetcher:
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
         """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
         if not self._offline:  # nothing is downloaded for a run that cannot end well
-            told = ((same, self._hopeless(same[0])) for same in missing)
-            hopeless: list[tuple[list[Wanted], _Outcome]] = [(same, said) for same, said in told if said is not None]
+            hopeless: list[tuple[list[Wanted], _Outcome]] = [
+                (same, said) for same in missing if (said := self._hopeless(same[0])) is not None
+            ]
             if hopeless:
                 return hopeless
         missing.sort(key=lambda same: -(same[0].source.size or 0))

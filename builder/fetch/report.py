@@ -17,7 +17,7 @@ _NAMED = 5  # sources of a cause that are named
 _REMEDIES = (
     (
         r"no address of the mirror 'debian'",
-        "name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://deb.debian.org/debian",
+        "name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://HOST/debian",
     ),
     (r"could not connect through the proxy", "check the proxy, which `env | grep -i _proxy` shows"),
     (r"certificate", "if an authority of your network signs, name it: export REQUESTS_CA_BUNDLE=/PATH/TO/IT.pem"),
