@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from builder.errors import ArchiveError, StoreError
+from builder.errors import ArchiveError, RefusedError, StoreError
 from builder.image import Config, Healthcheck
 from builder.oci import base, capability, image
 from builder.oci.compress import Blob
@@ -371,3 +371,31 @@ def test_no_check_of_health_is_not_the_same_as_none_given() -> None:
 
     assert of(Healthcheck(test=("NONE",)))["Healthcheck"] == {"Test": ["NONE"]}
     assert "Healthcheck" not in of(None)
+
+
+def test_an_image_that_another_program_made_is_not_replaced(tmp_path: Path) -> None:
+    layout = tmp_path / "web/oci"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    (layout / "blobs/sha256" / ("c" * 64)).write_text('{"config": {}}')
+    (layout / "blobs/sha256" / ("a" * 64)).write_text(json.dumps({"config": {"digest": "sha256:" + "c" * 64}}))
+    (layout / "index.json").write_text(json.dumps({"manifests": [{"digest": "sha256:" + "a" * 64}]}))
+    with pytest.raises(RefusedError) as error:
+        image.write(str(tmp_path / "web"), [Composed(entries=LAYER, title="web")], ABOUT)
+    assert str(error.value) == (
+        f"{tmp_path}/web: it holds an image that another program made, so it is not replaced\n"
+        "  next: move it to another place, then run the command again"
+    )
+    (tmp_path / "web").rename(tmp_path / "theirs")
+    for _ in range(2):
+        made = image.write(str(tmp_path / "web"), [Composed(entries=LAYER, title="web")], ABOUT)
+        os.unlink(made.layer_file)  # ours by its label
+
+
+def test_what_was_written_is_known_to_the_byte(tmp_path: Path) -> None:
+    target = str(tmp_path / "web")
+    image.write(target, [Composed(entries=LAYER, title="web")], ABOUT, compression="zstd")
+    layers = image.kept(target)
+    assert image.is_written(target, layers, ABOUT)
+    assert not image.is_written(target, layers, replace(ABOUT, lock="other"))
+    (tmp_path / "web/layer.tar.zst").unlink()
+    assert not image.is_written(target, layers, ABOUT)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical, digest, units
-from builder.errors import ArchiveError
+from builder.errors import ArchiveError, RefusedError
 from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
@@ -94,7 +94,11 @@ def write(
 
     Raises:
         MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
+        RefusedError: what is there was not written by the builder.
     """
+    if _is_foreign(target):
+        hint = "move it to another place, then run the command again"
+        raise RefusedError("it holds an image that another program made, so it is not replaced", where=target, hint=hint)
     with replacing(target, FILES) as folder:
         blobs = os.path.join(folder, _BLOBS)
         os.makedirs(blobs)
@@ -113,6 +117,17 @@ def write(
         layout=os.path.join(target, LAYOUT), layer_file=os.path.join(target, name), manifest=manifest,
         reference=about.version, layers=tuple(made),
     )  # fmt: skip
+
+
+def _is_foreign(target: str) -> bool:
+    """Whether there is a readable image without our layer file beside it and without our label on it."""
+    if any(os.path.lexists(os.path.join(target, f"layer.tar.{suffix}")) for suffix in _SUFFIX.values()):
+        return False
+    try:
+        _, config = documents(os.path.join(target, LAYOUT))
+        return SIZES not in (config.get("config", {}).get("Labels") or {})
+    except DAMAGED:
+        return False
 
 
 def _compression(layer: Layer, wanted: str) -> str:
