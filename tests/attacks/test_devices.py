@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from integration.world import World, running
 
 ROOT = os.geteuid() == 0

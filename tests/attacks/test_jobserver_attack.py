@@ -3,7 +3,6 @@
 import subprocess
 
 import pytest
-
 from integration.world import World
 
 PIPE = 'auth=${MAKEFLAGS##*=}\nin=/proc/self/fd/${auth%,*}\nout=/proc/self/fd/${auth#*,}\n'

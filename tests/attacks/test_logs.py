@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+from integration.world import World
 
 from builder.log import HEAD, TAIL
-from integration.world import World
 
 LINE = 1500 << 20  # bytes
 
@@ -42,7 +42,8 @@ def test_a_line_without_end_takes_no_memory(here: World, end: int) -> None:
     text = log.read_bytes()
     assert text.startswith(b"==> make\nxxx")
     assert text.endswith(b"xxx\n==> the end\n")
-    assert b"\n[builder: the log is too long; %d bytes are left out here]\n" % (LINE + len('==> make\n\n==> the end\n') - HEAD - TAIL) in text
+    left_out = LINE + len("==> make\n\n==> the end\n") - HEAD - TAIL
+    assert b"\n[builder: the log is too long; %d bytes are left out here]\n" % left_out in text
     if end:
         assert "long 1: step 'the end' ended with exit code 3" in Path(here.home / "said").read_text()
     code, most = peak(here, "log", "long")

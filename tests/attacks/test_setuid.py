@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from integration.world import World
 
 ROOT = os.geteuid() == 0
