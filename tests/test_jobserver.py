@@ -115,6 +115,24 @@ def test_tokens_that_a_build_makes_up_are_not_kept(two: Jobserver) -> None:
     assert tokens(two) == 2
 
 
+def test_a_build_cannot_make_the_builder_wait(two: Jobserver) -> None:
+    """It fills the pipe, and takes away the flag by which its descriptors do not wait."""
+    assert two.acquire(threading.Event())
+    assert two.acquire(threading.Event())
+    os.set_blocking(two.write, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(two.write, b"x" * 65536)
+    for each in two.fds:
+        os.set_blocking(each, True)
+    ended = threading.Thread(target=lambda: (two.release(), two.release()), daemon=True)
+    ended.start()
+    ended.join(5)
+    assert not ended.is_alive()
+    os.set_blocking(two.read, False)
+    assert tokens(two) == 2
+
+
 def test_no_more_users_than_tokens() -> None:
     """Eight threads on three tokens: never more than three at a time, and all tokens are there at the end."""
     never = threading.Event()

@@ -17,7 +17,7 @@ import pytest
 
 from builder.errors import SandboxError
 from builder.recipe import Limits
-from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, limit_error, processes, seccomp
+from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
 from builder.sandbox.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside
@@ -379,6 +379,31 @@ def test_some_arguments_are_denied() -> None:
     assert [verdict(program, 53, each) for each in (1, 30)] == [ALLOW, failing(errno.EOPNOTSUPP)]
     large = [verdict(program, 29, 0, each) for each in (1 << 16, (1 << 16) + 1, 1 << 32, 1 << 63)]
     assert large == [ALLOW] + [failing(errno.EINVAL)] * 3
+
+
+@pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o6000])
+def test_modes_with_setuid_and_setgid_are_denied(mode: int) -> None:
+    program = seccomp.program(seccomp.NETWORK, machine="x86_64")
+    no, creating, temporary = failing(errno.EPERM), 0o101, 0o20200000
+    for number, before in ((90, [0]), (91, [0]), (85, [0]), (133, [0]), (259, [0, 0]), (268, [0, 0]), (452, [0, 0])):
+        assert verdict(program, number, *before, mode) == no
+        assert verdict(program, number, *before, 0o1777) == ALLOW
+    for flags in (creating, temporary):
+        assert verdict(program, 2, 0, flags, mode) == verdict(program, 257, 0, 0, flags, mode) == no
+        assert verdict(program, 2, 0, flags, 0o644) == verdict(program, 257, 0, 0, flags, 0o644) == ALLOW
+    assert verdict(program, 2, 0, 0, mode) == verdict(program, 257, 0, 0, 0, mode) == ALLOW, "without O_CREAT it is no mode"
+    assert verdict(program, 437) == failing(errno.ENOSYS)  # openat2
+    assert verdict(program, 188) == verdict(program, 463) == failing(errno.EOPNOTSUPP)  # setxattr, setxattrat
+    other = seccomp.program(seccomp.NETWORK, machine="aarch64")
+    assert verdict(other, 53, 0, 0, mode, audit=0xC00000B7) == verdict(other, 56, 0, 0, 0o100, mode, audit=0xC00000B7) == no
+
+
+@pytest.mark.parametrize(
+    ("table", "has"),
+    [("0 0 4294967295\n", True), ("0 0 1\n", False), ("0 1000 1\n1 100000 65536\n", True), ("0 100000 65530\n", False)],
+)
+def test_whether_there_is_a_user_of_builds(table: str, has: bool) -> None:
+    assert hostuser.has_both(table) is has
 
 
 def test_the_other_machine_has_numbers_of_its_own() -> None:
