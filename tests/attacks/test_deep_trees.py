@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from integration.world import World
 
 from builder.store.remove import remove_tree
-from integration.world import World
 
 DEEP = 'cd "$OUT"\ni=0\nwhile [ $i -lt {count} ]; do mkdir {name}; cd {name}; i=$((i+1)); done'
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-
 from integration.world import World
 
 EDITS: dict[str, Callable[[str], str]] = {

@@ -5,8 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from builder.store.remove import remove_tree
 from integration.world import World
+
+from builder.store.remove import remove_tree
 
 
 def writable(path: Path) -> Path:
