@@ -90,6 +90,9 @@ def derive(
     """The derivation of a locked package, given its recipe, its sources' trees, and the trees that it sees.
 
     provided: package -> version, of what its requirements carry inside.
+
+    Raises:
+        RecipeError: the lock names a feature that the recipe has not, or lacks a requirement that the recipe's build names.
     """
     version = recipe.version(package.version)
     assert version is not None, f"{package.id} is in the lock but not in its recipe; relock first"
@@ -107,7 +110,13 @@ def derive(
                 hint="run `builder resolve` to write lock.toml again",
             )
         build = merge_feature(build, recipe.features[feature].build)
-    options = expand(build, _variables(recipe, package, provided))
+    try:
+        options = expand(build, _variables(recipe, package, provided))
+    except KeyError as error:  # the recipe's own requirements have it: the lock lost one
+        raise RecipeError(
+            [Problem(f"{recipe.path}: {package.id}", f"needs ${{{error.args[0]}}}, which no requirement in the lock gives")],
+            hint="run `builder resolve` to write lock.toml again",
+        ) from error
     steps = () if style.builtin else (*_prepare(version), *style.steps(options))
     return Derivation(
         name=package.name,

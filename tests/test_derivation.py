@@ -352,3 +352,13 @@ def test_a_series_that_is_met() -> None:
 ])
 def test_a_series_that_is_not_met(patches: PatchSet, listed: list[str], problems: list[str]) -> None:
     assert series_problems(patches, listed) == problems
+
+
+def test_a_requirement_that_the_lock_lost() -> None:
+    with pytest.raises(RecipeError, match=r"nginx 1.26.3: needs \$\{module.version\}, which no requirement in the lock gives"):
+        nginx(wants={**WANTS, "build_requires": ("toolset 1",)})
+
+
+def test_a_feature_that_only_the_lock_names() -> None:
+    with pytest.raises(RecipeError, match=r"nginx 1\.26\.3: has no feature tls, which the lock names"):
+        nginx(features=("tls",))

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from archives import COMPRESS, entry, folder, link, make_ar, make_deb, make_tar, make_zip
@@ -647,3 +648,40 @@ class TestRoundTrip:
         with suppress(ArchiveError):
             run(bytes(bad), name)
         assert {path.name for path in run.into.parent.iterdir()} == {"into", "archive"}
+
+
+def mutated(data: bytes, random: Random) -> bytes:
+    """An archive with a few bytes overwritten by extreme values, doubled, or cut out."""
+    made = bytearray(data)
+    for _ in range(random.choice((1, 2, 4))):
+        at = random.randrange(len(made))
+        match random.randrange(4):
+            case 0:
+                made[at : at + 12] = bytes([random.choice((0, 0x7F, 0x80, 0xFF))]) * random.randrange(1, 13)
+            case 1:
+                made[at : at + 1] = random.randbytes(1)
+            case 2:
+                made[at:at] = made[at - at % 512 :][:1024]
+            case 3:
+                del made[at : at + random.randrange(1, 600)]
+    return bytes(made)
+
+
+def test_mutated_archives_are_refused_or_harmless_and_quick(tmp_path: Path) -> None:
+    random = Random(1)  # the same archives each time
+    tars = [make_tar(*FORGE, entry("name-1a2b3c/" + "n" * 150, b"x" * 999), form=form) for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    before = time.process_time()
+    for number in range(600):
+        raw = bytearray(mutated(random.choice(tars), random))
+        for at in range(0, len(raw) - 512, 512):  # right check sums, so that what the headers say is believed
+            if raw[at + 257 : at + 262] == b"ustar":
+                raw[at : at + 512] = retyped(raw[at : at + 512], bytes(raw[at + 156 : at + 157]))
+        packed = COMPRESS[random.choice(sorted(COMPRESS))](bytes(raw))
+        zipped = make_zip(("a/b", b"1" * 99, 0o100644), ("a/l", b"b", 0o120777))
+        name, data = random.choice([("a.tar", packed), ("a.deb", make_deb(packed)), ("a.zip", mutated(zipped, random))])
+        into = tmp_path / str(number)
+        into.mkdir()
+        with suppress(ArchiveError):
+            Unpacker(into)(data, name)
+        assert {path.name for path in into.iterdir()} == {"into", "archive"}
+    assert time.process_time() - before < 30

@@ -40,8 +40,8 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("pin", ["sha256", "tree", ""])
 def test_an_archive_that_costs_more_than_its_limits(here: World, name: str, pin: str) -> None:
     data = ARCHIVES[name]()
-    own = hashlib.sha256(data).hexdigest()
-    pins = {"sha256": f'sha256 = "{"0" * 64}"', "tree": f'tree = "sha256-{"A" * 43}="', "": f'sha256 = "{own}"'}
+    right = hashlib.sha256(data).hexdigest()
+    pins = {"sha256": f'sha256 = "{"0" * 64}"', "tree": f'tree = "sha256-{"A" * 43}="', "": f'sha256 = "{right}"'}
     files = here.home / "files"
     files.mkdir()
     (files / name).write_bytes(data)
