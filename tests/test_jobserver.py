@@ -125,7 +125,7 @@ def test_a_build_cannot_make_the_builder_wait(two: Jobserver) -> None:
             os.write(two.write, b"x" * 65536)
     for each in two.fds:
         os.set_blocking(each, True)
-    ended = threading.Thread(target=lambda: (two.release(), two.release()), daemon=True)
+    ended = threading.Thread(target=lambda: [each() for each in (two.release, two.release)], daemon=True)
     ended.start()
     ended.join(5)
     assert not ended.is_alive()
