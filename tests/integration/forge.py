@@ -72,7 +72,7 @@ print $out <<"MAKEFILE";
 R = \\$(DESTDIR)$told{prefix}
 all: nginx
 nginx: nginx.c
-\\tcc -fPIE -pie -Wl,-E -o nginx nginx.c
+\\tcc -fPIE -pie -Wl,-E -o nginx nginx.c bundle/LuaJIT-2.1/src/lj_err.c
 install: all
 \\tmkdir -p \\$(R)/bin \\$(R)/nginx/sbin \\$(R)/nginx/conf \\$(R)/lualib/resty
 \\tinstall nginx \\$(R)/nginx/sbin/nginx
@@ -91,6 +91,42 @@ void ERR_clear_error(void) {} /* what the gateway's Lua calls of OpenSSL, which 
 void *OPENSSL_sk_value(const void *stack, int at) { return at ? 0 : (void *)stack; }
 int X509_check_private_key(const void *certificate, const void *key) { return certificate == key; }
 int main(void) { return puts("a bundle") < 0; }
+"""
+
+# The lines around those that the patch of LuaJIT changes.
+BUNDLE_LUAJIT = """#include <stdint.h>
+#include <string.h>
+#define LJ_64 1
+#define LJ_NOINLINE __attribute__((noinline))
+#define UNUSED(x) ((void)(x))
+static const uint8_t err_frame_jit_template[64];
+#define ERR_FRAME_JIT_OFS_FDE\t\t(LJ_64 ? 0x20 : 0x18)
+#define ERR_FRAME_JIT_OFS_CODE_SIZE\t(LJ_64 ? 0x2c : 0x24)
+#if LJ_TARGET_OSX
+#define ERR_FRAME_JIT_OFS_REGISTER\tERR_FRAME_JIT_OFS_FDE
+#else
+#define ERR_FRAME_JIT_OFS_REGISTER\t0
+#endif
+
+const void *volatile frames; /* so that no optimizer leaves the calls out */
+void __register_frame(const void *frame) { frames = frame; }
+void __deregister_frame(const void *frame) { frames = frame; }
+
+uint8_t *lj_err_register_mcode(void *base, size_t sz, uint8_t *info)
+{
+  *(uint32_t *)(info + ERR_FRAME_JIT_OFS_CODE_SIZE) =
+    (uint32_t)(sz - sizeof(err_frame_jit_template) - (info - (uint8_t *)base));
+  __register_frame(info + ERR_FRAME_JIT_OFS_REGISTER);
+#ifdef LUA_USE_ASSERT
+#endif
+  return info;
+}
+
+void lj_err_deregister_mcode(void *base, size_t sz, uint8_t *info)
+{
+  UNUSED(base); UNUSED(sz);
+  __deregister_frame(info + ERR_FRAME_JIT_OFS_REGISTER);
+}
 """
 
 LAYOUTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
@@ -119,6 +155,7 @@ LAYOUTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     }),
     "openresty": ("openresty-1.27.1.2.tar.gz", "openresty-1.27.1.2", {
         "configure": BUNDLE_CONFIGURE, "nginx.c": BUNDLE_C, "core.lua": LUA.format("core", "0.1.31"),
+        "bundle/LuaJIT-2.1/src/lj_err.c": BUNDLE_LUAJIT,
     }),
 }  # fmt: skip
 

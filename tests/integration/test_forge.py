@@ -149,7 +149,7 @@ def the_image_stands_on_the_base_byte_for_byte(made: Forge) -> None:
         names = set(layer.getnames())
     assert {f"{SITE}/mlcache.lua", f"{SITE}/cookie.lua", f"{SITE}/chash.lua", "usr/local/openresty/nginx/sbin/nginx"} <= names
     assert {"etc/gateway/nginx.conf", "usr/local/openresty/site/lualib/gateway/init.lua"} <= names
-    assert "etc/gateway/stream.d/stream.conf" not in names, "nginx from parts has no stream Lua module"
+    assert "etc/gateway/stream.d/gateway/stream.conf" not in names, "nginx from parts has no stream Lua module"
     assert "lib/ld-musl-x86_64.so.1" not in names, "the base brings it"
     base, _ = layers(Path(row["path"]))
     assert base == digest.of_file(str(made.distdir / "alpine-minirootfs-3.23.6-x86_64.tar.gz")), "the base is used byte for byte"
@@ -199,7 +199,7 @@ def test_the_official_bundle(made: Forge) -> None:
         names = set(layer.getnames())
         nginx = layer.getmember("usr/local/openresty/nginx/sbin/nginx")
     assert {"usr/local/openresty/lualib/resty/core.lua", f"{SITE}/mlcache.lua", "usr/local/openresty/bin/openresty"} <= names
-    assert {"etc/gateway/nginx.conf", "etc/gateway/stream.d/stream.conf"} <= names, "layer 4, with the bundle's stream Lua module"
+    assert {"etc/gateway/nginx.conf", "etc/gateway/stream.d/gateway/stream.conf"} <= names, "layer 4, with the bundle's stream Lua module"
     assert "SCHILY.xattr.security.capability" in nginx.pax_headers
 
 

@@ -272,9 +272,11 @@ def test_a_file_whose_nginx_does_not_start_is_given_up_soon(project: Path, compo
     before = time.monotonic()
     done = run(project, *TEST, str(component / "t"), "--filter", "starts-not.t$", "--json")
     assert time.monotonic() - before < 40
-    (file,) = json.loads(done.stdout)["files"]
+    (file,) = json.loads(done.stdout)["data"]["files"]
     assert done.returncode == 1
-    assert 'unknown directive "no_such_directive"' in file["blocks"][0]["log"]
+    assert "nginx does not run after 10 s of tries" in file["trouble"]
+    log = project / "out/tests" / file["blocks"][0]["log"]
+    assert 'unknown directive "no_such_directive"' in log.read_text()
 
 
 def test_a_resolver_is_named(project: Path, component: Path) -> None:
