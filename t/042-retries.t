@@ -168,6 +168,8 @@ upstream prematurely closed connection
 
 
 === TEST 9: with a consistent hash the retry goes to another backend of the ring
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "ring", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups

@@ -9,6 +9,11 @@
 --     watch_interval   GATEWAY_WATCH_INTERVAL   seconds between two looks at whether the file changed (default 0.05)
 --     ports            GATEWAY_PORTS            "8080=80,8443=443": listener 8080 takes the rules of port 80
 --                                               (as an override also a table { [8080] = 80 })
+--     trusted_proxies  GATEWAY_TRUSTED_PROXIES  "10.0.0.0/8, fd00::1": the proxies in front that are believed what they tell of
+--                                               a request; as an option a list of networks as from `gateway.address`
+
+local address = require "gateway.address"
+local printable = require "gateway.printable"
 
 local getenv = os.getenv
 local tonumber = tonumber
@@ -88,6 +93,22 @@ local function ports(value)
 end
 
 
+local function networks(value)
+    if type(value) ~= "string" then
+        return nil, "must be a text like \"10.0.0.0/8, fd00::1\""
+    end
+    local found = {}
+    for item in value:gmatch("[^,%s]+") do
+        local network = address.network(item)
+        if not network then
+            return nil, "must be addresses and networks like \"10.0.0.0/8, fd00::1\", which '" .. printable(item) .. "' is not"
+        end
+        found[#found + 1] = network
+    end
+    return found
+end
+
+
 -- In the order in which problems are reported.
 local OPTIONS = {
     { name = "policy_path", env = "NEW_POLICY_PATH", read = text },
@@ -95,6 +116,7 @@ local OPTIONS = {
     { name = "policy_interval", env = "GATEWAY_POLICY_INTERVAL", read = seconds, default = 1 },
     { name = "watch_interval", env = "GATEWAY_WATCH_INTERVAL", read = seconds, default = 0.05 },
     { name = "ports", env = "GATEWAY_PORTS", read = ports, default = {} },
+    { name = "trusted_proxies", env = "GATEWAY_TRUSTED_PROXIES", read = networks, default = {} },
 }
 
 
@@ -180,7 +202,7 @@ function _M.configure(overrides)
 end
 
 
---- The options of this process: { policy_path, policy_limit, policy_interval, watch_interval, ports }.
+--- The options of this process: { policy_path, policy_limit, policy_interval, watch_interval, ports, trusted_proxies }.
 -- `ports` maps the number of a listener to the number of the port whose rules it takes.
 function _M.get()
     if not current then

@@ -1,3 +1,4 @@
+local address = require "gateway.address"
 local luaunit = require "luaunit"
 local options = require "gateway.options"
 
@@ -21,15 +22,17 @@ local TestRead = {}
 function TestRead.test_only_the_path_is_required()
     equals(read({ policy_path = "/p" }), {
         policy_path = "/p", policy_limit = 134217728, policy_interval = 1, watch_interval = 0.05, ports = {},
+        trusted_proxies = {},
     })
 end
 
 function TestRead.test_everything_from_the_environment()
     equals(read(nil, {
         NEW_POLICY_PATH = "/p", GATEWAY_POLICY_LIMIT = "1000", GATEWAY_POLICY_INTERVAL = "2.5", GATEWAY_WATCH_INTERVAL = "0.1",
-        GATEWAY_PORTS = "8080=80, 8443 = 443",
+        GATEWAY_PORTS = "8080=80, 8443 = 443", GATEWAY_TRUSTED_PROXIES = "10.0.0.0/8, fd00::1",
     }), {
         policy_path = "/p", policy_limit = 1000, policy_interval = 2.5, watch_interval = 0.1, ports = { [8080] = 80, [8443] = 443 },
+        trusted_proxies = { address.network("10.0.0.0/8"), address.network("fd00::1") },
     })
 end
 
@@ -40,6 +43,14 @@ end
 function TestRead.test_an_empty_variable_counts_as_not_set()
     equals(read({ policy_path = "/p" }, { GATEWAY_POLICY_LIMIT = "" }).policy_limit, 134217728)
     check_error({}, { NEW_POLICY_PATH = "" }, "NEW_POLICY_PATH is not set")
+end
+
+function TestRead.test_proxies_that_are_none()
+    for _, value in ipairs({ "10.0.0.0/33", "proxy.example", "10.0.0.1/", "fd00::/129", "10.0.0.1/-1", "10.0.0.0/0008" }) do
+        check_error({ policy_path = "/p" }, { GATEWAY_TRUSTED_PROXIES = value },
+                    "GATEWAY_TRUSTED_PROXIES must be addresses and networks like \"10.0.0.0/8, fd00::1\", which '" .. value .. "' is not")
+    end
+    check_error({ policy_path = "/p", trusted_proxies = {} }, nil, "trusted_proxies must be a text like \"10.0.0.0/8, fd00::1\"")
 end
 
 function TestRead.test_ports_as_a_table()
