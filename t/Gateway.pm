@@ -31,6 +31,7 @@
 #   http_config    more text for the http level
 #   config         more text (locations) for the server that Test::Nginx asks
 #   lua            Lua code of the location /t, which is then what is asked for; it begins with `local testing = require "testing"`
+#   before         Lua code that stands between that line and the section `lua`
 #
 #   probes         requests and what they are to bring, one a line, fields apart by two spaces or more:
 #                      GET /path  Host: a.example  X-Any: header  => one
@@ -220,7 +221,7 @@ sub add_usual ($) {
 # The location of the section `lua`, and the request that goes with it.
 sub add_lua ($) {
     my $block = shift;
-    my $lua = $block->lua;
+    my $lua = ($block->before || '') . $block->lua;
     my $location = <<_EOC_;
         location = /t {
             content_by_lua_block {
