@@ -6,9 +6,12 @@
 local balancers = require "gateway.balancers"
 local caches = require "gateway.caches"
 local jit_opt = require "jit.opt"
+local listening = require "gateway.listening"
 local metrics = require "gateway.metrics"
 local options = require "gateway.options"
+local process = require "ngx.process"
 local reader = require "gateway.reader"
+local shelf = require "gateway.shelf"
 
 local ERR = ngx.ERR
 local log = ngx.log
@@ -81,6 +84,9 @@ function _M.init_worker()
     caches.start()
     if ngx.config.subsystem == "http" then
         complain(metrics.start())
+    end
+    if process.type() == "worker" then
+        complain(shelf.open():save_listening(listening.ports()))
     end
     complain(reader.start())
     -- How long a worker may hold what is no longer in force, should an event be lost.

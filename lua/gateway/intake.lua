@@ -7,7 +7,9 @@
 
 local attempts = require "gateway.intake.attempt"
 local members = require "gateway.intake.members"
+local group = require "gateway.group"
 local rule = require "gateway.rule"
+local survey = require "gateway.intake.survey"
 local shelf_module = require "gateway.shelf"
 
 local concat = table.concat
@@ -198,6 +200,7 @@ function _M.new(shelf, subsystem, report)
         in_force = 0,  -- version of the one that succeeded last
         bodies = { rule = {}, group = {} },
         lists = {}, certificates = {}, bad = {}, repeated = {}, about_groups = {},
+        about_rules = { id = {}, upstream = {}, unknown = {} },
     }, mt)
     recall(self)
     return self
@@ -234,6 +237,43 @@ function _M:take(doc, pause, may_go_on)
 end
 
 
+--- Notes what `gateway.intake.survey` is to know of a rule on the shelf, by its digest.
+function _M:note_rule(digest, made)
+    local about = self.about_rules
+    about.id[digest], about.upstream[digest], about.unknown[digest] = made.id or false, made.upstream, made.unknown
+end
+
+
+--- Forgets what is known of a body that went.
+function _M:forget(digest)
+    local about = self.about_rules
+    about.id[digest], about.upstream[digest], about.unknown[digest] = nil, nil, nil
+    self.about_groups[digest] = nil
+end
+
+
+--- What is known of a group on the shelf: { name, left_out = number of its backends that cannot be used, is_idle, unknown }; nil when it
+-- is not there.
+-- @param made the group, if it was parsed just now
+function _M:about_group(digest, made)
+    local about = self.about_groups[digest]
+    if about then
+        return about
+    end
+    made = made or group.parse(self.shelf:body("group", digest) or "")
+    if not made then
+        return nil
+    end
+    about = { name = made.name, left_out = #made.problems, is_idle = made.is_idle, unknown = made.unknown }
+    self.about_groups[digest] = about
+    return about
+end
+
+
+--- What the policy in force says in vain, see `gateway.intake.survey`.
+_M.survey = survey.run
+
+
 --- Has the bodies removed later that the policy in force does not use; to be called after each `take`.
 -- @param pause called now and then; may wait
 function _M:tidy(pause)
@@ -245,7 +285,7 @@ function _M:tidy(pause)
         for digest, version in pairs(bodies) do
             if version < self.in_force then
                 bodies[digest] = nil
-                self.about_groups[digest] = nil
+                self:forget(digest)
                 self.shelf:bury(kind .. "/" .. digest)
             end
             count = count + 1

@@ -8,6 +8,7 @@
 --     staged/<key>                  what is about to take the place of a text or of its stamp
 --     /certificates                 the names of the certificates, a JSON list in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
+--     /listening                    the ports that a worker has a listener for, a JSON list
 --
 -- A digest is a fingerprint of a text, as from `gateway.digest`.
 --
@@ -21,6 +22,7 @@ local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
 
 local huge = math.huge
+local ipairs = ipairs
 local pairs = pairs
 local setmetatable = setmetatable
 
@@ -158,6 +160,26 @@ end
 -- @return true, or nil, err
 function _M:save_state(state)
     return self.dict:safe_set("/state", cjson.encode(state))
+end
+
+
+--- Notes the ports whose rules there is a listener for; each worker does, all the same ones.
+-- @return true, or nil, err
+function _M:save_listening(ports)
+    return self.dict:safe_set("/listening", cjson.encode(ports))
+end
+
+
+--- The ports whose rules there is a listener for, port -> true; nil before the first worker has started.
+function _M:listening()
+    local ports, text = {}, self.dict:get("/listening")
+    if not text then
+        return nil
+    end
+    for _, port in ipairs(cjson.decode(text)) do
+        ports[port] = true
+    end
+    return ports
 end
 
 

@@ -44,6 +44,8 @@ local function describe_policy(state, generation)
         groups = counts.groups,
         certificates = counts.certificates,
         left_out = counts.left_out,
+        unknown = counts.unknown,
+        warnings = setmetatable(state.warnings or {}, cjson.empty_array_mt),
         ports = counts.ports,
     }
 end
@@ -78,6 +80,14 @@ local function gauges(state, generation)
         {
             name = "gateway_policy_left_out", kind = "gauge", value = counts.left_out or 0,
             help = "Rules, groups, backends and certificates of the policy file that are not in force as the file has them.",
+        },
+        {
+            name = "gateway_policy_unknown", kind = "gauge", value = counts.unknown or 0,
+            help = "Sections and fields of the policy in force that the gateway does not know.",
+        },
+        {
+            name = "gateway_policy_warnings", kind = "gauge", value = #(state.warnings or {}),
+            help = "Kinds of things that the policy in force says in vain.",
         },
     }
 end
