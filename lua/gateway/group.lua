@@ -2,12 +2,14 @@
 --
 --   { name, mode = "http" | "https" | "tcp" | "udp" | "grpc", affinity = nil | "sip-hash" | "cookie" | "header",
 --     attribute = name of the cookie or header | nil, peers = { { id, address, port, weight }, ... }, problems = { text, ... },
---     is_idle = true when it has backends, whose weights are all 0, unknown = { name, ... } | nil as of a rule }
+--     check = see gateway.health.check | nil, is_idle = true when it has backends, whose weights are all 0,
+--     unknown = { name, ... } | nil, as of a rule }
 --
 -- peers: id is "address:port", IPv6 in brackets, as `address` is; each pair of address and port once, weights added up.
 -- Backends that take no traffic (weight 0) are not among them. problems: one text for each backend that cannot be used.
 
 local address = require "gateway.address"
+local checks = require "gateway.health.check"
 local fields = require "gateway.fields"
 local printable = require "gateway.printable"
 local unknown = require "gateway.unknown"
@@ -22,7 +24,7 @@ local MOST_WEIGHT = 1000000
 
 local KNOWN = {
     name = true, mode = true, session_affinity_policy = true, session_affinity_attribute = true,
-    backends = { { address = true, port = true, weight = true } },
+    backends = { { address = true, port = true, weight = true } }, health_check = checks.MEMBERS,
 }
 
 local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"  -- names of cookies and headers
@@ -119,6 +121,8 @@ function _M.parse(text)
         end
     end
     local affinity, attribute = read_affinity(group)
+    local check = group:fields("health_check")
+    check = check and checks.read(check)
     local backends = group:list("backends") or {}
     local peers, left_out = read_peers(backends)
     if #problems > 0 then
@@ -126,7 +130,7 @@ function _M.parse(text)
     end
     return {
         name = name, mode = mode, affinity = affinity, attribute = attribute, peers = peers, problems = left_out,
-        is_idle = #backends > #left_out and #peers == 0 or nil, unknown = unknown.members(group.object, KNOWN).names,
+        check = check, is_idle = #backends > #left_out and #peers == 0 or nil, unknown = unknown.members(group.object, KNOWN).names,
     }
 end
 

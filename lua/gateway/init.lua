@@ -5,6 +5,7 @@
 
 local balancers = require "gateway.balancers"
 local caches = require "gateway.caches"
+local health = require "gateway.health"
 local jit_opt = require "jit.opt"
 local listening = require "gateway.listening"
 local metrics = require "gateway.metrics"
@@ -46,6 +47,7 @@ local function refresh()
     complain(caches.update())
     complain(caches.check())
     complain(balancers.refresh())
+    health.refresh()
 end
 
 
@@ -82,6 +84,7 @@ function _M.init_worker()
     -- All workers are copies of one process: without a seed of their own they would all pick the same peers at the same time.
     math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
     caches.start()
+    health.start()
     if ngx.config.subsystem == "http" then
         complain(metrics.start())
     end

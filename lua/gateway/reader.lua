@@ -18,6 +18,7 @@
 --       taken, refused               how many files were taken over and refused since nginx started
 --       error, error_at, error_digest   why the file as it is now was refused, and its digest }
 
+local checker = require "gateway.health.checker"
 local options = require "gateway.options"
 local process = require "ngx.process"
 local readings = require "gateway.reading"
@@ -258,8 +259,11 @@ function _M.start()
     if ok then
         ok, err = ngx.timer.every(chosen.watch_interval, on_timer)
     end
+    if ok then
+        ok, err = checker.start(is_still_mine)
+    end
     if not ok then
-        return nil, "could not start the timer of the reader: " .. err
+        return nil, "could not start the timers of the reader: " .. err
     end
     return true
 end

@@ -3,6 +3,7 @@
 -- /status answers 200 as long as nginx does: a gateway that was not given a policy yet is alive, and says `"policy": null`.
 
 local cjson = require "cjson.safe"
+local health = require "gateway.health"
 local metrics = require "gateway.metrics"
 local policy_text = require "gateway.status.policy"
 local shelf_module = require "gateway.shelf"
@@ -51,9 +52,24 @@ local function describe_policy(state, generation)
 end
 
 
+local function describe_backends()
+    local unconnected, down = health.count()
+    return { ejected = unconnected, down = down }
+end
+
+
 local function gauges(state, generation)
     local counts = state.counts or {}
+    local unconnected, down = health.count()
     return {
+        {
+            name = "gateway_backends_ejected", kind = "gauge", value = unconnected,
+            help = "Backends that could not be connected to and are passed over for some seconds.",
+        },
+        {
+            name = "gateway_backends_down", kind = "gauge", value = down,
+            help = "Backends of groups whose health checks fail.",
+        },
         { name = "gateway_workers", kind = "gauge", value = ngx.worker.count(), help = "Worker processes." },
         {
             name = "gateway_policy_generation", kind = "gauge", value = generation or 0,
@@ -107,6 +123,7 @@ function _M.status()
         last_error = state.error or null,
         last_error_at = time_of(state.error_at),
         workers = ngx.worker.count(),
+        backends = describe_backends(),
     }))
 end
 
