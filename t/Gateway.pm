@@ -321,7 +321,9 @@ add_block_preprocessor(sub {
     add_lua($block) if defined $block->lua;
     my $own = $block->config || '';
     my $born = 'location = /born { content_by_lua_block { ngx.print(require("testing").born) } }';
-    $block->set_value('config', "$own\n        $born\n        include $Conf/routes.conf;\n");
+    # The tests' own clients; those of the gateway are quiet.
+    my $clients = 'lua_socket_log_errors on;';
+    $block->set_value('config', "$own\n        $clients\n        $born\n        include $Conf/routes.conf;\n");
     $block->set_value('http_config', http_config($block));
     my $files = $block->user_files;
     die $block->name . ': user_files must be a list here' if defined $files && !ref $files;

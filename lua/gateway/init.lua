@@ -32,6 +32,9 @@ local PAUSE, STEP = 200, 400
 -- some tries never translates the way again.
 local MOST_CONSTANTS = 2000
 
+-- Patched nginx calls itself openresty.
+local SERVER = "nginx"
+
 local is_refreshing = false
 
 
@@ -71,10 +74,13 @@ function _M.init(overrides)
     jit_opt.start("maxirconst=" .. MOST_CONSTANTS)
     collectgarbage("setpause", PAUSE)
     collectgarbage("setstepmul", STEP)
-    reader.prepare()
+    local is_patched = reader.prepare()
     -- Here, before the workers are forked, rather than by the first request.
     for _, name in ipairs(PHASES[ngx.config.subsystem]) do
         require(name)
+    end
+    if is_patched and ngx.config.subsystem == "http" then
+        require("gateway.http.response").call_server(SERVER)
     end
 end
 

@@ -57,16 +57,18 @@ local function set_list(self, attempt, key, digests)
 end
 
 
--- Notes the names of the certificates, for those who want to see them all.
-local function set_names(self, attempt)
+-- Notes the names that are in a table, for those who want to see them all.
+local function set_names(self, attempt, key, values)
     local names = {}
-    for name in pairs(attempt.certificates) do
-        names[#names + 1] = name
+    for name in pairs(values) do
+        if name ~= GROUPS then
+            names[#names + 1] = name
+        end
     end
     sort(names)
     local text = #names > 0 and '["' .. concat(names, '","') .. '"]' or "[]"
-    if text ~= self.shelf:text(shelf_module.NAMES) then
-        attempt.changed[#attempt.changed + 1] = { key = shelf_module.NAMES, text = text, stamp = 0 }
+    if text ~= self.shelf:text(key) then
+        attempt.changed[#attempt.changed + 1] = { key = key, text = text, stamp = 0, is_names = true }
     end
 end
 
@@ -84,8 +86,9 @@ local function take_document(self, attempt, doc)
     end
     if self.subsystem == "http" then
         members.certificates(self, attempt, doc.certificates)
-        set_names(self, attempt)
+        set_names(self, attempt, shelf_module.NAMES, attempt.certificates)
     end
+    set_names(self, attempt, shelf_module.PORTS, attempt.lists)
 end
 
 
@@ -120,7 +123,7 @@ local function stale_keys(attempt, gone)
     local stale = { rules = gone.lists, groups = {}, certificates = gone.certificates }
     for _, change in ipairs(attempt.changed) do
         local kind = change.is_certificate and "certificates" or change.key == GROUPS and "groups" or "rules"
-        if change.key ~= shelf_module.NAMES then
+        if not change.is_names then
             stale[kind][#stale[kind] + 1] = change.key
         end
     end

@@ -226,9 +226,11 @@ local _M = {}
 
 
 --- Has nginx start the privileged agent, if it can; called while nginx starts.
+-- @return whether it can, which it does with OpenResty's patches
 function _M.prepare()
     local ok, can = pcall(process.enable_privileged_agent, 64)
     agent_reads = ok and can == true
+    return agent_reads
 end
 
 

@@ -6,7 +6,7 @@
 --     stamp/<key>                   of a list its version, of a certificate its digest: what a worker compares to see that
 --                                   what it holds is old
 --     staged/<key>                  what is about to take the place of a text or of its stamp
---     /certificates                 the names of the certificates, a JSON list in order
+--     /certificates  /ports         the names of the certificates, the keys of the lists of rules; JSON lists in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
 --     /listening                    the ports that a worker has a listener for, a JSON list
 --
@@ -29,6 +29,7 @@ local setmetatable = setmetatable
 local DICTIONARY = dictionary("policy")
 
 local NAMES = "/certificates"
+local PORTS = "/ports"
 local STAMP = "stamp/"
 local STAGED = "staged/"
 
@@ -40,7 +41,7 @@ local LIST = "^%l+_%l+_%d+$"
 local GROUPS = "backend_group"
 
 
-local _M = { GROUPS = GROUPS, NAMES = NAMES }
+local _M = { GROUPS = GROUPS, NAMES = NAMES, PORTS = PORTS }
 local mt = { __index = _M }
 
 
@@ -133,6 +134,13 @@ end
 --- The names of the certificates, in order.
 function _M:certificate_names()
     local text = self.dict:get(NAMES)
+    return text and cjson.decode(text) or {}
+end
+
+
+--- The keys of the lists of rules, in order.
+function _M:ports()
+    local text = self.dict:get(PORTS)
     return text and cjson.decode(text) or {}
 end
 
