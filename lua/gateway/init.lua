@@ -10,7 +10,6 @@ local jit_opt = require "jit.opt"
 local listening = require "gateway.listening"
 local metrics = require "gateway.metrics"
 local options = require "gateway.options"
-local process = require "ngx.process"
 local reader = require "gateway.reader"
 local shelf = require "gateway.shelf"
 
@@ -94,7 +93,7 @@ function _M.init_worker()
     if ngx.config.subsystem == "http" then
         complain(metrics.start())
     end
-    if process.type() == "worker" then
+    if ngx.worker.id() then  -- the privileged agent has none, and no listeners
         complain(shelf.open():save_listening(listening.ports()))
     end
     complain(reader.start())
