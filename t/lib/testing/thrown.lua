@@ -14,7 +14,10 @@ local LEFT = 400000000
 -- Calls until the loop is compiled, and more.
 local CALLS = 200
 
-local _M = {}
+local _M = {
+    -- what the last call gave
+    kept = nil,
+}
 
 
 --- Let every further large allocation of this worker fail.
@@ -30,13 +33,13 @@ end
 --- The message of the error that `call(bad)` throws in a loop that was compiled with `call(fine)`, without its position.
 --- No condition tells the two apart, and every result is kept: compiled code itself makes the call that fails.
 function _M.message(call, fine, bad)
-    local arguments, kept = {}, {}
+    local arguments = {}
     for i = 1, CALLS do
         arguments[i] = fine
     end
     local function loop()
         for i = 1, CALLS do
-            kept[1] = call(arguments[i])
+            _M.kept = call(arguments[i])
         end
     end
     loop()
