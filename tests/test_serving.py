@@ -145,6 +145,35 @@ def test_libraries_of_another_profile_stay(place: Place) -> None:
     assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
 
 
+@pytest.mark.parametrize("path", ["lua/conf/key", "lua/embedded/resty/keys", "lua/conf/listen/http.conf"])
+def test_links_out_of_the_checkout_are_refused(place: Place, path: str, tmp_path: Path) -> None:
+    """Their files would be given to the gateway, which has the network, or be written to."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "id").write_text("secret")
+    link = Path(place.checkout) / path
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(outside if path.endswith("keys") else outside / "id")
+    with pytest.raises(UsageError, match=f"is a link out of the project, to {outside}"):
+        place.write()
+    assert (outside / "id").read_text() == "secret"
+    link.unlink()
+    place.write()
+
+
+def test_a_link_of_the_checkout_is_not_written_through(place: Place) -> None:
+    own = Path(place.checkout) / "lua/conf/nginx.conf"
+    text = own.read_text()
+    link = Path(place.checkout) / "lua/conf/listen/http.conf"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(own)
+    place.write()
+    assert own.read_text() == text
+    assert Path(place.conf, "listen/http.conf").read_text() == LISTENING.files()["http.conf"]
+
+
 def test_libraries_of_the_checkout_lie_over_the_images(place: Place) -> None:
     (Path(place.checkout) / "lua/embedded/resty/lock.lua").write_text("edited")
     (Path(place.checkout) / "lua/embedded/resty/new.lua").write_text("new")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, digest, units
+from builder import canonical, digest, textfile, units
 from builder.errors import ArchiveError, RefusedError
 from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
@@ -200,8 +200,7 @@ def read(target: str) -> Written:
         DAMAGED: it is not there, or not an image of ours.
     """
     layout = os.path.join(target, LAYOUT)
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        entry = json.load(file)["manifests"][0]
+    entry = _json(layout, "index.json")["manifests"][0]
     manifest, config = documents(layout)
     sizes = config["config"]["Labels"][SIZES].split()
     made = [
@@ -248,7 +247,7 @@ def is_written(target: str, layers: Sequence[Kept], about: About) -> bool:
     files = [*documents, *(os.path.relpath(each.path, target) for each in layers), layer_file]
     if any(not _is_plain(target, path) for path in files):
         return False
-    if any(_read(os.path.join(target, path)) != data for path, data in documents.items()):
+    if any(textfile.read(os.path.join(target, path)) != data for path, data in documents.items()):
         return False
     same = os.path.samefile(os.path.join(target, layer_file), own.path)
     return same or digest.of_file(os.path.join(target, layer_file)) == own.blob.digest
@@ -261,11 +260,6 @@ def _is_plain(target: str, path: str) -> bool:
     )
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md).
 
@@ -273,14 +267,13 @@ def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
         DAMAGED: it is not there, or not such a layout.
     """
 
-    def blob(name: str) -> dict[str, Any]:
-        with open(os.path.join(layout, "blobs", *name.split(":")), encoding="utf-8") as file:
-            return dict(json.load(file))
+    index = _json(layout, "index.json")
+    manifest = _json(layout, "blobs", *index["manifests"][0]["digest"].split(":"))
+    return manifest, _json(layout, "blobs", *manifest["config"]["digest"].split(":"))
 
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        index = json.load(file)
-    manifest = blob(index["manifests"][0]["digest"])
-    return manifest, blob(manifest["config"]["digest"])
+
+def _json(layout: str, *path: str) -> dict[str, Any]:
+    return dict(json.loads(textfile.read(os.path.join(layout, *path))))
 
 
 def describe(written: Written, about: About) -> str:
