@@ -24,7 +24,7 @@ from builder.errors import ArchiveError, RefusedError
 from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
-from builder.oci.folder import replacing
+from builder.oci.folder import replacing, stranger
 
 LAYOUT = "oci"
 _BLOBS = f"{LAYOUT}/blobs/sha256"
@@ -96,9 +96,9 @@ def write(
         MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
         RefusedError: what is there was not written by the builder.
     """
-    if _is_foreign(target):
+    if stranger(target, FILES) is None and _is_foreign(target):
         hint = "move it to another place, then run the command again"
-        raise RefusedError("it holds an image that another program made, so it is not replaced", where=target, hint=hint)
+        raise RefusedError("it holds what another program made, so it is not replaced", where=target, hint=hint)
     with replacing(target, FILES) as folder:
         blobs = os.path.join(folder, _BLOBS)
         os.makedirs(blobs)
@@ -119,8 +119,21 @@ def write(
     )  # fmt: skip
 
 
+def is_ours(target: str, *, whole: bool = True) -> bool:
+    """Whether a folder is an image that `write` made, with no file of anybody else in it; without `whole`, a part of one.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if stranger(target, FILES) is not None:
+        return False
+    return not whole or (os.path.isfile(os.path.join(target, LAYOUT, "oci-layout")) and not _is_foreign(target))
+
+
 def _is_foreign(target: str) -> bool:
-    """Whether there is a readable image without our layer file beside it and without our label on it."""
+    """Whether there are files and no image, or a readable image without our layer file beside it and without our label on it."""
+    if not os.path.isdir(os.path.join(target, LAYOUT)):
+        return os.path.isdir(target) and bool(os.listdir(target))
     if any(os.path.lexists(os.path.join(target, f"layer.tar.{suffix}")) for suffix in _SUFFIX.values()):
         return False
     try:
