@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +145,15 @@ def test_libraries_of_another_profile_stay(place: Place) -> None:
     assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
     library.unlink()
     assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
+
+
+@pytest.mark.parametrize("at_work", [claim, running])
+def test_a_link_in_place_of_the_lock_makes_no_file(at_work: Callable[[str], Any], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/lock").symlink_to(tmp_path / "outside")
+    with pytest.raises(RefusedError, match="run/lock: it is a link"), ExitStack() as stack:
+        stack.enter_context(at_work(str(tmp_path / "run")))
+    assert not (tmp_path / "outside").exists()
 
 
 @pytest.mark.parametrize("path", ["lua/conf/key", "lua/embedded/resty/keys", "lua/conf/listen/http.conf"])

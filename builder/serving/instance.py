@@ -91,7 +91,10 @@ def one_reload(folder: str) -> Iterator[None]:
 
 
 def _lock(folder: str, name: str = "lock") -> int:
-    return os.open(os.path.join(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    path = os.path.join(folder, name)
+    if os.path.islink(path):
+        raise RefusedError("it is a link, which the builder did not make", where=path, hint="remove it, then run the command again")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 
 def _taken(folder: str) -> RefusedError:
