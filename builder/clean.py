@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from builder.errors import RefusedError
+from builder.oci import image
 from builder.store.remove import freed_by, remove_tree
 
 _OWN = ("failed", "rootfs", "run", "tests")
-_IMAGE = {"oci", "layer.tar.gz", "layer.tar.zst"}
 _HALF = re.compile(r"\.(.+)\.(?:new|old)")  # see `oci.folder`
 _LOCKS = ("lock", "reloading")  # of out/run: they stay, since a command that waits for one has it open
 
@@ -43,19 +43,14 @@ def _own(out: str) -> Iterator[str]:
             continue
         if name == "run":
             yield from (os.path.join(path, each) for each in sorted(os.listdir(path)) if each not in _LOCKS)
-        elif name in _OWN or _is_image(path) or _is_half_made(path):
+        elif name in _OWN or image.is_ours(path) or _is_half_made(path):
             yield path
-
-
-def _is_image(path: str) -> bool:
-    """An image is a folder with an OCI layout and the archive of its layer (`oci.image`), and nothing else."""
-    return set(os.listdir(path)) <= _IMAGE and os.path.isfile(os.path.join(path, "oci", "oci-layout"))
 
 
 def _is_half_made(path: str) -> bool:
     """What a killed process left of an image, or of another folder of ours, that was to be replaced."""
     found = _HALF.fullmatch(os.path.basename(path))
-    return found is not None and (found[1] in _OWN or set(os.listdir(path)) <= _IMAGE)
+    return found is not None and (found[1] in _OWN or image.is_ours(path, whole=False))
 
 
 def _is_folder(path: str) -> bool:

@@ -190,7 +190,11 @@ class Realiser:
             mounts=(*spec.mounts, Mount(folders["bench"], workbench.PLACE)),
             env={**spec.env, **({} if words else terminal)},
         )  # fmt: skip
-        return self.sandbox().run(spec, 2, self.cancel).code
+        try:
+            return self.sandbox().run(spec, 2, self.cancel).code
+        finally:
+            if failed:
+                kept.settle(failed)
 
     def _keep(self, derivation: Derivation, build: str) -> str:
         if not self.keep_failed:

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, digest, nar, unpack
+from builder import canonical, digest, nar, textfile, unpack
 from builder.errors import ArchiveError, MachineError
 from builder.oci import image as oci
 from builder.sandbox.program import resolve_inside
@@ -131,12 +131,12 @@ def _claim(place: str, name: str, blobs: list[str]) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _sweep(above)
-            if os.path.isdir(place) and not _is_unchanged(place):
+            if os.path.lexists(place) and not _is_unchanged(place):
                 _discard_changed(place)
-            if not os.path.isdir(place):
+            if not os.path.lexists(place):
                 _make(place, blobs)
             _remove_older(place, name)
-            used = os.open(os.path.join(place, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            used = _open_used(place)
             fcntl.flock(used, fcntl.LOCK_SH)
             return used
         finally:
@@ -154,9 +154,11 @@ def _sweep(above: str) -> None:
 
 
 def _is_unchanged(place: str) -> bool:
+    root = os.path.join(place, "root")
     try:
-        with open(os.path.join(place, "tree"), encoding="ascii") as file:
-            return file.read() == nar.hash_tree(os.path.join(place, "root"))
+        if not (_is_folder(place) and _is_folder(root)):  # a checkout can bring a link that leads out of it
+            return False
+        return textfile.read(os.path.join(place, "tree")).decode("ascii") == nar.hash_tree(root)
     except (OSError, ValueError, ArchiveError):
         return False
 
@@ -175,7 +177,10 @@ def _discard(place: str) -> None:
     Raises:
         BlockingIOError: a command uses it.
     """
-    used = os.open(os.path.join(place, "used"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if not _is_folder(place):
+        remove_tree(place)
+        return
+    used = _open_used(place)
     try:
         fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hidden = os.path.join(os.path.dirname(place), f".{os.path.basename(place)}")
@@ -183,6 +188,13 @@ def _discard(place: str) -> None:
         remove_tree(hidden)
     finally:
         os.close(used)
+
+
+def _open_used(place: str) -> int:
+    path = os.path.join(place, "used")
+    if os.path.islink(path):  # brought by a checkout: no command made it
+        os.unlink(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 
 def _remove_older(place: str, name: str) -> None:

@@ -1,12 +1,14 @@
-"""Reading the files of a project: recipes, images, profiles, the lock, settings.
+"""Reading the files of a project (recipes, images, profiles, the lock, tests, what is in out/), and settings; writing new ones.
 
 A checkout is somebody else's: where a file is expected there may be a pipe, which never ends, or a link to a device, which
-fills the memory.
+fills the memory; and where one is to be written, a link to a file of the user.
 """
 
 import errno
 import os
 import stat
+from contextlib import suppress
+from typing import TextIO
 
 LARGEST = 1 << 26  # bytes; the lock of 5,000 packages has a tenth of it
 
@@ -27,3 +29,14 @@ def read(path: str, *, largest: int = LARGEST) -> bytes:
         if status.st_size > largest:
             raise OSError(errno.EFBIG, f"it has more than {largest} bytes", path)
         return opened.read(status.st_size) or b""
+
+
+def new(path: str) -> TextIO:
+    """A new file, open to be written, in place of what is at `path`: a link there is replaced, and never followed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return open(path, "x", encoding="utf-8", newline="\n")

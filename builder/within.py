@@ -1,6 +1,7 @@
 """Whether a path of a project really lies in it: a link in a checkout can lead anywhere on the machine of its reader."""
 
 import os
+from collections.abc import Iterator
 
 
 def leads_out(root: str, path: str) -> str:
@@ -10,3 +11,10 @@ def leads_out(root: str, path: str) -> str:
     """
     top, real = os.path.realpath(root), os.path.realpath(path)
     return "" if os.path.commonpath([top, real]) == top else real
+
+
+def links(path: str) -> Iterator[str]:
+    """`path` itself, and all symbolic links below it; none is followed."""
+    yield path
+    for folder, folders, files in os.walk(path):
+        yield from filter(os.path.islink, (os.path.join(folder, each) for each in (*folders, *files)))

@@ -141,7 +141,7 @@ class Workspace:
         target = os.path.realpath(self.lock_path)
         temporary = f"{target}.{os.getpid()}.tmp"
         try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            with textfile.new(temporary) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())  # the one file here that nobody can compute again

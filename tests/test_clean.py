@@ -31,7 +31,7 @@ def test_clean_removes_what_is_the_builders_and_nothing_else(project: Small, tmp
     project.run("build")
     out = project.root / "out"
     outside = tmp_path / "outside"
-    for path in ("failed/zlib-1-1/src/a", "tests/a.t/output.tap", "rootfs/x-1/root/bin/sh", "run/conf/a", ".openresty.new/oci/x"):
+    for path in ("failed/zlib-1-1/src/a", "tests/a.t/output.tap", "rootfs/x-1/root/bin/sh", "run/conf/a", ".openresty.new/oci/oci-layout"):
         project.write(f"out/{path}", "x")
     for path in ("notes.txt", ".gitkeep", "mine/oci/oci-layout", "mine/important", "run/lock", ".mine.new/important"):
         project.write(f"out/{path}", "x")
@@ -57,6 +57,25 @@ def test_clean_removes_what_is_the_builders_and_nothing_else(project: Small, tmp
     assert files(outside) == ["oci", "oci/oci-layout"]
     assert project.run("clean").out == "there is nothing to remove\n"
     assert project.run("build").code == 0
+
+
+@pytest.mark.parametrize("own", ["oci/notes", "oci/blobs/sha256/thesis", "config.json"])
+def test_clean_leaves_an_image_with_a_file_of_the_user(project: Small, own: str) -> None:
+    project.run("build")
+    project.write(f"out/openresty/{own}", "years")
+    assert project.run("clean").out == "there is nothing to remove\n"
+    assert (project.root / "out/openresty" / own).read_text() == "years"
+
+
+def test_clean_leaves_an_image_of_another_program(project: Small) -> None:
+    project.run("build")
+    image = project.root / "out/openresty"
+    (image / "layer.tar.gz").unlink()
+    (config,) = (each for each in (image / "oci/blobs/sha256").iterdir() if b"builder.layer-sizes" in each.read_bytes())
+    config.write_text("{}")
+    before = files(image)
+    assert project.run("clean").out == "there is nothing to remove\n"
+    assert files(image) == before
 
 
 def test_clean_refuses_an_out_that_is_a_link(project: Small, tmp_path: Path) -> None:

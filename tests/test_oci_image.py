@@ -382,7 +382,7 @@ def test_an_image_that_another_program_made_is_not_replaced(tmp_path: Path) -> N
     with pytest.raises(RefusedError) as error:
         image.write(str(tmp_path / "web"), [Composed(entries=LAYER, title="web")], ABOUT)
     assert str(error.value) == (
-        f"{tmp_path}/web: it holds an image that another program made, so it is not replaced\n"
+        f"{tmp_path}/web: it holds what another program made, so it is not replaced\n"
         "  next: move it to another place, then run the command again"
     )
     (tmp_path / "web").rename(tmp_path / "theirs")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import rootfs
+from builder import nar, rootfs
 from builder.errors import ArchiveError, MachineError
 from builder.image import Config
 from builder.oci import image as oci
 from builder.oci.config import About
 from builder.rootfs import Account, Rootfs, lay_over, unpacked
+from builder.store.remove import remove_tree
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:102:nginx:/run/openresty:/sbin/nologin\n"
 Member = tuple[str, str | None]  # path, text of the file; None for a folder, "-> target" for a link
@@ -218,5 +219,57 @@ def test_deep_folders_are_no_trouble(tmp_path: Path) -> None:
     for name in ("upper", "lower"):
         os.makedirs(tmp_path / name / deep)
         (tmp_path / name / deep / "f").write_text(name)
-    lay_over(str(tmp_path / "upper"), str(tmp_path / "lower"))
-    assert (tmp_path / "lower" / deep / "f").read_text() == "upper"
+    try:
+        lay_over(str(tmp_path / "upper"), str(tmp_path / "lower"))
+        assert (tmp_path / "lower" / deep / "f").read_text() == "upper"
+    finally:  # pytest's own removal needs a deep stack
+        for name in ("upper", "lower"):
+            remove_tree(str(tmp_path / name))
+
+
+# ---- what a checkout brings in out/rootfs
+
+
+@pytest.mark.parametrize("planted", ["root", "", "used"])
+def test_a_link_in_place_of_an_unpacked_image_is_not_followed(planted: str, image: Callable[..., str], tmp_path: Path) -> None:
+    target = image([("a", "1")])
+    outside = tmp_path / "outside"
+    above = tmp_path / "rootfs"
+    with unpacked(target, str(above)) as found:
+        place = Path(found.root).parent
+    if planted == "":
+        place.rename(outside)
+        place.symlink_to(outside)
+    elif planted == "root":
+        remove_tree(str(place / "root"))
+        outside.mkdir()
+        (outside / "secret").write_text("x")
+        (place / "root").symlink_to(outside)
+        (place / "tree").write_text(nar.hash_tree(str(place / "root")))
+    else:
+        (place / "used").unlink()
+        (place / "used").symlink_to(outside)
+    before = shown(str(outside))
+    with unpacked(target, str(above)) as found:
+        assert (shown(found.root), Path(found.root).resolve()) == ({"a": "1"}, above / place.name / "root")
+    assert shown(str(outside)) == before
+
+
+def test_a_link_in_place_of_an_older_state_goes_alone(image: Callable[..., str], tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs/gateway-0123456789abcdef").symlink_to(outside)
+    with unpacked(image([("a", "1")]), str(tmp_path / "rootfs")):
+        assert os.listdir(outside) == []
+        assert len(os.listdir(tmp_path / "rootfs")) == 1
+
+
+def test_a_device_in_place_of_the_digest(image: Callable[..., str], tmp_path: Path) -> None:
+    target = image([("a", "1")])
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        tree = Path(found.root).parent / "tree"
+    tree.unlink()
+    os.mkfifo(tree)  # reading it would wait for ever, as a device would give bytes for ever
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        assert shown(found.root) == {"a": "1"}

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +145,44 @@ def test_libraries_of_another_profile_stay(place: Place) -> None:
     assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
     library.unlink()
     assert stand_ins(place.checkout, place.rootfs) == ("lua/gateway",)
+
+
+@pytest.mark.parametrize("at_work", [claim, running])
+def test_a_link_in_place_of_the_lock_makes_no_file(at_work: Callable[[str], Any], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/lock").symlink_to(tmp_path / "outside")
+    with pytest.raises(RefusedError, match="run/lock: it is a link"), ExitStack() as stack:
+        stack.enter_context(at_work(str(tmp_path / "run")))
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize("path", ["lua/conf/key", "lua/embedded/resty/keys", "lua/conf/listen/http.conf"])
+def test_links_out_of_the_checkout_are_refused(place: Place, path: str, tmp_path: Path) -> None:
+    """Their files would be given to the gateway, which has the network, or be written to."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "id").write_text("secret")
+    link = Path(place.checkout) / path
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(outside if path.endswith("keys") else outside / "id")
+    with pytest.raises(UsageError, match=f"is a link out of the project, to {outside}"):
+        place.write()
+    assert (outside / "id").read_text() == "secret"
+    link.unlink()
+    place.write()
+
+
+def test_a_link_of_the_checkout_is_not_written_through(place: Place) -> None:
+    own = Path(place.checkout) / "lua/conf/nginx.conf"
+    text = own.read_text()
+    link = Path(place.checkout) / "lua/conf/listen/http.conf"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(own)
+    place.write()
+    assert own.read_text() == text
+    assert Path(place.conf, "listen/http.conf").read_text() == LISTENING.files()["http.conf"]
 
 
 def test_libraries_of_the_checkout_lie_over_the_images(place: Place) -> None:

@@ -64,13 +64,13 @@ def replacing(target: str, ours: re.Pattern[str]) -> Iterator[str]:
 
 
 def _require_ours(place: str, ours: re.Pattern[str]) -> None:
-    found = _stranger(place, ours)
+    found = stranger(place, ours)
     if found is not None:
         what = f"it holds {found}, which the builder did not write" if found else "it is no folder that the builder wrote"
         raise RefusedError(f"{what}, so it is not replaced", where=place, hint="move it to another place, then run the command again")
 
 
-def _stranger(place: str, ours: re.Pattern[str]) -> str | None:
+def stranger(place: str, ours: re.Pattern[str]) -> str | None:
     """The path below `place` of the first file that is not ours, "" where `place` itself is no folder; None for neither."""
     if not os.path.lexists(place):
         return None

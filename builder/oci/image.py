@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, digest, units
+from builder import canonical, digest, textfile, units
 from builder.errors import ArchiveError, RefusedError
 from builder.oci.compress import THREADS, Blob
 from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
-from builder.oci.folder import replacing
+from builder.oci.folder import replacing, stranger
 
 LAYOUT = "oci"
 _BLOBS = f"{LAYOUT}/blobs/sha256"
@@ -96,9 +96,9 @@ def write(
         MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
         RefusedError: what is there was not written by the builder.
     """
-    if _is_foreign(target):
+    if stranger(target, FILES) is None and _is_foreign(target):
         hint = "move it to another place, then run the command again"
-        raise RefusedError("it holds an image that another program made, so it is not replaced", where=target, hint=hint)
+        raise RefusedError("it holds what another program made, so it is not replaced", where=target, hint=hint)
     with replacing(target, FILES) as folder:
         blobs = os.path.join(folder, _BLOBS)
         os.makedirs(blobs)
@@ -119,8 +119,21 @@ def write(
     )  # fmt: skip
 
 
+def is_ours(target: str, *, whole: bool = True) -> bool:
+    """Whether a folder is an image that `write` made, with no file of anybody else in it; without `whole`, a part of one.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if stranger(target, FILES) is not None:
+        return False
+    return not whole or (os.path.isfile(os.path.join(target, LAYOUT, "oci-layout")) and not _is_foreign(target))
+
+
 def _is_foreign(target: str) -> bool:
-    """Whether there is a readable image without our layer file beside it and without our label on it."""
+    """Whether there are files and no image, or a readable image without our layer file beside it and without our label on it."""
+    if not os.path.isdir(os.path.join(target, LAYOUT)):
+        return os.path.isdir(target) and bool(os.listdir(target))
     if any(os.path.lexists(os.path.join(target, f"layer.tar.{suffix}")) for suffix in _SUFFIX.values()):
         return False
     try:
@@ -200,8 +213,7 @@ def read(target: str) -> Written:
         DAMAGED: it is not there, or not an image of ours.
     """
     layout = os.path.join(target, LAYOUT)
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        entry = json.load(file)["manifests"][0]
+    entry = _json(layout, "index.json")["manifests"][0]
     manifest, config = documents(layout)
     sizes = config["config"]["Labels"][SIZES].split()
     made = [
@@ -248,7 +260,7 @@ def is_written(target: str, layers: Sequence[Kept], about: About) -> bool:
     files = [*documents, *(os.path.relpath(each.path, target) for each in layers), layer_file]
     if any(not _is_plain(target, path) for path in files):
         return False
-    if any(_read(os.path.join(target, path)) != data for path, data in documents.items()):
+    if any(textfile.read(os.path.join(target, path)) != data for path, data in documents.items()):
         return False
     same = os.path.samefile(os.path.join(target, layer_file), own.path)
     return same or digest.of_file(os.path.join(target, layer_file)) == own.blob.digest
@@ -261,11 +273,6 @@ def _is_plain(target: str, path: str) -> bool:
     )
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md).
 
@@ -273,14 +280,13 @@ def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
         DAMAGED: it is not there, or not such a layout.
     """
 
-    def blob(name: str) -> dict[str, Any]:
-        with open(os.path.join(layout, "blobs", *name.split(":")), encoding="utf-8") as file:
-            return dict(json.load(file))
+    index = _json(layout, "index.json")
+    manifest = _json(layout, "blobs", *index["manifests"][0]["digest"].split(":"))
+    return manifest, _json(layout, "blobs", *manifest["config"]["digest"].split(":"))
 
-    with open(os.path.join(layout, "index.json"), encoding="utf-8") as file:
-        index = json.load(file)
-    manifest = blob(index["manifests"][0]["digest"])
-    return manifest, blob(manifest["config"]["digest"])
+
+def _json(layout: str, *path: str) -> dict[str, Any]:
+    return dict(json.loads(textfile.read(os.path.join(layout, *path))))
 
 
 def describe(written: Written, about: About) -> str:

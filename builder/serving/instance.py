@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from builder import textfile
 from builder.errors import RefusedError
 from builder.rootfs import Rootfs
 from builder.serving.listening import Listener, Listening
@@ -53,7 +54,7 @@ class Instance:
     def write(self) -> None:
         """Say to other commands that it runs."""
         path = os.path.join(self.place.folder, _STATE)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
+        with textfile.new(f"{path}.new") as file:
             json.dump(self.to_dict(), file, indent=2, sort_keys=True)
         os.replace(f"{path}.new", path)
 
@@ -90,7 +91,10 @@ def one_reload(folder: str) -> Iterator[None]:
 
 
 def _lock(folder: str, name: str = "lock") -> int:
-    return os.open(os.path.join(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    path = os.path.join(folder, name)
+    if os.path.islink(path):
+        raise RefusedError("it is a link, which the builder did not make", where=path, hint="remove it, then run the command again")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 
 def _taken(folder: str) -> RefusedError:

@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from builder import textfile, within
 from builder.errors import UsageError
 from builder.recipe import Limits
 from builder.rootfs import Rootfs
@@ -98,7 +99,11 @@ class Place:
         """Bring out/run up to date with the checkout and the command line.
 
         The folders in it stay, since a running sandbox shows them.
+
+        Raises:
+            UsageError: a link in the checkout leads out of it, and the gateway would be given what lies there.
         """
+        _require_inside(self.checkout)
         os.makedirs(self.home, exist_ok=True)
         _emptied(self.conf)
         self._write_conf()
@@ -128,7 +133,7 @@ class Place:
     def _write(self, folder: str, texts: Mapping[str, str]) -> None:
         os.makedirs(os.path.join(self.conf, folder), exist_ok=True)
         for name, text in texts.items():
-            with open(os.path.join(self.conf, folder, name), "w", encoding="utf-8") as file:
+            with textfile.new(os.path.join(self.conf, folder, name)) as file:
                 file.write(text)
 
     def lua_files(self) -> Iterator[str]:
@@ -139,6 +144,13 @@ class Place:
                 for name in sorted(files):
                     if name.endswith(".lua"):
                         yield os.path.join(LUA[each], os.path.relpath(os.path.join(folder, name), top))
+
+
+def _require_inside(checkout: str) -> None:
+    for link in (link for each in (_SOURCE, *LUA) for link in within.links(os.path.join(checkout, each))):
+        if away := within.leads_out(checkout, link):
+            hint = "put the file itself in its place: what lies outside is not the gateway's"
+            raise UsageError(f"it is a link out of the project, to {away}", where=link, hint=hint)
 
 
 def _emptied(folder: str) -> None:

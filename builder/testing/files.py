@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from builder import textfile
 from builder.errors import UsageError
 from builder.testing import blocks
 
@@ -53,7 +54,7 @@ def find(folder: str, paths: Sequence[str] = (), *, whole: bool) -> Suite:
     """The suite in a folder; of its files those at or below `paths`, if any are given.
 
     Raises:
-        UsageError: there is no such folder or path, or no test file.
+        UsageError: there is no such folder or path, no test file, or one that cannot be read.
     """
     place = os.path.abspath(folder)
     if not os.path.isdir(place):
@@ -92,8 +93,11 @@ def _counted(top: str, name: str) -> TestFile:
 
 
 def _read(top: str, name: str) -> str:
-    with open(os.path.join(top, name), encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+    path = os.path.join(top, name)
+    try:
+        return textfile.read(path).decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=path, hint="test files are plain text files") from error
 
 
 def filtered(suite: Suite, pattern: str) -> Suite:

@@ -37,6 +37,13 @@ def test_a_folder_given_by_hand(world: World, precious: Path) -> None:
     assert (precious / "all/layer.tar.gz").exists()
 
 
+def test_an_archive_of_the_user_that_is_called_as_ours(world: World, precious: Path) -> None:
+    (precious / "all/thesis").rename(precious / "all/layer.tar.gz")
+    answer = world.run("build", "--out", str(precious))
+    assert (answer.code, f"{precious}/all: " in answer.err, "next:" in answer.err) == (1, True, True), answer.err
+    assert (precious / "all/layer.tar.gz").read_text() == "years"
+
+
 @pytest.mark.parametrize("name", LINKS)
 def test_a_link_in_the_checkout(world: World, precious: Path, name: str) -> None:
     path = world.root / name

@@ -105,3 +105,15 @@ def test_a_kept_tree_is_harmless(here: World) -> None:
     left_out = (kept / ".builder-left-out").read_text()
     assert "src/absolute: a link to /etc/passwd\n" in left_out
     assert "src/folder/pipe: " in left_out
+
+
+def test_a_kept_tree_is_harmless_after_a_shell_in_it(here: World) -> None:
+    here.recipe("litter", "exit 1")
+    here.image("litter")
+    assert here.run("build", "--keep-failed").code == 4
+    litter = ": > file; chmod 666 file; mkfifo -m 666 pipe; ln -s /etc/passwd link; mkdir -m 777 folder; exit 3"
+    assert here.run("shell", "--failed", "litter", "sh", "-c", litter).code == 3
+    (kept,) = (here.root / "out" / "failed").iterdir()
+    found = {each.name: each.lstat() for each in (kept / "src").iterdir()}
+    assert {name: stat.S_IMODE(each.st_mode) for name, each in found.items()} == {"file": 0o600, "folder": 0o700}
+    assert {each.st_uid for each in (*found.values(), kept.stat())} == {os.geteuid()}

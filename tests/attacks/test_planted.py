@@ -1,0 +1,51 @@
+"""A checkout that brings what the builder itself writes: links at the places of its temporary files, an image, an unpacked one."""
+
+from pathlib import Path
+
+import pytest
+from integration.world import World
+
+ROOM = 1 << 30  # bytes of address space that a command may take
+
+
+@pytest.fixture
+def world(here: World) -> World:
+    here.recipe("one", 'echo one > "$OUT/one"')
+    here.image("one")
+    return here
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    path = tmp_path / "precious"
+    path.write_text("years")
+    return path
+
+
+def test_links_at_the_temporary_file_of_the_lock(world: World, precious: Path) -> None:
+    """The process id in its name can be foreseen, and a checkout can hold a link for each."""
+    plant = 'ln -s "$1" "lock.toml.$$.tmp"; shift; exec "$@"'
+    answer = world.run("resolve", before=["sh", "-c", plant, "sh", str(precious)])
+    assert (answer.code, precious.read_text(), world.lock.is_file()) == (0, "years", True), answer.err
+
+
+@pytest.mark.parametrize("path", ["oci/index.json", "oci/oci-layout"])
+def test_a_device_in_an_image(world: World, path: str) -> None:
+    world.ok("build")
+    place = world.root / "out/all" / path
+    place.unlink()
+    place.symlink_to("/dev/zero")
+    limit = ["sh", "-c", f'ulimit -v {ROOM >> 10}; exec timeout 60 "$@"', "sh"]
+    answer = world.run("build", before=limit)
+    assert (answer.code, "it is no folder that the builder wrote" in answer.err or "which the builder did not write" in answer.err) == (
+        1, True,
+    ), (answer.code, answer.err)
+
+
+def test_a_device_among_the_tests(world: World) -> None:
+    world.image("one")
+    (world.root / "t").mkdir()
+    (world.root / "t/a.t").symlink_to("/dev/zero")
+    limit = ["sh", "-c", f'ulimit -v {ROOM >> 10}; exec timeout 60 "$@"', "sh"]
+    answer = world.run("test", "--image", "all", before=limit)
+    assert (answer.code, "it is no regular file" in answer.err) == (2, True), (answer.code, answer.err)
