@@ -78,8 +78,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     (["why", "a"], "why: the following arguments are required: B\n"),
     (["schema", "recipe", "list"], "schema: unexpected: list\n  next: say `builder schema output KIND`"),
     (["schema", "output", "lst"], "there is no kind of document 'lst'\n  next: did you mean 'list'?"),
-    (["--jobs"], "there is no option --jobs\n  next: `builder help` lists the options"),
-    (["--"], "unexpected: --\n  next: `builder help` shows"),
+    (["--zzz"], "there is no option --zzz\n  next: `builder help VERB` lists the options of a verb"),
+    (["--"], "there is no option --\n"),
 ])
 def test_bad_arguments(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert usage_error(capsys, *argv).startswith(text)
@@ -90,7 +90,17 @@ def test_bad_arguments(argv: list[str], text: str, capsys: pytest.CaptureFixture
     ["graph", "--format", "png"], ["store", "burn"], ["schema", "lock"], ["completion", "tcsh"],
 ])
 def test_words_that_are_not_known(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "invalid choice: " in usage_error(capsys, *argv)
+    text = usage_error(capsys, *argv)
+    assert f"'{argv[-1]}' is none of: " in text
+    assert "argument action" not in text
+
+
+@pytest.mark.parametrize(("argv", "meant"), [
+    (["graph", "--format", "svgg"], "svg"), (["store", "verfy"], "verify"), (["schema", "outpt"], "output"),
+    (["completion", "bsh"], "bash"), (["build", "--platform", "aarch64"], "aarch64-linux-musl"),
+])
+def test_the_choice_that_was_meant(argv: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_error(capsys, *argv).endswith(f"\n  next: did you mean '{meant}'?")
 
 
 @pytest.mark.parametrize(("argv", "text"), [
@@ -102,6 +112,15 @@ def test_words_that_are_not_known(argv: list[str], capsys: pytest.CaptureFixture
     (["shell", "--offlien", "zlib"], "shell: there is no option --offlien\n  next: did you mean '--offline'?"),
     (["list", "--imgae=gateway"], "list: there is no option --imgae\n  next: did you mean '--image'?"),
     (["-q", "build"], "-q stands before the verb\n  next: say: builder build -q"),
+    (["--root", "/x", "list"], "--root stands before the verb\n  next: say: builder list --root /x"),
+    (["--root=/x", "list", "-q"], "--root stands before the verb\n  next: say: builder list --root=/x -q"),
+    (["-q", "biuld"], "there is no verb 'biuld'\n  next: did you mean 'build'?"),
+    (["-q"], "a verb is missing\n  next: `builder help` shows the verbs, behind which options stand"),
+    (["help", "--jobs"], "help: there is no option --jobs\n  next: `builder help help` lists the options"),
+    (["shell"], "shell: the following arguments are required: NAME\n  next: `builder help shell` shows what is possible"),
+    (["shell", "zlib", "--failed"], "shell: --failed stands behind the package, where the command stands\n"
+     "  next: say: builder shell --failed zlib"),
+    (["store"], "store: the following arguments are required: {path,roots,verify}\n  next: `builder help store` shows what is possible"),
     (["list", "--zzzzz"], "list: there is no option --zzzzz\n  next: `builder help list` lists the options"),
 ])
 def test_the_word_that_was_meant(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
