@@ -422,7 +422,7 @@ def test_an_output_that_is_not_the_pinned_one(project: Small, tmp_path: Path) ->
     assert (
         "builder: hello 1: not reproduced: the same inputs gave other bytes than lock.toml pins\n"
         f"out: the lock has {base.trees['out']}, built was {hello.trees['out']}\n"
-        "  next: `builder build --check hello` shows whether the build is deterministic on this machine; "
+        f"  next: `builder build --store {tmp_path}/other --check hello` shows whether the build is deterministic on this machine; "
         "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again\n"
     ) in answer.err
 

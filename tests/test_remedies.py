@@ -398,6 +398,39 @@ def test_a_dry_run_says_what_is_fetched(project: Small) -> None:
     assert row == {"package": "hello", "version": "1", "source": "main", "file": "a-1.tar.gz", "size": 1500}
 
 
+# ---- what a remedy is about
+
+
+@pytest.mark.parametrize(("argv", "command"), [
+    (["build"], "builder fetch"),
+    (["build", "openresty"], "builder fetch --image openresty"),
+    (["build", "openresty", "--profile", "other"], "builder fetch --image openresty --profile other"),
+    (["build", "hello", "--profile", "other"], "builder fetch --profile other"),
+    (["fetch", "openresty"], "builder fetch --image openresty"),
+    (["fetch", "--all"], "builder fetch --all"),
+    (["build", "second"], "builder fetch --image second --profile other"),
+    (["build", "--all"], "builder fetch --all"),
+])
+def test_a_remedy_is_about_what_the_command_was_about(project: Small, argv: list[str], command: str) -> None:
+    project.write("recipes/images/gateway.toml", 'name = "gateway"\npackages = ["world"]\nprofiles = ["small"]\n')
+    project.write("recipes/images/second.toml", 'name = "second"\npackages = ["world"]\nprofiles = ["other"]\n')
+    gone = '[[version.source]]\nlocations = ["https://gone.example/hello-1.tar.gz"]\nsha256 = "' + "0" * 64 + '"\n'
+    project.replace("recipes/hello.toml", '[[version.source]]\nfolder = "files/hello"\n', gone)
+    answer = project.run(*argv, "--offline")
+    assert (answer.code, remedies(answer)) == (3, [command]), answer.err
+
+
+def test_a_remedy_is_about_the_project_and_the_store_of_the_command(
+    project: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.replace("recipes/hello.toml", "A greeting", "Greets")
+    monkeypatch.chdir(tmp_path)
+    there = ["--root", "project", "--store", str(tmp_path / "a store")]
+    answer = project.run("build", "--locked", *there)
+    assert remedies(answer) == [f"builder resolve --root project --store '{tmp_path}/a store'"]
+    assert "-- " not in answer.err
+
+
 # ---- platforms
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from builder import outside, stamp, unneeded
 from builder import reporter as reporting
 from builder import settings as user_settings
-from builder.errors import UsageError
+from builder.errors import BuilderError, UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
 from builder.workspace import Workspace
@@ -34,6 +34,7 @@ class Session:
     options: argparse.Namespace
     stack: ExitStack
     watch: stamp.Watch = field(default_factory=stamp.Watch)
+    topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
     _fresh: bool = False
 
     @cached_property
@@ -136,6 +137,12 @@ class Session:
         self.workspace.notes.clear()
         return found
 
+    def about(self, image: LockedImage) -> None:
+        """What follows is about this image: hints name it and its profile, unless commands take these by themselves."""
+        project, default = self.workspace.project, self.workspace.default_image
+        profiles = project.profiles_of(default) if default in project.images else ()
+        self.topic = (image.name if image.name != default else "", image.profile if image.profile not in profiles[:1] else "")
+
     def image(self, name: str | None = None, profile: str | None = None) -> LockedImage:
         """The locked image that the arguments name, in the profile that they name or its default.
 
@@ -157,9 +164,16 @@ class Session:
 
 @contextmanager
 def session(options: argparse.Namespace) -> Iterator[Session]:
-    """A session that closes what it opened, also on errors and interrupts."""
+    """A session that closes what it opened, also on errors and interrupts. Hints of errors name what its arguments name."""
     with ExitStack() as stack:
-        yield Session(options, stack)
+        opened = Session(options, stack)
+        try:
+            yield opened
+        except BuilderError as error:
+            from builder.cli import hints  # noqa: PLC0415 - only errors need it
+
+            error.hint = hints.completed(error.hint, options, *opened.topic)
+            raise
 
 
 def package_id(opened: Session, profile: str, name: str) -> str:
