@@ -266,6 +266,7 @@ def test_the_umask_of_the_user_does_not_matter(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("argv", "text"), [
     (["list", "--image", "nope"], "builder: there is no image 'nope'\n  next: images here: openresty\n"),
+    (["list", "openrsty"], "builder: there is no image 'openrsty'\n  next: did you mean 'openresty'?\n"),
     (
         ["list", "--profile", "nope"],
         "builder: image 'openresty' does not resolve in profile 'nope'\n  next: known here: other, small\n",

@@ -277,6 +277,8 @@ def test_a_stale_output_where_outputs_are_optional(project: Small) -> None:
 def test_all_builds_every_image_in_its_required_profiles(project: Small) -> None:
     rows = project.run("build", "--all", "--json").json
     assert [(each["image"], each["profile"]) for each in rows] == [("openresty", "small"), ("openresty", "other")]
+    project.replace("files/hello/greeting", "hello", "Hello")
+    assert project.run("build", "--all").err.count("lock.toml: outputs pinned\n") == 1
     assert [each["profile"] for each in project.run("build", "--all", "--profile", "other", "--json").json] == ["other"]
     project.write("recipes/profiles/other.toml", 'name = "other"\noutputs = "optional"\n')
     assert [each["profile"] for each in project.run("build", "--all", "--json").json] == ["small"]
@@ -418,6 +420,15 @@ def test_a_remedy_is_about_what_the_command_was_about(project: Small, argv: list
     project.replace("recipes/hello.toml", '[[version.source]]\nfolder = "files/hello"\n', gone)
     answer = project.run(*argv, "--offline")
     assert (answer.code, remedies(answer)) == (3, [command]), answer.err
+
+
+def test_the_remedy_of_every_failure_is_about_what_the_command_was_about(project: Small) -> None:
+    for name in ("hello", "base"):
+        edited(project, name, r'^out = "sha256-.{8}', 'out = "sha256-AAAAAAAA')
+    answer = project.run("build", "hello", "base", "--profile", "small", "--keep-going", "--store", "elsewhere")
+    assert answer.code == 4
+    for name in ("hello", "base"):
+        assert f"`builder build --store elsewhere --profile small --check {name}`" in answer.err
 
 
 def test_a_remedy_is_about_the_project_and_the_store_of_the_command(

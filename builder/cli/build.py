@@ -145,7 +145,7 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
 def _save(opened: Session, lock: Lock) -> None:
     """Write the lock when its text changed, and say so. Under --locked nothing can have."""
     if not opened.options.locked and opened.workspace.save(lock):
-        opened.reporter.say("lock.toml: outputs pinned")
+        opened.say_once("lock.toml: outputs pinned")
 
 
 def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:

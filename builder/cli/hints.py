@@ -33,6 +33,11 @@ def completed(hint: str, options: argparse.Namespace, image: str = "", profile: 
     return _COMMAND.sub(complete, hint)
 
 
+def completed_within(message: str, options: argparse.Namespace, image: str = "", profile: str = "") -> str:
+    """A message with the hints completed of the other errors that it tells of."""
+    return re.sub(r"(?m)^  next: .*", lambda found: completed(found[0], options, image, profile), message)
+
+
 def _chosen(options: argparse.Namespace, topic: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for option, default in _CHOICES.items():
         given = getattr(options, option[2:], None) or topic.get(option)

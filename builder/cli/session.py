@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from builder import outside, stamp, unneeded
 from builder import reporter as reporting
 from builder import settings as user_settings
+from builder.cli.parser import meant
 from builder.errors import BuilderError, UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
@@ -35,6 +36,7 @@ class Session:
     stack: ExitStack
     watch: stamp.Watch = field(default_factory=stamp.Watch)
     topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
+    _said: set[str] = field(default_factory=set)
     _fresh: bool = False
 
     @cached_property
@@ -71,6 +73,12 @@ class Session:
 
     def _say(self, text: str) -> None:
         self.reporter.say(text)
+
+    def say_once(self, text: str) -> None:
+        """A note that each of many images or packages would repeat."""
+        if text not in self._said:
+            self._said.add(text)
+            self.reporter.say(text)
 
     @cached_property
     def fetcher(self) -> "Fetcher":
@@ -152,7 +160,8 @@ class Session:
         project = self.workspace.project
         wanted = name or getattr(self.options, "image", None) or self.workspace.default_image
         if wanted not in project.images:
-            raise UsageError(f"there is no image '{wanted}'", hint="images here: " + ", ".join(sorted(project.images)))
+            known = sorted(project.images)
+            raise UsageError(f"there is no image '{wanted}'", hint=meant(wanted, known, hint=f"images here: {', '.join(known)}"))
         profiles = project.profiles_of(wanted)
         profile = profile or self.options.profile or profiles[0]
         found = self.lock.image(wanted, profile)
@@ -173,6 +182,7 @@ def session(options: argparse.Namespace) -> Iterator[Session]:
             from builder.cli import hints  # noqa: PLC0415 - only errors need it
 
             error.hint = hints.completed(error.hint, options, *opened.topic)
+            error.message = hints.completed_within(error.message, options, *opened.topic)
             raise
 
 
