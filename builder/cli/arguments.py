@@ -371,7 +371,7 @@ def _schema(commands: Verbs) -> None:
         "builder schema output list    # of `builder list --json`",
     )
     made.add_argument("kind", choices=("recipe", "image", "profile", "output"), help="of files; or output, with the kind of document")
-    made.add_argument("document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
+    made.named("documents", "document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
 
 
 def _completion(commands: Verbs) -> None:
@@ -388,7 +388,7 @@ def _version(commands: Verbs) -> None:
 
 def _help(commands: Verbs) -> None:
     made = _command(commands, "help", "show the verbs, or what one of them takes", "builder help build    # the options of a verb")
-    made.add_argument("verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
+    made.named("verbs", "verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
 
 
 GROUPS: tuple[tuple[str, tuple[Callable[[Verbs], None], ...]], ...] = (
