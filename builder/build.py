@@ -91,7 +91,7 @@ class Builder:
         """
         graph = Graph.of(lock.in_profile(profile), targets)
         if not look:
-            self._refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
+            self.refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
@@ -100,10 +100,13 @@ class Builder:
         plan.advance()
         return plan
 
-    def _refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
+    def refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
         """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched.
 
         names: packages that must be built.
+
+        Raises:
+            MachineError: one of them needs tools that do not run here.
         """
         platform, machine = self.options.platform, os.uname().machine
         if platform.partition("-")[0] == machine:
@@ -171,7 +174,7 @@ class Builder:
             RefusedError: under `locked`, an output that the lock does not have.
         """
         needed = plan.to_build(targets, force=force)
-        self._refuse_platform(plan.graph, needed)
+        self.refuse_platform(plan.graph, needed)
         self._refuse_unpinned(plan, needed)
         outputs: dict[str, LockedOutput] = {}
         if needed:

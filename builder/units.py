@@ -25,5 +25,7 @@ def size(count: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Like "1 finding", "3 findings"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Like "1 finding", "3 findings", "2 entries"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("ry") else f"{count} {noun}s"

@@ -37,6 +37,8 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     (("log", "he"), ["hello"]),
     (("li",), ["list"]),
     (("list", "--ima"), ["--image"]),
+    (("help", "bu"), ["build"]),
+    (("schema", "output", "audit-"), ["audit-rules"]),
 ])
 def test_bash_completes(project: Small, tmp_path: Path, words: tuple[str, ...], expected: list[str]) -> None:
     (tmp_path / "script").write_text(project.run("completion", "bash").out)

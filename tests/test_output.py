@@ -39,12 +39,30 @@ ANSWERS = [
     ("gc", ["gc", "--dry-run"]), ("gc", ["gc"]), ("clean", ["clean", "--dry-run"]), ("clean", ["clean"]), ("version", ["version"]),
     ("error", ["list", "nope"]), ("error", ["lsit"]), ("error", ["build", "--jobs", "0"]), ("error", ["log", "hello"]),
 ]
+LACKING = """
+name = "extra"
+tools = ""
+summary = "A source that is nowhere"
+license = "MIT"
+homepage = "https://gone.example"
+[build]
+style = "prebuilt"
+into = { main = "usr/share" }
+[[version]]
+version = "1"
+[[version.source]]
+locations = ["https://gone.example/extra-1.tar.gz"]
+"""
 
 
 def test_what_every_verb_prints_fits_its_schema(project: Small, home: Path) -> None:
     for kind, argv in ANSWERS:
         answer = project.run(*argv, "--json")
         fits(project, kind, json.loads(answer.out))
+    project.write("recipes/extra.toml", LACKING)
+    missing = project.run("build", "extra", "--offline", "--json")
+    assert missing.json["error"]["sources"]
+    fits(project, "error", json.loads(missing.out))
     damaged = next((home / ".cache/builder/store/trees").rglob("greeting"))
     damaged.chmod(0o644)
     damaged.write_text("hello, World\n")

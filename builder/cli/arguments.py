@@ -1,6 +1,7 @@
 """The arguments of every verb, in one place: the parser is also what help and shell completion are made from."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -19,8 +20,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UsageError: they are wrong; for a verb or an option that does not exist, its hint names the nearest one.
     """
     top = parser()
-    if argv and not argv[0].startswith("-") and argv[0] not in verbs(top):
-        raise no_verb(argv[0], verbs(top))
+    _check_verb(top, argv)
     options, extra = top.parse_known_args(argv)
     verb = verbs(top).get(options.command, top)
     if extra:
@@ -28,16 +28,38 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if not word:
             verb.error(f"unexpected: {' '.join(extra)}")
         hint = meant(word, verb.options(), hint=f"`builder help {verb.name}".rstrip() + "` lists the options")
-        if word in verb.options() and verb is not top:
-            raise UsageError(f"{word} stands before the verb", hint=f"say: builder {verb.name} {word}")
         raise UsageError(f"there is no option {word}", where=verb.name, hint=hint)
-    if verb is top:
-        top.error("a verb is missing")
+    if (words := getattr(options, "words", None)) and words[0].partition("=")[0] in verb.options():
+        raise UsageError(
+            f"{words[0]} stands behind the package, where the command stands", where=verb.name,
+            hint=f"say: builder {shlex.join([verb.name, *words, options.name])}",
+        )
     if target := getattr(options, "target", None):
         if options.image not in (None, target):
             verb.error(f"two images: '{target}' and --image {options.image}")
         options.image = target
     return options
+
+
+def _check_verb(top: Parser, argv: Sequence[str]) -> None:
+    """Raise UsageError when something else stands where the verb stands."""
+    known = verbs(top)
+    word = argv[0].partition("=")[0]
+    if word in known or word in top.options():
+        return
+    verb = next((each for each in argv if each in known), None)
+    if not word.startswith("-"):
+        raise no_verb(argv[0], known)
+    if not any(word in each.options() for each in known.values()):
+        raise UsageError(f"there is no option {word}", hint="`builder help VERB` lists the options of a verb")
+    if verb is not None and word in known[verb].options():
+        words = list(argv)
+        words.remove(verb)
+        raise UsageError(f"{word} stands before the verb", hint=f"say: builder {shlex.join([verb, *words])}")
+    other = next((each for each in argv if not each.startswith("-")), None)
+    if other is not None and verb is None:
+        raise no_verb(other, known)
+    raise UsageError("a verb is missing", hint="`builder help` shows the verbs, behind which options stand")
 
 
 def no_verb(word: str, known: Iterable[str]) -> UsageError:
@@ -139,9 +161,10 @@ def _ports(rules: int) -> Callable[[str], tuple[int, int]]:
 def _resolve(commands: Verbs) -> None:
     made = _command(
         commands, "resolve", "choose versions and write lock.toml",
-        "builder resolve                     # bring lock.toml up to date by the smallest step",
-        "builder resolve --update openssl    # let one package move",
-        "builder resolve --check             # write nothing: exit code 1 if the lock is stale",
+        "builder resolve                         # bring lock.toml up to date by the smallest step",
+        "builder resolve --update openssl        # let one package move",
+        "builder resolve --check                 # write nothing: exit code 1 if the lock is stale",
+        "builder resolve --check --update-all    # write nothing: say what an update would change",
     )
     made.named("packages", "--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
     made.add_argument("--update-all", action="store_true", help="choose every package anew")
@@ -255,7 +278,7 @@ def _shell(commands: Verbs) -> None:
     )
     made.named("packages", "name", metavar="NAME", help="a package")
     made.add_argument("--failed", action="store_true", help="enter the tree that build --keep-failed left, as it is")
-    made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell")
+    made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell").required = False
     _image(made)
     _sources(made)
     _sandboxed(made)
@@ -306,7 +329,7 @@ def _store(commands: Verbs) -> None:
         "builder store verify --remove      # find every flipped bit, and take out what is damaged",
     )
     text = "path: print where it lies; roots: list what projects keep; verify: read everything and find every flipped bit"
-    made.add_argument("action", choices=("path", "roots", "verify"), help=text)
+    made.add_argument("action", choices=("path", "roots", "verify"), metavar="{path,roots,verify}", help=text)
     made.add_argument("--remove", action="store_true", help="with verify: remove what is damaged, so that it is fetched or built again")
     _json(made)
 
@@ -348,7 +371,7 @@ def _schema(commands: Verbs) -> None:
         "builder schema output list    # of `builder list --json`",
     )
     made.add_argument("kind", choices=("recipe", "image", "profile", "output"), help="of files; or output, with the kind of document")
-    made.add_argument("document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
+    made.named("documents", "document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
 
 
 def _completion(commands: Verbs) -> None:
@@ -365,7 +388,7 @@ def _version(commands: Verbs) -> None:
 
 def _help(commands: Verbs) -> None:
     made = _command(commands, "help", "show the verbs, or what one of them takes", "builder help build    # the options of a verb")
-    made.add_argument("verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
+    made.named("verbs", "verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
 
 
 GROUPS: tuple[tuple[str, tuple[Callable[[Verbs], None], ...]], ...] = (

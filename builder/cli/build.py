@@ -145,7 +145,7 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
 def _save(opened: Session, lock: Lock) -> None:
     """Write the lock when its text changed, and say so. Under --locked nothing can have."""
     if not opened.options.locked and opened.workspace.save(lock):
-        opened.reporter.say("lock.toml: outputs pinned")
+        opened.say_once("lock.toml: outputs pinned")
 
 
 def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
@@ -154,6 +154,7 @@ def _build_image(opened: Session, image: LockedImage) -> dict[str, Any]:
     from builder.build import with_outputs  # noqa: PLC0415
 
     options = opened.options
+    opened.about(image)
     below = [_build_image(opened, lower)["realised"] for lower in opened.lock.stack(image)[-2:-1]]
     lock = opened.lock
     targets = lock.targets(image)
@@ -258,15 +259,15 @@ def shown_path(path: str) -> str:
 def shell(options: argparse.Namespace, _argv: list[str]) -> int:
     """Open the sandbox of a package with its source unpacked and patched, or the kept tree of its failed build."""
     options.jobs = None
-    if not options.words and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "a shell needs a terminal", where="builder shell",
-            hint=f"name a command to run instead: builder shell {options.name} sh -c 'ls /sources'",
-        )
     with session(options) as opened:
         from builder.cli.named import located  # noqa: PLC0415
 
         lock, profile, (name,), _ = located(opened, [options.name])
+        if not options.words and not (sys.stdin.isatty() and sys.stdout.isatty()):
+            what = f"--failed {options.name} ls" if options.failed else f"{options.name} ls /sources"
+            raise UsageError(
+                "a shell needs a terminal", where="builder shell", hint=f"name a command to run instead: builder shell {what}"
+            )
         builder = opened.builder
         plan = builder.plan(lock, profile, [name])
         failed = _kept_tree(opened, name) if options.failed else ""

@@ -159,7 +159,7 @@ def graph(options: argparse.Namespace, _argv: list[str]) -> int:
         elif options.format == "svg":
             say(draw.svg(found, f"{image.name}, profile {image.profile}"))
         else:
-            say(graphs.dot(found) if options.format == "dot" else graphs.tree(found))
+            say((graphs.dot(found) if options.format == "dot" else graphs.tree(found)).rstrip("\n"))
         return 0
 
 
@@ -178,7 +178,7 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
         if options.json:
             say_json("why", [[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
         else:
-            say(graphs.why_text(found, options.who, options.needs))
+            say(graphs.why_text(found, options.who, options.needs).rstrip("\n"))
         return 0 if chains else 1
 
 
@@ -250,8 +250,8 @@ def gc(options: argparse.Namespace, _argv: list[str]) -> int:
         if options.json:
             say_json("gc", freed)
         else:
-            kinds = f"{freed.trees} trees, {freed.records} records, {freed.archives} archives, {freed.logs} logs, {freed.roots} roots"
-            say(f"{'would remove' if options.dry_run else 'removed'} {kinds}: {units.size(freed.size)}")
+            counts = (units.counted(getattr(freed, f"{kind}s"), kind) for kind in ("tree", "record", "archive", "log", "root"))
+            say(f"{'would remove' if options.dry_run else 'removed'} {', '.join(counts)}: {units.size(freed.size)}")
         return 0
 
 

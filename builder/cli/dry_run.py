@@ -20,12 +20,14 @@ def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> 
     if packages:
         held, profile, targets, _ = located(opened, packages)
         plan = opened.builder.plan(held, profile, targets, look=True)
+        opened.builder.refuse_platform(plan.graph, plan.to_build(targets))
         forecast.add(plan, targets, opened.store, before, opened.builder.wanted)
     stacks = {(each.name, each.profile): each for image in images for each in lock.stack(image)}
     anew = lock is not before
     for image in stacks.values():
         targets = [*lock.targets(image)]
         plan = opened.builder.plan(lock, image.profile, targets, look=True)
+        opened.builder.refuse_platform(plan.graph, plan.to_build(plan.graph.closure(targets)))
         builds = forecast.add(plan, plan.graph.closure(targets), opened.store, before, opened.builder.wanted)
         anew = anew or builds or not _current(opened, image, plan)
         forecast.images.append((image.name, image.profile, "would be written" if anew else "is there"))

@@ -157,6 +157,24 @@ class Problem(TypedDict):
     hint: str
 
 
+class Attempt(TypedDict):
+    place: str
+    said: str
+    wrong: bool
+
+
+class MissingSource(TypedDict):
+    package: str
+    version: str
+    source: str
+    filename: str
+    size: int | None
+    sha256: str | None
+    tree: str | None
+    locations: list[str]
+    attempts: list[Attempt]
+
+
 class _Error(TypedDict):
     reason: str
     message: str
@@ -166,6 +184,7 @@ class _Error(TypedDict):
 
 class Error(_Error, total=False):
     problems: list[Problem]
+    sources: list[MissingSource]
 
 
 KINDS: Mapping[str, Any] = {

@@ -8,9 +8,18 @@ _FOLDERS = {"packages": ("", "tools"), "images": ("images",), "profiles": ("prof
 
 
 def tell(kinds: list[str]) -> int:
-    """Print the names of recipes, images or profiles of the project around here; none where there is no project."""
+    """Print the names of recipes, images or profiles of the project around here, of which there are none where there is no project;
+    or of verbs or kinds of documents."""
     recipes = _recipes(os.getcwd())
     found = {name for kind in kinds for folder in _FOLDERS.get(kind, ()) for name in _names(os.path.join(recipes, folder))}
+    if "verbs" in kinds:
+        from builder.cli import arguments  # noqa: PLC0415
+
+        found.update(arguments.verbs(arguments.parser()))
+    if "documents" in kinds:
+        from builder.cli.kinds import KINDS  # noqa: PLC0415
+
+        found.update(KINDS)
     sys.stdout.write("".join(f"{name}\n" for name in sorted(found)))
     return 0
 

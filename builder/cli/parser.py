@@ -20,7 +20,20 @@ class Parser(argparse.ArgumentParser):
         self.groups: list[tuple[str, list[Parser]]] = []
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, where=self.name, hint=f"`builder help {self.name}".rstrip() + "` shows what is possible")
+        raise UsageError(message, where=self.name, hint=self._help)
+
+    @property
+    def _help(self) -> str:
+        return f"`builder help {self.name}".rstrip() + "` shows what is possible"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As the base class, and names the choice that was meant."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(each) for each in action.choices]
+            word = "".join(f"{each}: " for each in action.option_strings)
+            raise UsageError(
+                f"{word}'{value}' is none of: {', '.join(known)}", where=self.name, hint=meant(str(value), known, hint=self._help)
+            )
 
     def format_help(self) -> str:
         return self.overview() if self.groups else super().format_help()
@@ -43,5 +56,7 @@ class Parser(argparse.ArgumentParser):
 
 def meant(word: str, known: Sequence[str], *, hint: str) -> str:
     """A hint that names the known word which `word` abbreviates or misspells, else `hint`."""
-    close = [each for each in known if len(word) > 2 and each.startswith(word)] or difflib.get_close_matches(word, known, n=1)
+    bare = {each.lstrip("-"): each for each in known}  # dashes, which all options have, make no two of them alike
+    close = [each for each in known if len(word) > 2 and each.startswith(word)]
+    close = close or [bare[each] for each in difflib.get_close_matches(word.lstrip("-"), bare, n=1)]
     return f"did you mean '{close[0]}'?" if close else hint

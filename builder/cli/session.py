@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from builder import outside, stamp, unneeded
 from builder import reporter as reporting
 from builder import settings as user_settings
-from builder.errors import UsageError
+from builder.cli.parser import meant
+from builder.errors import BuilderError, UsageError
 from builder.lock import Lock, LockedImage
 from builder.store import Store
 from builder.workspace import Workspace
@@ -34,6 +35,8 @@ class Session:
     options: argparse.Namespace
     stack: ExitStack
     watch: stamp.Watch = field(default_factory=stamp.Watch)
+    topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
+    _said: set[str] = field(default_factory=set)
     _fresh: bool = False
 
     @cached_property
@@ -70,6 +73,12 @@ class Session:
 
     def _say(self, text: str) -> None:
         self.reporter.say(text)
+
+    def say_once(self, text: str) -> None:
+        """A note that each of many images or packages would repeat."""
+        if text not in self._said:
+            self._said.add(text)
+            self.reporter.say(text)
 
     @cached_property
     def fetcher(self) -> "Fetcher":
@@ -136,6 +145,12 @@ class Session:
         self.workspace.notes.clear()
         return found
 
+    def about(self, image: LockedImage) -> None:
+        """What follows is about this image: hints name it and its profile, unless commands take these by themselves."""
+        project, default = self.workspace.project, self.workspace.default_image
+        profiles = project.profiles_of(default) if default in project.images else ()
+        self.topic = (image.name if image.name != default else "", image.profile if image.profile not in profiles[:1] else "")
+
     def image(self, name: str | None = None, profile: str | None = None) -> LockedImage:
         """The locked image that the arguments name, in the profile that they name or its default.
 
@@ -145,7 +160,8 @@ class Session:
         project = self.workspace.project
         wanted = name or getattr(self.options, "image", None) or self.workspace.default_image
         if wanted not in project.images:
-            raise UsageError(f"there is no image '{wanted}'", hint="images here: " + ", ".join(sorted(project.images)))
+            known = sorted(project.images)
+            raise UsageError(f"there is no image '{wanted}'", hint=meant(wanted, known, hint=f"images here: {', '.join(known)}"))
         profiles = project.profiles_of(wanted)
         profile = profile or self.options.profile or profiles[0]
         found = self.lock.image(wanted, profile)
@@ -157,9 +173,17 @@ class Session:
 
 @contextmanager
 def session(options: argparse.Namespace) -> Iterator[Session]:
-    """A session that closes what it opened, also on errors and interrupts."""
+    """A session that closes what it opened, also on errors and interrupts. Hints of errors name what its arguments name."""
     with ExitStack() as stack:
-        yield Session(options, stack)
+        opened = Session(options, stack)
+        try:
+            yield opened
+        except BuilderError as error:
+            from builder.cli import hints  # noqa: PLC0415 - only errors need it
+
+            error.hint = hints.completed(error.hint, options, *opened.topic)
+            error.message = hints.completed_within(error.message, options, *opened.topic)
+            raise
 
 
 def package_id(opened: Session, profile: str, name: str) -> str:

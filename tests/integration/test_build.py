@@ -225,8 +225,8 @@ def test_list_tells_state_and_role(here: World) -> None:
     here.chain()
     here.ok("resolve")
     rows = {each["package"]: (each["role"], each["state"]) for each in here.ok("list", "--json").json}
-    assert rows["top"] == ("image", "open")
-    assert rows["base"] == ("build", "open")
+    assert rows["top"] == ("image", "absent")
+    assert rows["base"] == ("build", "absent")
     here.ok("build")
     rows = {each["package"]: (each["role"], each["state"]) for each in here.ok("list", "--json").json}
     assert rows["top"] == ("image", "built")

@@ -11,7 +11,7 @@ def test_a_failed_build_of_what_no_image_needs_is_looked_into_as_its_message_say
     here.recipe("lonely", "echo before; exit 3")
     failed = here.run("build", "lonely")
     assert failed.code == 4
-    assert "`builder shell lonely` opens the same sandbox" in failed.err
+    assert "`builder shell lonely` opens its sandbox" in failed.err
     assert here.ok("log", "lonely").out.splitlines()[-1] == "before"
     assert here.ok("shell", "lonely", "/bin/sh", "-c", "cat /build/.builder.sh").out.count("exit 3") == 1
     here.recipe("lonely", 'echo now > "$OUT/lonely"')

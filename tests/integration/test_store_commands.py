@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from integration.world import PLATFORM, World
+from integration.world import PLATFORM, World, free
 
 
 def trees(world: World) -> set[str]:
@@ -24,6 +25,15 @@ def rewrite(path: Path, data: bytes) -> None:
     os.utime(path, ns=(found.st_mtime_ns, found.st_mtime_ns))
     path.parent.chmod(parent.st_mode & 0o7777)
     os.utime(path.parent, ns=(parent.st_mtime_ns, parent.st_mtime_ns))
+
+
+@pytest.fixture
+def alone(here: World) -> World:
+    """A world whose tools are no hard links to another store: names outside of the store are damage."""
+    assert here.origin is not None
+    free(here.store_path / "trees")
+    subprocess.run(["cp", "-a", str(here.origin / "trees"), str(here.store_path)], check=True)
+    return here
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -88,35 +98,35 @@ def test_gc_takes_archives_that_no_project_needs_and_only_when_told(tools: World
     assert here.ok("store", "verify", cwd=here.home).out == "everything is as it was written\n"
 
 
-def test_verify_finds_a_flipped_bit_anywhere(here: World) -> None:
-    here.chain()
-    here.ok("build")
-    assert here.ok("store", "verify").out == "everything is as it was written\n"
+def test_verify_finds_a_flipped_bit_anywhere(alone: World) -> None:
+    alone.chain()
+    alone.ok("build")
+    assert alone.ok("store", "verify").out == "everything is as it was written\n"
     victims = [
-        here.output("top") / "share" / "top",
-        here.output("glibc") / "lib" / "x86_64-linux-gnu" / "libc.so.6",
-        next(here.store_path.glob("records/*/*.json")),
-        next(here.store_path.glob("roots/*.json")),
+        alone.output("top") / "share" / "top",
+        alone.output("glibc") / "lib" / "x86_64-linux-gnu" / "libc.so.6",
+        next(alone.store_path.glob("records/*/*.json")),
+        next(alone.store_path.glob("roots/*.json")),
     ]
     for path in victims:
         good = path.read_bytes()
         for at in (0, len(good) // 2, len(good) - 1):
             rewrite(path, flipped(good, at))
-            answer = here.run("store", "verify")
+            answer = alone.run("store", "verify")
             assert answer.code == 1, (path, at)
             lines = answer.out.splitlines()
             assert lines[-1] == "1 damaged", answer.out
             place = lines[0].partition(": ")[0]
             assert str(path).startswith(place), answer.out
         rewrite(path, good)
-    assert here.ok("store", "verify").out == "everything is as it was written\n"
+    assert alone.ok("store", "verify").out == "everything is as it was written\n"
 
 
 @pytest.mark.parametrize("change", ["mode", "more", "less", "name"])
-def test_verify_finds_other_changes_of_a_tree(here: World, change: str) -> None:
-    here.chain()
-    here.ok("build")
-    tree = here.output("top")
+def test_verify_finds_other_changes_of_a_tree(alone: World, change: str) -> None:
+    alone.chain()
+    alone.ok("build")
+    tree = alone.output("top")
     file = tree / "share" / "top"
     for folder in (tree, tree / "share"):
         folder.chmod(0o755)
@@ -128,7 +138,7 @@ def test_verify_finds_other_changes_of_a_tree(here: World, change: str) -> None:
         file.unlink()
     else:
         file.rename(file.with_name("other"))
-    (row,) = here.run("store", "verify", "--json").json
+    (row,) = alone.run("store", "verify", "--json").json
     assert (row["kind"], row["path"]) == ("tree", str(tree))
 
 
