@@ -64,7 +64,10 @@ class Process:
     def wait(self) -> int:
         """Wait for its end, which must be near: nothing else is started meanwhile. Gives what `Popen.wait` gives."""
         if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(self._user.ask(self.pid))
+            try:
+                self.returncode = os.waitstatus_to_exitcode(self._user.ask(self.pid))
+            except OSError:  # the process that started it has ended, and it with that one
+                self.returncode = -signal.SIGKILL
         return self.returncode
 
 
@@ -120,11 +123,19 @@ class User:
         with open(os.memfd_create("request"), "wb") as file:
             file.write(marshal.dumps(request))
             file.flush()
-            with self._lock:
-                socket.send_fds(self._socket, [b"."], [file.fileno(), *descriptors])
-                said = self._socket.recv(32)
+            said = self._exchange([file.fileno(), *descriptors])
         if not said:
             raise OSError(errno.ESRCH, "the process that starts builds has ended")
         if (answer := int(said)) < 0:
             raise OSError(-answer, os.strerror(-answer))
         return answer
+
+    def _exchange(self, descriptors: list[int]) -> bytes:
+        with self._lock:
+            try:
+                socket.send_fds(self._socket, [b"."], descriptors, socket.MSG_NOSIGNAL)
+                return self._socket.recv(32)
+            except BaseException:  # an interrupt, too: the next one would get the answer that is still to come
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                raise
