@@ -41,6 +41,12 @@ def test_resource_limits_are_fixed(run: Runner) -> None:
     assert run.lines("ulimit -c; ulimit -n; ulimit -s") == ["0", "1024", "8192"]
 
 
+def test_no_signal_is_ignored_or_blocked(run: Runner) -> None:
+    if run.name != "chroot":  # it has no /proc
+        assert run.lines("grep -E '^Sig(Blk|Ign)' /proc/self/status") == [f"Sig{each}:\t{0:016}" for each in ("Blk", "Ign")]
+    assert run("yes | head -n 1").code == 0
+
+
 def test_exit_codes_are_the_commands(run: Runner) -> None:
     assert run("exit 7").code == 7
     assert run("kill -9 $$").code == 137

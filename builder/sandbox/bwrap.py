@@ -27,7 +27,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from builder import outside
 from builder.errors import BuildError, SandboxError
@@ -36,15 +36,15 @@ from builder.sandbox import cgroup, environment, farm, hostuser, processes, refu
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
-from builder.sandbox.rlimits import rlimits
+from builder.sandbox.rlimits import Rlimits, rlimits
 from builder.sandbox.spec import SandboxSpec, by_target, parents
 from builder.sandbox.watch import watch
 
-_Rlimits = list[tuple[int, tuple[int, int]]]  # see `rlimits`
+_Process = subprocess.Popen[bytes] | hostuser.Process
 
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 # Files of /proc about the whole machine: the user's keys; and timers, pages and memory of the kernel, whose modes shut out
-# all but the machine's root, which a build started by root is to them. Each costs a start a tenth of a millisecond.
+# all but the machine's root, which a run that belongs to root is to them. Each costs a start a tenth of a millisecond.
 _KEYS = ("key-users", "keys")
 _ROOTS = (
     "kcore", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "sysrq-trigger", "timer_list",
@@ -69,15 +69,15 @@ class Bubblewrap(Sandbox):
     def __init__(self, program: tuple[str, ...]) -> None:
         self._program = program
         self._lock = threading.Lock()
-        self._users: int | None = None  # descriptor of the user namespace of builds, once one was started
+        self._user: hostuser.User | None = None  # of builds, once one was started
 
     def close(self) -> None:
-        if self._users is not None:
-            os.close(self._users)
-            self._users = None
+        if self._user is not None:
+            self._user.close()
+            self._user = None
 
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
-        with _Run(self._program, spec, log_fd, self._users_for(spec)) as run:
+        with _Run(self._program, spec, log_fd, self._user_for(spec)) as run:
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
             code = run.end()
             if run.is_full() and not watched.killed:
@@ -91,14 +91,14 @@ class Bubblewrap(Sandbox):
         if text:
             raise refusal.refusal(text)
 
-    def _users_for(self, spec: SandboxSpec) -> int | None:
-        """The user namespace that a sandbox joins, None when it has one of its own, in which it belongs to our user."""
+    def _user_for(self, spec: SandboxSpec) -> hostuser.User | None:
+        """The user whose namespace a sandbox joins, None when it has one of its own, in which it belongs to our user."""
         if spec.as_caller or not hostuser.exists():
             return None
         with self._lock:
-            if self._users is None:
-                self._users = hostuser.namespace()
-            return self._users
+            if self._user is None:
+                self._user = hostuser.User()
+            return self._user
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
@@ -113,7 +113,7 @@ class Bubblewrap(Sandbox):
     def _set_up(self, spec: SandboxSpec) -> str:
         """What bubblewrap says when it cannot make the sandbox of `spec`, else ""."""
         with open(os.memfd_create("log"), "w+b") as log:
-            with _Run(self._program, spec, log.fileno(), self._users_for(spec)) as run:
+            with _Run(self._program, spec, log.fileno(), self._user_for(spec)) as run:
                 watch(run.pidfd, run.kill, run.usage, spec.limits, None)
                 run.end()
             log.seek(0)
@@ -124,7 +124,7 @@ class Bubblewrap(Sandbox):
 class _Run:
     """One running bubblewrap. pidfd: a handle on it. started: whether the command was started; known after `end`."""
 
-    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int, users: int | None) -> None:
+    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User | None) -> None:
         self.started = False
         self._init = 0
         self._init_fd: int | None = None
@@ -132,7 +132,7 @@ class _Run:
         self._group = _group(spec.limits)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self._remove_group)
-            self._process, self._status = _start(program, spec, log_fd, users, self._enter)
+            self._process, self._status = _start(program, spec, log_fd, user, self._enter)
             on_failure.callback(_abandon, self._process)
             self._attach()
             on_failure.pop_all()
@@ -246,25 +246,26 @@ def _group(limits: Limits) -> cgroup.Group | None:
 
 
 def _start(
-    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, users: int | None, enter: Callable[[int], None]
-) -> tuple["subprocess.Popen[bytes]", BinaryIO]:
+    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User | None, enter: Callable[[int], None]
+) -> tuple[_Process, BinaryIO]:
     """Starts bubblewrap; the process and the stream of its status lines. enter: called with its number before it does anything."""
     with contextlib.ExitStack() as open_here:
         options_in, options_out = _pipe(open_here)
         status_in, status_out = _pipe(open_here)
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
-        theirs = _Descriptors(options_in, status_out, files, filters, () if users is None else (users,))
-        if users is not None:
+        theirs = _Descriptors(options_in, status_out, files, filters, () if user is None else (user.namespace,))
+        if user is not None:
             _hand_over(spec, log_fd)
         folder, words = from_within(program)
         argv = [*words, "--args", str(options_in), "--", *spec.argv]
-        outputs = (None, None) if spec.interactive else (log_fd, log_fd if spec.errors_fd is None else spec.errors_fd)
+        outputs = {} if spec.interactive else {1: log_fd, 2: log_fd if spec.errors_fd is None else spec.errors_fd}
+        outputs |= {each: each for each in (*theirs.all(), *spec.pass_fds)}
         limits = rlimits(spec.limits, spec.open_files)
-        process = _spawn(argv, folder, (*theirs.all(), *spec.pass_fds), *outputs, **({} if users is None else _own_user(limits)))
+        process = _spawn(argv, folder, outputs, limits, user, quiet=not spec.interactive)
         try:
             enter(process.pid)
-            _let_go(process.pid, [] if users is not None else limits, options(spec, theirs), options_out)
+            _let_go(process.pid, [] if user is not None else limits, options(spec, theirs), options_out)
         except BaseException:
             _abandon(process)
             raise
@@ -282,15 +283,19 @@ def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
 
 
 def _spawn(
-    argv: list[str], folder: str, fds: tuple[int, ...], log_fd: int | None, errors_fd: int | None, **more: Any
-) -> "subprocess.Popen[bytes]":
-    """Away from our terminal, whose interrupts are for us to handle, unless there is no log."""
+    argv: list[str], folder: str, fds: Mapping[int, int], limits: Rlimits, user: hostuser.User | None, *, quiet: bool
+) -> _Process:
+    """Starts bubblewrap, as the user of builds and limited, or as ours. fds: number that it sees -> descriptor.
+
+    quiet: with an empty input, and away from our terminal, whose interrupts are for us to handle.
+    """
     try:
+        if user is not None:
+            return user.start(argv, folder, fds, limits, quiet=quiet)
         return outside.start(
-            argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=fds, start_new_session=log_fd is not None,
-            stdin=None if log_fd is None else subprocess.DEVNULL, stdout=log_fd, stderr=errors_fd,
-            **more,
-        )  # fmt: skip
+            argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=[each for each in fds if each > 2],
+            start_new_session=quiet, stdin=subprocess.DEVNULL if quiet else None, stdout=fds.get(1), stderr=fds.get(2),
+        )
     except OSError as error:
         raise SandboxError(
             f"bubblewrap cannot be started: {error.strerror}", where=argv[0],
@@ -298,17 +303,7 @@ def _spawn(
         ) from error
 
 
-def _own_user(limits: _Rlimits) -> dict[str, Any]:
-    """Starts bubblewrap as the user of builds. The process sets its limits itself: root may not, without CAP_SYS_RESOURCE."""
-
-    def limit() -> None:
-        for which, most in limits:
-            resource.setrlimit(which, most)
-
-    return {"user": hostuser.ID, "group": hostuser.ID, "extra_groups": [], "preexec_fn": limit}
-
-
-def _let_go(pid: int, limits: _Rlimits, words: list[str], options_out: int) -> None:
+def _let_go(pid: int, limits: Rlimits, words: list[str], options_out: int) -> None:
     """Limits the waiting bubblewrap and hands it its options."""
     for which, limit in limits:
         with contextlib.suppress(PermissionError):  # a setuid bubblewrap cannot be limited by a plain user
@@ -323,7 +318,7 @@ def _wait(pidfd: int) -> None:
     poller.poll()
 
 
-def _abandon(process: "subprocess.Popen[bytes]") -> None:
+def _abandon(process: _Process) -> None:
     process.kill()
     process.wait()
 
@@ -335,7 +330,7 @@ def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     found += [word for each in theirs.users for word in ("--userns", str(each), "--block-fd", str(each))] or ["--unshare-user"]
     found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
     found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
-    found += _own_folders()
+    found += _own_folders(keys_only=bool(theirs.users))
     # Made by name, because versions differ in the modes of folders that they make on the way.
     for path in _folders(spec):
         found += ["--dir", path]
@@ -350,10 +345,10 @@ def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     return [*found, "--remount-ro", "/"]
 
 
-def _own_folders() -> list[str]:
+def _own_folders(*, keys_only: bool) -> list[str]:
     """/proc is read-only because with root's own user, a server's, what /proc/sys shows of the host belongs to it."""
     found = ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    for path in _hidden():  # no device can be opened on a mount that is not --dev-bind
+    for path in _hidden(keys_only):  # no device can be opened on a mount that is not --dev-bind
         found += ["--ro-bind", "/dev/null", path]
     for path in _IN_MEMORY:
         found += ["--tmpfs", path]
@@ -361,9 +356,9 @@ def _own_folders() -> list[str]:
 
 
 @functools.cache
-def _hidden() -> list[str]:
-    """Files of /proc that no build may open; kernels differ in which they have."""
-    names = _KEYS + (_ROOTS if os.geteuid() == 0 else ())
+def _hidden(keys_only: bool) -> list[str]:
+    """Files of /proc that no build may open and could; kernels differ in which they have."""
+    names = _KEYS if keys_only or os.geteuid() != 0 else _KEYS + _ROOTS
     return [path for name in names if os.path.exists(path := f"/proc/{name}")]
 
 

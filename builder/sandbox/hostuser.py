@@ -12,13 +12,20 @@ owner may, and that is the user of builds.
 Root of a container without such users is a plain user of the host, and is treated as one.
 """
 
+import contextlib
+import errno
+import marshal
 import os
+import signal
 import socket
-import subprocess
 import sys
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from builder import outside
 from builder.sandbox import environment, refusal
+from builder.sandbox.rlimits import Rlimits
 
 ID = 65530  # of the user and of its group
 _TABLE = f"{environment.UID} {ID} 1\n0 {ID - 1} 1\n65534 0 1\n"
@@ -41,17 +48,94 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def namespace() -> int:
-    """A descriptor of a new user namespace. Raises SandboxError when this machine refuses it."""
-    ours, theirs = socket.socketpair()
-    with ours:
+class Process:
+    """A program that the user of builds runs: as much of `subprocess.Popen` as a sandbox needs."""
+
+    def __init__(self, user: "User", pid: int) -> None:
+        self._user = user
+        self.pid = pid  # stays this process's until `wait`
+        self.returncode: int | None = None
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end, which must be near: nothing else is started meanwhile. Gives what `Popen.wait` gives."""
+        if self.returncode is None:
+            try:
+                self.returncode = os.waitstatus_to_exitcode(self._user.ask(self.pid))
+            except OSError:  # the process that started it has ended, and it with that one
+                self.returncode = -signal.SIGKILL
+        return self.returncode
+
+
+class User:
+    """The user of builds: a process of its own that starts bubblewrap for us, and the namespace that it made.
+
+    It is small, so starting from it is quick, and it is no part of us: Python changes the user of what it starts itself in a
+    copy of its whole process. It ends with us, and what it started ends with it. Safe to use from many threads.
+
+    namespace: a descriptor of the user namespace. Raises SandboxError when this machine refuses it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(theirs.fileno())]
-            env = outside.environment()
-            with outside.start(argv, env=env, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
-                said = child.communicate()[1]
-        _, found, _, _ = socket.recv_fds(ours, 1, 1)
-    if not found:
-        raise refusal.refusal(said.decode(errors="replace"))
-    os.set_inheritable(found[0], False)
-    return found[0]
+            argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(environment.UMASK), str(theirs.fileno())]
+            # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
+            self._process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
+        said, found, _, _ = socket.recv_fds(self._socket, 1 << 12, 1)
+        if not found:
+            self._end()
+            raise refusal.refusal(said.decode(errors="replace"))
+        self.namespace = found[0]
+        os.set_inheritable(self.namespace, False)
+
+    def close(self) -> None:
+        os.close(self.namespace)
+        self._end()
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+    def start(
+        self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool
+    ) -> Process:
+        """Start a program in a directory. descriptors: number that it sees -> ours. quiet: in a session of its own,
+        with an empty input.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        where = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            words = (list(argv), list(descriptors), limits, 0 if quiet else os.getpgrp())
+            return Process(self, self.ask(words, where, *descriptors.values()))
+        finally:
+            os.close(where)
+
+    def ask(self, request: Any, *descriptors: int) -> int:
+        """The child's answer (`hostuser_child`). Raises OSError when it is an error."""
+        with open(os.memfd_create("request"), "wb") as file:
+            file.write(marshal.dumps(request))
+            file.flush()
+            said = self._exchange([file.fileno(), *descriptors])
+        if not said:
+            raise OSError(errno.ESRCH, "the process that starts builds has ended")
+        if (answer := int(said)) < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return answer
+
+    def _exchange(self, descriptors: list[int]) -> bytes:
+        with self._lock:
+            try:
+                socket.send_fds(self._socket, [b"."], descriptors, socket.MSG_NOSIGNAL)
+                return self._socket.recv(32)
+            except BaseException:  # an interrupt, too: the next one would get the answer that is still to come
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+                raise

@@ -1,44 +1,53 @@
-"""Makes a user namespace that belongs to another user: a program of its own, started as root by `hostuser.py`.
+"""A process of another user that makes a user namespace of that user's and then starts programs: a program of its own,
+started as root by `hostuser.py`.
 
-Arguments: the number of that user, the table of the namespace, and the number of a socket that the namespace's descriptor
-is sent to. It imports nothing of ours. The user keeps root's capabilities while it makes the namespace, so it works
-where plain users may make none, and where root is one without CAP_SYS_ADMIN (containers).
+Arguments: the number of that user, the table of the namespace, the umask of what it starts, and the number of a socket.
+The namespace's descriptor goes to that socket; then each request from it is answered, until it is closed. It imports nothing
+of ours. The user keeps root's capabilities while it makes the namespace, so it works where plain users may make none, and
+where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
+
+A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or what
+`_start` takes; then the directory to start it in and its descriptors follow. The answer is a number: the process, or its
+status as waitpid(2) has it, or, below 0, an errno.
 """
 
+import _socket  # not `socket` nor `signal`: with what they import, half of the time until the first build starts would be theirs
 import ctypes
+import fcntl
+import marshal
 import os
-import signal
-import socket
+import resource
 import sys
+from array import array
 
 _SET_DUMPABLE, _SET_KEEPCAPS = 4, 8  # linux/prctl.h
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, linux/capability.h
 _NEW_USER = 0x10000000  # CLONE_NEWUSER, linux/sched.h
+_MOST = 253  # descriptors of a message: SCM_MAX_FD, unix(7)
+_SIGKILL, _SIGPIPE, _SIGXFSZ = 9, 13, 25  # signal(7)
+_IGNORED_HERE = (_SIGPIPE, _SIGXFSZ)  # by Python
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    user, table, answer = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    _become(user)
-    told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(told)
-        _call("unshare", _NEW_USER)
-        os.write(tell, b".")
-        signal.pause()
-    os.close(tell)
+    user, table, umask, number = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    os.set_inheritable(number, False)
+    requests = _socket.socket(fileno=number)
     try:
-        if os.read(told, 1):
-            for name in ("uid_map", "gid_map"):
-                with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:
-                    file.write(table)
-            with open(f"/proc/{child}/ns/user", "rb") as found, socket.socket(fileno=answer) as sock:
-                socket.send_fds(sock, [b"."], [found.fileno()])
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _become(user)
+        namespace = _namespace(table)
+    except OSError as problem:  # in bubblewrap's words: `refusal` knows these
+        new = problem.filename == "unshare"
+        what = "Creating new namespace failed" if new else f"setting up uid map, {problem.filename}"
+        requests.send(f"bwrap: {what}: {problem.strerror}".encode())
+        return
+    _capabilities(none=True)
+    _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+    requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [namespace]))])
+    os.close(namespace)
+    os.umask(umask)
+    _serve(requests)
 
 
 def _become(user: int) -> None:
@@ -47,12 +56,93 @@ def _become(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    _capabilities()
+    _call("prctl", _SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _capabilities(*, none: bool = False) -> None:
+    """Have all capabilities that we may have, or none from now on."""
     header = (ctypes.c_uint32 * 2)(_VERSION, 0)
     words = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, and the same for the numbers above 31
-    _call("capget", header, words)
-    words[0], words[3] = words[1], words[4]
+    if not none:
+        _call("capget", header, words)
+        words[0], words[3] = words[1], words[4]
     _call("capset", header, words)
-    _call("prctl", _SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def _namespace(table: str) -> int:
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _call("unshare", _NEW_USER)
+            os.write(tell, b"\0")
+            _libc.pause()
+        except OSError as problem:
+            os.write(tell, bytes([problem.errno or 1]))
+        finally:
+            os._exit(1)
+    os.close(tell)
+    try:
+        if failed := os.read(told, 1)[0]:
+            raise OSError(failed, os.strerror(failed), "unshare")
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{child}/{name}", "w", encoding="ascii") as file:
+                file.write(table)
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
+    finally:
+        os.close(told)
+        os.kill(child, _SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _serve(requests: _socket.socket) -> None:
+    while True:
+        _, messages, _, _ = requests.recvmsg(1, _socket.CMSG_SPACE(_MOST * array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
+        if not messages:
+            return
+        found = list(array("i", messages[0][2]))
+        try:
+            request = marshal.loads(_content(found[0]))  # noqa: S302 - from the builder, which started us
+            answer = os.waitpid(request, 0)[1] if isinstance(request, int) else _start(found[1], found[2:], *request)
+        except OSError as problem:
+            answer = -(problem.errno or 1)
+        finally:
+            for each in found:
+                os.close(each)
+        requests.send(str(answer).encode())
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _start(  # noqa: PLR0917 - as they lie in the request
+    folder: int, given: list[int], argv: list[str], numbers: list[int], limits: list[tuple[int, tuple[int, int]]],
+    group: int,
+) -> int:
+    """Start a program in a directory: the descriptors `given` under these numbers. group: of processes, which it belongs to;
+    0 for a session of its own, with an empty input.
+    """
+    os.fchdir(folder)
+    # Above all numbers that are to be made, so that making one closes none that is still to be copied.
+    spare = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1) for each in given]
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, *pair) for pair in zip(spare, numbers, strict=True)]
+        empty = [] if group else [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        place = {"setpgroup": group} if group else {"setsid": True}
+        process = os.posix_spawn(argv[0], argv, {}, file_actions=[*actions, *empty], setsigdef=_IGNORED_HERE, **place)
+    finally:
+        for each in spare:
+            os.close(each)
+    try:
+        for which, most in limits:
+            resource.prlimit(process, which, most)
+    except OSError:
+        os.kill(process, _SIGKILL)
+        os.waitpid(process, 0)
+        raise
+    return process
 
 
 def _call(name: str, *arguments: object) -> None:
@@ -62,8 +152,4 @@ def _call(name: str, *arguments: object) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except OSError as problem:  # in bubblewrap's words: `refusal` knows these
-        what = "Creating new namespace failed" if problem.filename == "unshare" else f"setting up uid map, {problem.filename}"
-        sys.exit(f"bwrap: {what}: {problem.strerror}")
+    main()

@@ -5,11 +5,13 @@ import resource
 from builder.recipe import Limits
 from builder.sandbox.spec import OPEN_FILES
 
+Rlimits = list[tuple[int, tuple[int, int]]]  # which -> (soft, hard)
+
 _MIB = 1 << 20
 
 
-def rlimits(limits: Limits, open_files: int = OPEN_FILES) -> list[tuple[int, tuple[int, int]]]:
-    """Resource limits (getrlimit(2)) of every process of a build: which -> (soft, hard).
+def rlimits(limits: Limits, open_files: int = OPEN_FILES) -> Rlimits:
+    """Resource limits (getrlimit(2)) of every process of a build.
 
     The limit of processes lies above the recipe's, so that sampling sees and names what goes beyond; kernels count
     processes per user, so what runs already is let in. Memory has no limit here: programs reserve far more than they use,
