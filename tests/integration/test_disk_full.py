@@ -53,7 +53,8 @@ def test_a_build_that_fills_the_disk_fails_and_goes_on_later(here: World, small:
     assert answer.code == 5, "the build's own tool met the full disk"
     assert "builder: big 1: step 'make' ended with exit code 1\n  | ==> make\n  | head: " in answer.err
     assert "No space left on device\n" in answer.err
-    assert "  next: the disk is full: free some space there or run `builder gc`, then run the command again; or `builder log big`" in answer.err
+    hint = "the disk is full: free some space there or run `builder gc`, then run the command again; or `builder log big`"
+    assert f"  next: {hint}" in answer.err
     assert here.damage() == []
     assert here.half_made() == []
     goes_on(here, small)
