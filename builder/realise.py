@@ -288,8 +288,8 @@ def weakness(sandbox: str) -> str:
 
 
 def read_series(path: str, prefix: str) -> list[str]:
-    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #)."""
-    lines = textfile.read(path).decode("utf-8", "replace").splitlines()
+    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #). Raises OSError."""
+    lines = textfile.read(path).decode("utf-8", "replace").split("\n")
     names = [line.split("#", 1)[0].split() for line in lines]
     return [f"{prefix}/{words[0]}" if prefix else words[0] for words in names if words]
 

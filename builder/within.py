@@ -1,6 +1,7 @@
 """Whether a path of a project really lies in it: a link in a checkout can lead anywhere on the machine of its reader."""
 
 import os
+import stat
 from collections.abc import Iterator
 
 
@@ -18,3 +19,11 @@ def links(path: str) -> Iterator[str]:
     yield path
     for folder, folders, files in os.walk(path):
         yield from filter(os.path.islink, (os.path.join(folder, each) for each in (*folders, *files)))
+
+
+def is_folder(path: str) -> bool:
+    """Whether a directory itself is there, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
