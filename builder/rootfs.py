@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder import canonical, digest, nar, textfile, unpack, within
-from builder.errors import ArchiveError, MachineError
+from builder.errors import ArchiveError, MachineError, StoreError
 from builder.oci import image as oci
 from builder.sandbox.program import resolve_inside
 from builder.store.remove import remove_tree
@@ -158,7 +158,7 @@ def _is_unchanged(place: str) -> bool:
         if not (within.is_folder(place) and within.is_folder(root)):  # a checkout can bring a link that leads out of it
             return False
         return textfile.read(os.path.join(place, "tree")).decode("ascii") == nar.hash_tree(root)
-    except (OSError, ValueError, ArchiveError):
+    except (OSError, ValueError, StoreError):
         return False
 
 
