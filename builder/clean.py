@@ -7,10 +7,10 @@ A command at work holds a lock (`oci.folder`, `rootfs`, `serving.instance`). All
 import fcntl
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from builder import within
 from builder.errors import RefusedError
 from builder.oci import image
 from builder.store.remove import freed_by, remove_tree
@@ -29,7 +29,7 @@ def clean(out: str, *, dry_run: bool = False) -> tuple[list[str], int]:
     """
     if not os.path.lexists(out):
         return [], 0
-    if not _is_folder(out):
+    if not within.is_folder(out):
         raise RefusedError("it is not a folder of this project", where=out, hint="remove it by hand if it is no longer needed")
     with _alone(out):
         paths = list(_own(out))
@@ -39,7 +39,7 @@ def clean(out: str, *, dry_run: bool = False) -> tuple[list[str], int]:
 def _own(out: str) -> Iterator[str]:
     for name in sorted(os.listdir(out)):
         path = os.path.join(out, name)
-        if not _is_folder(path):
+        if not within.is_folder(path):
             continue
         if name == "run":
             yield from (os.path.join(path, each) for each in sorted(os.listdir(path)) if each not in _LOCKS)
@@ -51,10 +51,6 @@ def _is_half_made(path: str) -> bool:
     """What a killed process left of an image, or of another folder of ours, that was to be replaced."""
     found = _HALF.fullmatch(os.path.basename(path))
     return found is not None and (found[1] in _OWN or image.is_ours(path, whole=False))
-
-
-def _is_folder(path: str) -> bool:
-    return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from builder import failures, join, kept, nar, within, witness, workbench
+from builder import failures, join, kept, nar, textfile, within, witness, workbench
 from builder.derivation import Derivation, series_problems
 from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
 from builder.jobserver import Jobserver
@@ -242,7 +242,11 @@ class Realiser:
             series, place = os.path.join(tree, patches.series), f"{order.derivation.id}: patches[{number}]"
             if away := within.leads_out(tree, series):
                 raise RecipeError([Problem(place, f"'{patches.series}' is a link out of its source, to {away}")])
-            listed = read_series(series, os.path.dirname(patches.series))
+            try:
+                listed = read_series(series, os.path.dirname(patches.series))
+            except OSError as error:
+                hint = "correct `series` of these patches in the recipe"
+                raise RecipeError([Problem(place, f"'{patches.series}' cannot be read: {error.strerror}")], hint=hint) from error
             if problems := [Problem(place, text) for text in series_problems(patches, listed)]:
                 raise RecipeError(problems, hint=f"make the recipe's list agree with {patches.series}, or name what is left out in `skip`")
 
@@ -284,9 +288,9 @@ def weakness(sandbox: str) -> str:
 
 
 def read_series(path: str, prefix: str) -> list[str]:
-    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #)."""
-    with open(path, encoding="utf-8") as file:
-        names = [line.split("#", 1)[0].split() for line in file]
+    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #). Raises OSError."""
+    lines = textfile.read(path).decode("utf-8", "replace").split("\n")
+    names = [line.split("#", 1)[0].split() for line in lines]
     return [f"{prefix}/{words[0]}" if prefix else words[0] for words in names if words]
 
 

@@ -16,14 +16,13 @@ executable bit stays, and owners and capabilities are those of whoever unpacks: 
 import fcntl
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical, digest, nar, textfile, unpack
-from builder.errors import ArchiveError, MachineError
+from builder import canonical, digest, nar, textfile, unpack, within
+from builder.errors import ArchiveError, MachineError, StoreError
 from builder.oci import image as oci
 from builder.sandbox.program import resolve_inside
 from builder.store.remove import remove_tree
@@ -156,10 +155,10 @@ def _sweep(above: str) -> None:
 def _is_unchanged(place: str) -> bool:
     root = os.path.join(place, "root")
     try:
-        if not (_is_folder(place) and _is_folder(root)):  # a checkout can bring a link that leads out of it
+        if not (within.is_folder(place) and within.is_folder(root)):  # a checkout can bring a link that leads out of it
             return False
         return textfile.read(os.path.join(place, "tree")).decode("ascii") == nar.hash_tree(root)
-    except (OSError, ValueError, ArchiveError):
+    except (OSError, ValueError, StoreError):
         return False
 
 
@@ -177,7 +176,7 @@ def _discard(place: str) -> None:
     Raises:
         BlockingIOError: a command uses it.
     """
-    if not _is_folder(place):
+    if not within.is_folder(place):
         remove_tree(place)
         return
     used = _open_used(place)
@@ -253,7 +252,7 @@ def lay_over(upper: str, lower: str) -> None:
                 remove_tree(target)
                 os.rename(entry.path, target)
                 continue
-            if not _is_folder(target):
+            if not within.is_folder(target):
                 remove_tree(target)
                 os.mkdir(target)
             todo.append((entry.path, target))
@@ -268,10 +267,3 @@ def _wipe(folder: str, whiteout: str) -> None:
     if name in ("", ".", "..") or name.startswith(_WHITEOUT):
         raise ArchiveError(f"the layer has a whiteout '{whiteout}', which names no file", where=folder, hint=_HINT)
     remove_tree(os.path.join(folder, name))
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False

@@ -1,6 +1,7 @@
 """Whether a path of a project really lies in it: a link in a checkout can lead anywhere on the machine of its reader."""
 
 import os
+import stat
 from collections.abc import Iterator
 
 
@@ -16,5 +17,32 @@ def leads_out(root: str, path: str) -> str:
 def links(path: str) -> Iterator[str]:
     """`path` itself, and all symbolic links below it; none is followed."""
     yield path
-    for folder, folders, files in os.walk(path):
-        yield from filter(os.path.islink, (os.path.join(folder, each) for each in (*folders, *files)))
+    for folder, _, others in walk(path):
+        yield from filter(os.path.islink, (os.path.join(folder, each) for each in others))
+
+
+def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each folder at or below `top` with its folders and its other names, links too, sorted; what is taken from the list of
+    folders is left out.
+
+    As os.walk, which until Python 3.12 needs a stack as deep as the folders, and a checkout can have a thousand.
+    """
+    todo = [top]
+    while todo:
+        folder = todo.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
+        except OSError:  # no folder, or one that cannot be read
+            continue
+        folders = [name for name, is_folder in entries if is_folder]
+        yield folder, folders, [name for name, is_folder in entries if not is_folder]
+        todo += [os.path.join(folder, each) for each in reversed(folders)]
+
+
+def is_folder(path: str) -> bool:
+    """Whether a directory itself is there, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False

@@ -230,6 +230,14 @@ def test_deep_folders_are_no_trouble(tmp_path: Path) -> None:
 # ---- what a checkout brings in out/rootfs
 
 
+def test_a_pipe_in_an_unpacked_image_is_a_change(image: Callable[..., str], tmp_path: Path) -> None:
+    target = image([("a", "1")])
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        os.mkfifo(Path(found.root, "pipe"))
+    with unpacked(target, str(tmp_path / "rootfs")) as found:
+        assert shown(found.root) == {"a": "1"}
+
+
 @pytest.mark.parametrize("planted", ["root", "", "used"])
 def test_a_link_in_place_of_an_unpacked_image_is_not_followed(planted: str, image: Callable[..., str], tmp_path: Path) -> None:
     target = image([("a", "1")])

@@ -140,7 +140,7 @@ class Place:
         """The paths, in the sandbox, of all Lua files of the checkout that are shown there."""
         for each in self.stand_ins:
             top = os.path.join(self.checkout, each)
-            for folder, _, files in os.walk(top):
+            for folder, _, files in within.walk(top):
                 for name in sorted(files):
                     if name.endswith(".lua"):
                         yield os.path.join(LUA[each], os.path.relpath(os.path.join(folder, name), top))
@@ -168,7 +168,7 @@ def stand_ins(checkout: str, rootfs: Rootfs) -> tuple[str, ...]:
 
 
 def _is_in(own: str, theirs: str) -> bool:
-    found = [os.path.join(folder, name) for folder, _, files in os.walk(own) for name in files if name.endswith(".lua")]
+    found = [os.path.join(folder, name) for folder, _, files in within.walk(own) for name in files if name.endswith(".lua")]
     return bool(found) and all(_is_same(each, os.path.join(theirs, os.path.relpath(each, own))) for each in found)
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from builder import textfile
+from builder import textfile, within
 from builder.errors import UsageError
 from builder.testing import blocks
 
@@ -70,7 +70,7 @@ def find(folder: str, paths: Sequence[str] = (), *, whole: bool) -> Suite:
 
 
 def _names(place: str, name: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(place):
+    for folder, folders, files in within.walk(place):
         folders[:] = [each for each in folders if not each.startswith((".", _SERVROOT))]
         below = os.path.relpath(folder, place)
         prefix = name if below == "." else f"{name}/{below}"

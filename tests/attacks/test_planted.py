@@ -1,5 +1,6 @@
 """A checkout that brings what the builder itself writes: links at the places of its temporary files, an image, an unpacked one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,25 @@ def test_a_device_among_the_tests(world: World) -> None:
     limit = ["sh", "-c", f'ulimit -v {ROOM >> 10}; exec timeout 60 "$@"', "sh"]
     answer = world.run("test", "--image", "all", before=limit)
     assert (answer.code, "it is no regular file" in answer.err) == (2, True), (answer.code, answer.err)
+
+
+def _bytes(series: Path) -> None:
+    series.write_bytes(b"\xff\n")
+
+
+@pytest.mark.parametrize(("plant", "said"), [
+    (_bytes, "is in the series, but neither applied nor skipped"), (Path.mkdir, "'series' cannot be read: Is a directory"),
+    (lambda series: series.symlink_to("series"), "'series' cannot be read: Too many levels of symbolic links"),
+    (lambda series: None, "'series' cannot be read: No such file or directory"),
+], ids=["bytes", "folder", "loop", "absent"])  # fmt: skip
+def test_a_series_that_is_none_is_the_recipes_fault(world: World, plant: Callable[[Path], object], said: str) -> None:
+    world.write("src/a.patch", "")
+    plant(world.root / "src/series")
+    world.recipe("one", "true")
+    with (world.root / "recipes/one.toml").open("a") as recipe:
+        recipe.write(
+            '[[version.source]]\nfolder = "src"\n[[version.patches]]\nsource = "main"\nseries = "series"\n'
+            '[[version.patches.patch]]\npath = "a.patch"\nstring = "abc"\n'
+        )
+    answer = world.run("build")
+    assert (answer.code, "one 1: patches[0]: " in answer.err, said in answer.err) == (2, True, True), answer.err
