@@ -71,6 +71,18 @@ class Session:
         root = self.options.store or self.settings.store
         return self.stack.enter_context(Store(root, say=self._say))
 
+    def there(self) -> Store:
+        """The store of a command that only looks at it or removes from it.
+
+        Raises:
+            UsageError: there is none.
+        """
+        root = self.options.store or self.settings.store
+        if not os.path.isdir(root):
+            hint = "name the one that you mean with --store or BUILDER_STORE; the first build makes one"
+            raise UsageError("there is no store", where=root, hint=hint)
+        return self.store
+
     def _say(self, text: str) -> None:
         self.reporter.say(text)
 
