@@ -83,7 +83,7 @@ def _profiles(
         images = sorted({f"{each.name} in {each.profile}" for each in lock.images if each.name == image})
         raise UsageError(
             f"the lock has no image '{image}' in {', '.join(chosen) or 'a profile with required outputs'}",
-            hint=near(image, names) if image not in names else f"it has {', '.join(images)}; name the profile with --profile, or take --all",
+            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all" if images else near(image, names),
         )
     return chosen
 
