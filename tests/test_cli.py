@@ -644,6 +644,7 @@ def test_a_store_that_is_not_there_is_not_said_to_be_whole(project: Small, tmp_p
     answer = project.run(*argv, "--store", str(tmp_path / "typo"))
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(f"builder: {tmp_path}/typo: there is no store\n  next: ")
+    assert project.run("store", "path", "--store", str(tmp_path / "typo")).out == f"{tmp_path}/typo\n"
     assert not (tmp_path / "typo").exists()
 
 

@@ -283,9 +283,9 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _store_path(opened: Session) -> int:
     if opened.options.json:
-        say_json("store-path", {"path": opened.store.root})
+        say_json("store-path", {"path": opened.store_root})
     else:
-        say(opened.store.root)
+        say(opened.store_root)
     return 0
 
 
