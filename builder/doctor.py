@@ -119,7 +119,7 @@ def _disk(what: str, path: str) -> Answer:
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
     move = "set BUILDER_STORE to a folder elsewhere" if what == "store" else "build with --out DIR elsewhere"
-    if disk.f_flag & os.ST_RDONLY or not os.access(there, os.W_OK):
+    if disk.f_flag & os.ST_RDONLY or not _writable(there):
         return Answer("bad", what, f"{path} cannot be written", move)
     if what == "store" and disk.f_flag & os.ST_NOEXEC:
         return Answer("bad", what, f"{path} is mounted noexec: tools cannot run from there", move)
@@ -128,6 +128,15 @@ def _disk(what: str, path: str) -> Answer:
         return Answer("bad", what, f"{text}, {disk.f_favail} more files", f"free some space there, run builder gc, or {move}")
     level: Level = "warn" if free < 5 * _GIB else "ok"
     return Answer(level, what, text, "a first build of an image needs about 5 GB" if level == "warn" else "")
+
+
+def _writable(folder: str) -> bool:
+    """Whether a file can be made in a folder; the modes do not tell all."""
+    try:
+        tempfile.NamedTemporaryFile(prefix=".builder-doctor-", dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _nearest(path: str) -> str:
@@ -142,7 +151,7 @@ def file_times(machine: Machine) -> list[Answer]:
     found = []
     for what, path in (("project", machine.root), ("store", machine.store)):
         there = _nearest(path) if path else ""
-        if not there or not os.access(there, os.W_OK):
+        if not there or not _writable(there):
             continue
         with tempfile.NamedTemporaryFile(prefix=".builder-doctor-", dir=there) as file:
             os.utime(file.name, ns=(1_000_000_001, 1_000_000_001))
@@ -194,11 +203,14 @@ def _server(machine: Machine, what: str, address: str, path: str) -> list[Answer
         return [Answer("ok", what, f"{shown}, not asked")]
     import requests  # noqa: PLC0415 - slow to import, and only here
 
+    from builder.fetch.http import connecting  # noqa: PLC0415
+
     try:
         answer = requests.head(f"{address}/{path}", timeout=_SECONDS, allow_redirects=False)
     except (requests.RequestException, ValueError) as error:
-        hint = "check the address, the proxy (https_proxy) and the certificates (SSL_CERT_FILE); --offline asks no server"
-        return [Answer("bad", what, f"{shown} does not answer: {type(error).__name__}", hint)]
+        why = connecting(error, _SECONDS) or type(error).__name__
+        hint = "check the address, the proxy (https_proxy) and the certificates (REQUESTS_CA_BUNDLE); --offline asks no server"
+        return [Answer("bad", what, f"{shown} does not answer: {why}", hint)]
     found = [Answer("ok", what, f"{shown} answers")]
     if "Date" in answer.headers:
         found += _skew(what, answer.headers["Date"])

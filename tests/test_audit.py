@@ -165,5 +165,5 @@ def test_unknown_profile_and_image(project: Sample) -> None:
         project.context(image="more")
     assert str(caught.value) == (
         "the lock has no image 'more' in embedded\n"
-        "  next: it has more in extra, web in embedded; name the profile with --profile, or take --all"
+        "  next: it has more in extra; name the profile with --profile, or take --all"
     )

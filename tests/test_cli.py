@@ -266,6 +266,7 @@ def test_the_umask_of_the_user_does_not_matter(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("argv", "text"), [
     (["list", "--image", "nope"], "builder: there is no image 'nope'\n  next: images here: openresty\n"),
+    (["audit", "openrsty"], "builder: the lock has no image 'openrsty' in other, small\n  next: did you mean 'openresty'?\n"),
     (["list", "openrsty"], "builder: there is no image 'openrsty'\n  next: did you mean 'openresty'?\n"),
     (
         ["list", "--profile", "nope"],
@@ -636,6 +637,21 @@ def test_store_and_gc(project: Small, home: Path) -> None:
     # What hello's source folder was copied to; base's source is its output.
     assert found == {"trees": 1, "records": 0, "archives": 0, "logs": 0, "roots": 0}
     assert project.run("build", "--locked", "--json").json[0]["realised"] == []
+
+
+@pytest.mark.parametrize("argv", [("store", "verify"), ("store", "roots"), ("gc",), ("gc", "--dry-run")], ids=" ".join)
+def test_a_store_that_is_not_there_is_not_said_to_be_whole(project: Small, tmp_path: Path, argv: tuple[str, ...]) -> None:
+    answer = project.run(*argv, "--store", str(tmp_path / "typo"))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"builder: {tmp_path}/typo: there is no store\n  next: ")
+    assert project.run("store", "path", "--store", str(tmp_path / "typo")).out == f"{tmp_path}/typo\n"
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_store_that_is_a_file(project: Small, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = project.run("build", "--store", str(tmp_path / "file"))
+    assert (answer.code, "next: use a folder: set BUILDER_STORE" in answer.err) == (5, True), answer.err
 
 
 def test_a_flipped_bit_in_the_store(project: Small, home: Path) -> None:

@@ -95,6 +95,18 @@ def test_a_disk_that_cannot_hold_a_store(doctor: Doctor, mount: str, line: str) 
     assert line in done.stdout
 
 
+def test_a_place_where_nothing_can_be_made_is_told_in_its_line(doctor: Doctor) -> None:
+    done = doctor("--offline", "--store", "/proc/store")
+    assert (done.returncode, done.stderr) == (5, "")
+    assert "bad: store: /proc/store cannot be written; next: set BUILDER_STORE to a folder elsewhere\n" in done.stdout
+
+
+def test_a_project_that_is_named_and_not_there_is_told(doctor: Doctor) -> None:
+    done = doctor("--offline", "--root", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere: there is no folder recipes/ here or above" in done.stderr
+
+
 def test_servers_that_refuse(doctor: Doctor) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -102,7 +114,8 @@ def test_servers_that_refuse(doctor: Doctor) -> None:
         done = doctor()
     assert done.returncode == 5
     assert [line.split(": ")[1] for line in done.stdout.splitlines() if line.startswith("bad: ")] == ["mirror", "index"]
-    assert "does not answer" in done.stdout
+    assert "does not answer: could not connect: Connection refused; next: check the address" in done.stdout
+    assert "REQUESTS_CA_BUNDLE" in done.stdout, "the variable that a fetch heeds"
     assert "secret" not in done.stdout
 
 

@@ -63,7 +63,7 @@ class TestOpening:
             Store(str(tmp_path / "store"))
         assert str(caught.value) == (
             f"{tmp_path}/store/locks: could not open the store: Not a directory\n"
-            "  next: run `builder store verify` to see whether the store is whole"
+            "  next: use a folder: set BUILDER_STORE, or `store` in the settings file"
         )
 
     @pytest.mark.parametrize(

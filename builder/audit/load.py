@@ -79,10 +79,11 @@ def _profiles(
             raise UsageError(f"the lock has no profile '{name}'", hint=near(name, known))
     chosen = named or tuple(name for name in known if every or _required(project, name))
     if image is not None and not any(each.name == image and each.profile in chosen for each in lock.images):
-        images = sorted({f"{each.name} in {each.profile}" for each in lock.images})
+        names = sorted({each.name for each in lock.images})
+        images = sorted({f"{each.name} in {each.profile}" for each in lock.images if each.name == image})
         raise UsageError(
             f"the lock has no image '{image}' in {', '.join(chosen) or 'a profile with required outputs'}",
-            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all",
+            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all" if images else near(image, names),
         )
     return chosen
 

@@ -245,8 +245,9 @@ def gc(options: argparse.Namespace, _argv: list[str]) -> int:
     from builder import units  # noqa: PLC0415
 
     with session(options) as opened:
-        with opened.reporter.task("clean", opened.store.root, brief=True) as task:
-            freed = opened.store.gc(keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached)
+        store = opened.there()
+        with opened.reporter.task("clean", store.root, brief=True) as task:
+            freed = store.gc(keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached)
         if options.json:
             say_json("gc", freed)
         else:
@@ -282,17 +283,18 @@ def store(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _store_path(opened: Session) -> int:
     if opened.options.json:
-        say_json("store-path", {"path": opened.store.root})
+        say_json("store-path", {"path": opened.store_root})
     else:
-        say(opened.store.root)
+        say(opened.store_root)
     return 0
 
 
 def _store_roots(opened: Session) -> int:
     from builder.store import usage  # noqa: PLC0415
 
-    with opened.reporter.task("measure", opened.store.root, brief=True) as task:
-        roots = usage.usage(opened.store, task.reached)
+    store = opened.there()
+    with opened.reporter.task("measure", store.root, brief=True) as task:
+        roots = usage.usage(store, task.reached)
     if opened.options.json:
         say_json("store-roots", roots)
     else:
@@ -301,9 +303,9 @@ def _store_roots(opened: Session) -> int:
 
 
 def _store_verify(opened: Session) -> int:
-    options = opened.options
-    with opened.reporter.task("verify", opened.store.root) as task:
-        damage = opened.store.verify(task.reached)
+    options, store = opened.options, opened.there()
+    with opened.reporter.task("verify", store.root) as task:
+        damage = store.verify(task.reached)
     if options.json:
         say_json("store-verify", damage)
     else:
@@ -312,7 +314,7 @@ def _store_verify(opened: Session) -> int:
         say(f"{len(damage)} damaged" if damage else "everything is as it was written")
     if options.remove and damage:
         _remove_damaged(opened, damage)
-        records = [each for each in opened.store.verify() if each.kind == "record"]  # of trees that are gone now
+        records = [each for each in store.verify() if each.kind == "record"]  # of trees that are gone now
         _remove_damaged(opened, records)
     return 1 if damage else 0
 

@@ -18,6 +18,8 @@ def run(options: argparse.Namespace, _argv: list[str]) -> int:
     try:
         root = find_root(options.root)
     except BuilderError:  # outside of a project, the machine can be looked at all the same
+        if options.root != ".":
+            raise
         root = ""
     machine = doctor.Machine(
         root=root, store=store, settings=settings, program=_program(root, store, settings.cache_dir), online=not options.offline

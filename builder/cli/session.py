@@ -68,8 +68,23 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        root = self.options.store or self.settings.store
-        return self.stack.enter_context(Store(root, say=self._say))
+        return self.stack.enter_context(Store(self.store_root, say=self._say))
+
+    @property
+    def store_root(self) -> str:
+        """Where the store lies, or will lie."""
+        return os.path.abspath(self.options.store or self.settings.store)
+
+    def there(self) -> Store:
+        """The store of a command that only looks at it or removes from it.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not os.path.isdir(self.store_root):
+            hint = "name the one that you mean with --store or BUILDER_STORE; the first build makes one"
+            raise UsageError("there is no store", where=self.store_root, hint=hint)
+        return self.store
 
     def _say(self, text: str) -> None:
         self.reporter.say(text)

@@ -150,7 +150,7 @@ class Http:
             raise _Again(self._silence(), silent=True) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             self._must_go_on(call)
-            reason = _connecting(error, self._patience.connect)
+            reason = connecting(error, self._patience.connect)
             if reason is None:
                 raise _Again(f"the connection broke off: {_cause(error)}") from None
             self._hosts.failed(at, reason)
@@ -271,7 +271,7 @@ def _retry_after(response: requests.Response) -> float:
     return float(text) if text.isdecimal() and len(text) < 6 else 0.0
 
 
-def _connecting(error: Exception, limit: float) -> str | None:
+def connecting(error: Exception, limit: float) -> str | None:
     """Why there was no connection at all; None when there was one, and it broke."""
     if isinstance(error, requests.ConnectTimeout):
         return f"could not connect within {limit:g} s"

@@ -16,6 +16,7 @@ _HINTS = {
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
+    errno.ENOTDIR: "use a folder: set BUILDER_STORE, or `store` in the settings file",
     errno.EXDEV: "make the tree in a folder from Store.stage(): renaming works within one file system only",
     errno.ENAMETOOLONG: "use a store with a shorter path: set BUILDER_STORE, or `store` in the settings file",
     errno.ENOLCK: _LOCKS,

@@ -53,7 +53,7 @@ def test_the_store_and_what_is_being_built_are_closed_to_others(here: World, tmp
         running.communicate()
 
 
-@pytest.mark.parametrize("verb", [("list",), ("fetch",), ("store", "verify"), ("build", "--dry-run"), ("resolve",)])
+@pytest.mark.parametrize("verb", [("list",), ("fetch",), ("log", "simple"), ("build", "--dry-run"), ("resolve",)])
 def test_the_verb_that_comes_first_makes_a_closed_store(tmp_path: Path, verb: tuple[str, ...]) -> None:
     new = World(tmp_path / "project", tmp_path / "home")
     new.recipe("simple", ":")
