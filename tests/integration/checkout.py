@@ -37,8 +37,8 @@ def start(project: Path, *words: str, environ: Mapping[str, str] | None = None) 
     return subprocess.Popen([BUILDER, *words], cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run(project: Path, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    command = start(project, *words, environ=environ)
+def run(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = start(project, *words)
     out, err = command.communicate()
     return subprocess.CompletedProcess(words, command.returncode, out, err)
 
