@@ -35,7 +35,7 @@ class Profile:
     cannot: Mapping[str, str] = field(default_factory=dict)
 
 
-# The rules of the audit about what others publish. A profile may be unable to meet these; the others find contradictions.
+# Rules of the audit about what others publish. A profile may be unable to meet these; other rules find contradictions.
 SOURCE_RULES = ("unpinned-source", "weak-pin", "plain-http-unpinned", "plain-http-first", "single-location")
 
 _NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
@@ -61,7 +61,7 @@ PROFILE = Table({
     "providers": Field(MapOf(_NAME, requirement.NAME), "package -> the package that provides it inside"),
     "features": Field(MapOf(ListOf(_NAME, 1), requirement.NAME), "package -> features that are on"),
     "outputs": Field(Choice(("required", "optional")), "whether an unpinned output is an audit finding (default: required)"),
-    "audit": Field(Table({"cannot": Field(_CANNOT, "rule -> why no source here can meet it")}), "what `builder audit` makes of it"),
+    "audit": Field(Table({"cannot": Field(_CANNOT, "rule -> why it cannot be met")}), "what the audit accounts for"),
 }, doc="A builder profile: which version or provider of a package an image takes.")
 
 

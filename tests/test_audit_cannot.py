@@ -29,7 +29,8 @@ def test_a_finding_that_its_profile_accounts_for_does_not_count(project: Sample)
         "  single-location: 1 finding\n"
         "    one forge\n"
         "\n"
-        f"no findings, and 1 that profiles account for; {len(RULES)} rules looked at 3 packages of profile extra on {PLATFORM}\n"
+        f"no findings, and 1 that profiles account for; {len(RULES)} rules looked at "
+        f"3 packages of profile extra on {PLATFORM}\n"
     )
 
 
@@ -80,7 +81,9 @@ def test_a_reason_does_not_make_the_lock_stale(project: Sample) -> None:
     ("tree-bytes", "x", "audit.cannot.tree-bytes: unknown key (known here: "),
     ("weak-pin", " ", "audit.cannot.weak-pin: must say why"),
 ])
-def test_a_rule_that_does_not_exist_or_can_be_met_is_an_error(project: Sample, rule: str, why: str, problem: str) -> None:
+def test_a_rule_that_does_not_exist_or_finds_damage_is_an_error(
+    project: Sample, rule: str, why: str, problem: str
+) -> None:
     cannot(project, EXTRA, rule, why)
     with pytest.raises(RecipeError) as caught:
         project.project()

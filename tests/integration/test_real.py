@@ -1,7 +1,8 @@
 """The real releases of the components, and the bundle: built, audited, and put through their own test suites.
 
-BUILDER_TEST_ARCHIVES names a directory that holds the archives; a test skips when one that it needs is absent. The root file
-system is Alpine's 3.20.3 here. A bundle that is assembled from the parts of the official one has other bytes, and is repinned.
+BUILDER_TEST_ARCHIVES names a directory that holds the archives; a test skips when one that it needs is absent. The root
+file system is Alpine's 3.20.3 here. A bundle that is assembled from the parts of the official one has other bytes, and is
+repinned.
 
 Copies of the suites are run without the libraries beside them, so that those of the image are tested.
 """
@@ -49,7 +50,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / name, root / name)
     shutil.copy(REPOSITORY / "lock.toml", root)
     for profile in PACKAGES:
-        edit(root / f"recipes/profiles/{profile}.toml", "[constraints]\n", '[constraints]\nalpine-minirootfs = "3.20.3"\n')
+        more = '[constraints]\nalpine-minirootfs = "3.20.3"\n'
+        edit(root / f"recipes/profiles/{profile}.toml", "[constraints]\n", more)
     recipe = root / "recipes/openresty.toml"
     bundle = next(each for each in tomli.loads(recipe.read_text())["version"] if each["version"] == "1.27.1.2")
     if (ARCHIVES / BUNDLE).is_file():
@@ -139,8 +141,9 @@ def without_the_internet(folder: Path, profile: str) -> None:
 
 
 def slowly(folder: Path, _profile: str) -> None:
-    """A block without a time limit of its own fills a dictionary of 1 MB, which takes longer than the 3 s of Test::Nginx."""
-    edit(folder / "t/sanity.t", "=== TEST 11: shm fragmentation\n", "=== TEST 11: shm fragmentation\n--- timeout: 120\n")
+    """A block without a time limit of its own adds 1,500,000 keys, which takes longer than the 3 s of Test::Nginx."""
+    title = "=== TEST 11: shm fragmentation\n"
+    edit(folder / "t/sanity.t", title, f"{title}--- timeout: 120\n")
 
 
 SUITES = (

@@ -1,4 +1,4 @@
-"""A profile that says that it cannot meet a rule, though the rule finds nothing in it: a later finding would pass unseen."""
+"""A profile says that it cannot meet a rule, which finds nothing in it: a later finding would pass unseen."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,8 @@ from builder.audit.rule import Finding, Rule
 from builder.audit.rules import plain_http_first, plain_http_unpinned, single_location, unpinned_source, weak_pin
 
 ID = "cannot-unneeded"
-CHECKED = {each.ID: each.check for each in (unpinned_source, weak_pin, plain_http_unpinned, plain_http_first, single_location)}
+_RULES = (unpinned_source, weak_pin, plain_http_unpinned, plain_http_first, single_location)
+CHECKED = {each.ID: each.check for each in _RULES}
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -21,8 +22,8 @@ def check(context: Context) -> Iterator[Finding]:
         alone = replace(context, profiles=(name,))
         for rule in profile.cannot:
             if not any(CHECKED[rule](alone)):
-                place = f"{profile.path}: audit.cannot.{rule}"
-                yield Finding(ID, place, "the rule finds nothing in this profile", "take it out: it would hide a later finding")
+                place, reason = f"{profile.path}: audit.cannot.{rule}", "the rule finds nothing in this profile"
+                yield Finding(ID, place, reason, "take it out: it would hide a later finding")
 
 
 RULE = Rule(ID, "a profile says that it cannot meet a rule, which finds nothing in it", check)
