@@ -176,7 +176,9 @@ HEAD /  => 404
 
 
 
-=== TEST 14: SRC_IP is X-Real-IP when a proxy sent it
+=== TEST 14: SRC_IP is X-Real-IP when a trusted proxy sent it
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "10.1.2.3"]]}]
 --- probes
@@ -189,31 +191,38 @@ GET /  => 404
 
 
 
-=== TEST 15: SRC_IP is the first of X-Forwarded-For when there is no X-Real-IP
+=== TEST 15: SRC_IP is the last of X-Forwarded-For that is not a trusted proxy's when there is no X-Real-IP
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "10.1.2.3"]]}]
 --- probes
 GET /  X-Forwarded-For: 10.1.2.3  => one
-GET /  X-Forwarded-For: 10.1.2.3, 10.9.9.9  => one
-GET /  X-Forwarded-For: 10.1.2.3 ,10.9.9.9  => one
-GET /  X-Forwarded-For: 10.9.9.9, 10.1.2.3  => 404
+GET /  X-Forwarded-For: 10.9.9.9, 10.1.2.3  => one
+GET /  X-Forwarded-For: 10.9.9.9 ,10.1.2.3, 127.0.0.1 ,127.0.0.1  => one
+GET /  X-Forwarded-For: 10.1.2.3, 10.9.9.9  => 404
+GET /  X-Forwarded-For: 10.1.2.3, unknown  => 404
+GET /  X-Forwarded-For: unknown, 10.1.2.3  => one
 --- no_error_log
 [error]
 
 
 
-=== TEST 16: SRC_IP is the peer's address when no proxy said otherwise
+=== TEST 16: SRC_IP is the peer's address, whatever the client says, when the peer is no trusted proxy
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "127.0.0.1"]]}]
 --- probes
 GET /  => one
-GET /  X-Real-IP: 10.1.2.3  => 404
+GET /  X-Real-IP: 10.1.2.3  => one
+GET /  X-Forwarded-For: 10.1.2.3  => one
 --- no_error_log
 [error]
 
 
 
 === TEST 17: RANGE on SRC_IP compares addresses as addresses
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["RANGE", "SRC_IP", "10.0.0.9", "10.0.0.100"]]}]
 --- probes
@@ -229,6 +238,8 @@ GET /  X-Real-IP: 10.0.1.20  => 404
 
 
 === TEST 18: RANGE on SRC_IP knows IPv6, and an address of the other family is in no range
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["RANGE", "SRC_IP", "fd00::1", "fd00::ff"]]}]
 --- probes
@@ -366,7 +377,69 @@ GET /  => 404
 
 
 
-=== TEST 28: EXIST and REGEX on COOKIE
+=== TEST 28: of two cookies of one name the first counts, as in nginx
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "COOKIE", "lane", "green"]]}]
+--- config
+location = /variable {
+    return 200 "$cookie_lane";
+}
+--- lua
+local function ask(headers)
+    local lines = "GET %s HTTP/1.0\r\nHost: localhost\r\n" .. headers .. "\r\n"
+    local function send(path)
+        local sock = assert(testing.connect("http"))
+        assert(sock:send(lines:format(path)))
+        local answer = assert(testing.receive(sock, {}))
+        sock:close()
+        return answer
+    end
+    ngx.say(testing.backend_of(send("/")), " ", send("/variable").body)
+end
+ask("Cookie: lane=green; lane=red\r\n")
+ask("Cookie: lane=red; lane=green\r\n")
+ask("Cookie: lane=green\r\nCookie: lane=red\r\n")
+ask("Cookie: lane=red\r\nCookie: lane=green\r\n")
+--- response_body
+one green
+404 red
+one green
+404 red
+--- no_error_log
+[error]
+
+
+
+=== TEST 29: an empty cookie is there
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EXIST", "COOKIE", "lane"]]}]
+--- probes
+GET /  Cookie: lane=  => one
+GET /  Cookie: a=b; lane=; c=d  => one
+GET /  Cookie: lane  => 404
+GET /  Cookie: lanes=a  => 404
+--- no_error_log
+[error]
+
+
+
+=== TEST 30: a header with an underscore is one of its own
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "HEADER", "X_Lane", "green"]]},
+ {"rule": "s", "upstream": "two", "internal_dsl": [["EQ", "HEADER", "X-Lane", "green"]]}]
+--- probes
+GET /  X_Lane: green  => one
+GET /  x_lane: green  => one
+GET /  X-Lane: green  => two
+GET /  X_Lane: red  X-Lane: green  => two
+GET /  X_Lane: green  X-Lane: red  => one
+GET /  X-Lane: red  => 404
+--- no_error_log
+[error]
+
+
+
+=== TEST 31: EXIST and REGEX on COOKIE
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EXIST", "COOKIE", "session"]]},
  {"rule": "s", "upstream": "two", "internal_dsl": [["REGEX", "COOKIE", "group", "^beta-"]]}]
@@ -379,7 +452,7 @@ GET /  Cookie: group=alpha  => 404
 
 
 
-=== TEST 29: AND needs all of its expressions
+=== TEST 32: AND needs all of its expressions
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["AND", ["EQ", "HOST", "a.example"], ["STARTS_WITH", "URL", "/x"], ["EQ", "METHOD", "GET"]]]}]
 --- probes
@@ -392,7 +465,7 @@ GET /x/1  Host: b.example  => 404
 
 
 
-=== TEST 30: OR needs one of its expressions
+=== TEST 33: OR needs one of its expressions
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["OR", ["EQ", "HOST", "a.example"], ["STARTS_WITH", "URL", "/x"]]]}]
 --- probes
@@ -404,7 +477,7 @@ GET /  Host: b.example  => 404
 
 
 
-=== TEST 31: AND and OR go into each other
+=== TEST 34: AND and OR go into each other
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["AND", ["OR", ["EQ", "HOST", "a.example"], ["EQ", "HOST", "b.example"]],
     ["OR", ["AND", ["EQ", "METHOD", "GET"], ["STARTS_WITH", "URL", "/r"]], ["AND", ["EQ", "METHOD", "POST"], ["STARTS_WITH", "URL", "/w"]]]]]}]
@@ -419,7 +492,7 @@ GET /r  Host: c.example  => 404
 
 
 
-=== TEST 32: several expressions of a rule must all hold
+=== TEST 35: several expressions of a rule must all hold
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "HOST", "a.example"], ["EQ", "URL", "/x"]]}]
 --- probes
@@ -431,7 +504,7 @@ GET /y  Host: a.example  => 404
 
 
 
-=== TEST 33: one expression may stand without a list around it
+=== TEST 36: one expression may stand without a list around it
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": ["EQ", "HOST", "a.example"]}]
 --- probes
@@ -442,7 +515,7 @@ GET /  Host: b.example  => 404
 
 
 
-=== TEST 34: numbers are taken as their text
+=== TEST 37: numbers are taken as their text
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "PARAM", "v", 2]]},
  {"rule": "s", "upstream": "two", "internal_dsl": [["RANGE", "PARAM", "n", 5, 10]]}]
@@ -455,7 +528,7 @@ GET /?n=11  => 404
 
 
 
-=== TEST 35: a request of HTTP/1.0 without a host has none to compare
+=== TEST 38: a request of HTTP/1.0 without a host has none to compare
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EXIST", "HOST"]]},
  {"rule": "s", "upstream": "two", "internal_dsl": [["EQ", "URL", "/x"]]}]
@@ -469,7 +542,7 @@ two GET /x
 
 
 
-=== TEST 36: nothing matches: 404, a short text, and one line that says why
+=== TEST 39: nothing matches: 404, a short text, and one line that says why
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "HOST", "a.example"]]}]
 --- request
@@ -488,7 +561,7 @@ qr{\[warn\].*no answer for port 80, host b\.example, path /no\\x0a"where: no rul
 
 
 
-=== TEST 37: a port that the policy does not name says so
+=== TEST 40: a port that the policy does not name says so
 --- policy
 {"http": {"tcp": {"81": []}}, "backend_group": []}
 --- request
@@ -501,7 +574,7 @@ no answer for port 80, host localhost, path /: the port has no rules
 
 
 
-=== TEST 38: rules of one port are not those of another
+=== TEST 41: rules of one port are not those of another
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- https_rules
@@ -516,20 +589,25 @@ GET https://a.example/  => two
 
 
 
-=== TEST 39: SRC_IP is the peer's address when X-Forwarded-For names none
+=== TEST 42: SRC_IP is the peer's address when X-Forwarded-For names none
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "127.0.0.1"]]}]
 --- probes
 GET /  X-Forwarded-For: ,  => one
-GET /  X-Forwarded-For: , 10.1.2.3  => one
+GET /  X-Forwarded-For: 127.0.0.1  => one
+GET /  X-Forwarded-For: 10.1.2.3, unknown  => one
 --- no_error_log
 [error]
 
 
 
-=== TEST 40: an X-Forwarded-For full of blanks does not keep the worker busy
+=== TEST 43: an X-Forwarded-For full of blanks does not keep the worker busy
+--- options
+trusted_proxies = "127.0.0.1",
 --- rules
-[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "a"]]}]
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "127.0.0.1"]]}]
 --- lua
 for _, tail in ipairs({ "b", "b, c", ", c" }) do
     ngx.update_time()

@@ -128,11 +128,12 @@ local before = workers:ask_all("index/http_tcp_80")
 testing.use(2)
 ngx.say(workers:ask_all("index/http_tcp_80") == before and "the same" or "others")
 ngx.say(workers:ask_all("rules/http_tcp_80"))
+assert(workers:wait_for("rules/http_tcp_443", "b", 2))
 ngx.say(workers:ask_all("rules/http_tcp_443"))
 --- response_body
 the same
 1 a; 1 a; 1 a; 1 a
-3 b; 2 b; 2 b; 2 b
+1 b; 1 b; 1 b; 1 b
 --- no_error_log
 [error]
 

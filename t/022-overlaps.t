@@ -41,11 +41,12 @@ workers:ask_all("rules/http_tcp_80")
 ngx.say(workers:ask_all("rules/http_tcp_81"))
 testing.use(2)
 ngx.say(workers:ask_all("rules/http_tcp_81"))
+assert(workers:wait_for("rules/http_tcp_80", "nil", 2))
 ngx.say(workers:ask_all("rules/http_tcp_80"))
 --- response_body
 3 nil; 2 nil
 3 a; 2 a
-3 nil; 2 nil
+1 nil; 1 nil
 --- no_error_log
 [error]
 

@@ -11,6 +11,8 @@ run_tests();
 __DATA__
 
 === TEST 1: sip-hash sends one client's address to one backend
+--- options
+trusted_proxies = "127.0.0.1",
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two", "three"]}]
 --- lua
@@ -30,6 +32,8 @@ each to its own
 
 
 === TEST 2: sip-hash spreads many clients over all backends
+--- options
+trusted_proxies = "127.0.0.1",
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two", "three"]}]
 --- lua
@@ -50,6 +54,8 @@ spread
 
 
 === TEST 3: with sip-hash most clients stay where they are when a backend joins
+--- options
+trusted_proxies = "127.0.0.1",
 --- groups
 [{"name": "sticky", "session_affinity_policy": "sip-hash", "backends": ["one", "two"]}]
 --- rules_2

@@ -144,6 +144,7 @@ the sum fits
 
 
 === TEST 6: failures and retries are counted by backend group
+--- options: eject_seconds = 0
 --- rules
 [{"rule": "r", "upstream": "dead_and_one", "internal_dsl": [["STARTS_WITH", "URL", "/half"]]},
  {"rule": "s", "upstream": "dead", "internal_dsl": [["STARTS_WITH", "URL", "/dead"]]}]

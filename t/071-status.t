@@ -128,7 +128,38 @@ no certificates
 
 
 
-=== TEST 5: /policies shows certificates, but never a private key
+=== TEST 5: /policies has the rules before the reader has said that it is done
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]}]
+--- lua
+ngx.shared.policy:delete("/state")
+local policy = require("cjson.safe").decode(testing.request("/policies", { to = "status" }).body)
+ngx.say(policy.http and policy.http.tcp["80"][1].rule)
+--- response_body
+r
+--- no_error_log
+[error]
+
+
+
+=== TEST 6: the gateway has one name, whichever nginx it runs on
+--- rules
+[{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]},
+ {"rule": "s", "redirect_url": "/a", "internal_dsl": [["EQ", "URL", "/b"]]}]
+--- lua
+for _, path in ipairs({ "/a", "/b", "/c" }) do
+    ngx.say(testing.request(path).headers.server)
+end
+--- response_body
+nginx
+nginx
+nginx
+--- no_error_log
+[error]
+
+
+
+=== TEST 7: /policies shows certificates, but never a private key
 --- certificates
 {"a.example": "exact", "*.w.example": "wildcard_rsa", "443": "default"}
 --- config
@@ -155,7 +186,7 @@ no key
 
 
 
-=== TEST 6: /policies shows what is in force, not what the file says
+=== TEST 8: /policies shows what is in force, not what the file says
 --- rules
 [{"rule": "good", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]}, {"rule": "bad", "internal_dsl": [["EQUALS", "URL", "/b"]]}]
 --- policy_2
@@ -181,7 +212,7 @@ rule 'bad' left out
 
 
 
-=== TEST 7: a large policy is sent in pieces and whole
+=== TEST 9: a large policy is sent in pieces and whole
 --- rules eval
 '[' . CORE::join(', ', map { qq({"rule": "r$_", "redirect_url": "/$_", "internal_dsl": [["EQ", "HOST", "h$_.example"]]}) } 1 .. 3000) . ']'
 --- https_rules
@@ -203,7 +234,7 @@ GET /t
 
 
 
-=== TEST 8: without a policy /policies is an empty one
+=== TEST 10: without a policy /policies is an empty one
 --- no_policy
 --- config
 location = /t {
@@ -223,7 +254,7 @@ policy.json
 
 
 
-=== TEST 9: the status port has nothing else, and takes no part in routing
+=== TEST 11: the status port has nothing else, and takes no part in routing
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- config
@@ -246,7 +277,7 @@ one one
 
 
 
-=== TEST 10: rules of layer 4 that this nginx cannot serve count as left out
+=== TEST 12: rules of layer 4 that this nginx cannot serve count as left out
 --- policy_2
 {"stream": {"tcp": {"22": [{"rule": "a", "upstream": "one"}, {"rule": "b", "upstream": "one"}]}, "udp": {"53": [{"rule": "c", "upstream": "one"}]}}}
 --- config

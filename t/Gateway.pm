@@ -31,6 +31,7 @@
 #   http_config    more text for the http level
 #   config         more text (locations) for the server that Test::Nginx asks
 #   lua            Lua code of the location /t, which is then what is asked for; it begins with `local testing = require "testing"`
+#   before         Lua code that stands between that line and the section `lua`
 #
 #   probes         requests and what they are to bring, one a line, fields apart by two spaces or more:
 #                      GET /path  Host: a.example  X-Any: header  => one
@@ -220,7 +221,7 @@ sub add_usual ($) {
 # The location of the section `lua`, and the request that goes with it.
 sub add_lua ($) {
     my $block = shift;
-    my $lua = $block->lua;
+    my $lua = ($block->before || '') . $block->lua;
     my $location = <<_EOC_;
         location = /t {
             content_by_lua_block {
@@ -320,7 +321,9 @@ add_block_preprocessor(sub {
     add_lua($block) if defined $block->lua;
     my $own = $block->config || '';
     my $born = 'location = /born { content_by_lua_block { ngx.print(require("testing").born) } }';
-    $block->set_value('config', "$own\n        $born\n        include $Conf/routes.conf;\n");
+    # The tests' own clients; those of the gateway are quiet.
+    my $clients = 'lua_socket_log_errors on;';
+    $block->set_value('config', "$own\n        $clients\n        $born\n        include $Conf/routes.conf;\n");
     $block->set_value('http_config', http_config($block));
     my $files = $block->user_files;
     die $block->name . ': user_files must be a list here' if defined $files && !ref $files;

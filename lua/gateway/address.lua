@@ -7,7 +7,11 @@
 local ffi = require "ffi"
 
 local byte = string.byte
+local char = string.char
 local lower = string.lower
+local match = string.match
+local max = math.max
+local min = math.min
 local ffi_fill = ffi.fill
 local ffi_copy = ffi.copy
 local ffi_string = ffi.string
@@ -160,6 +164,37 @@ function _M.key(text)
     ffi_fill(octets, 10)
     octets[10], octets[11] = 255, 255
     return ffi_string(octets, 16), 4
+end
+
+
+-- The greatest key of the network that a key and so many leading bits name, and its least.
+local function bounds(key, bits)
+    local least, greatest = {}, {}
+    for i = 1, 16 do
+        local value, free = byte(key, i), 2 ^ max(0, min(8, 8 * i - bits))
+        least[i] = value - value % free
+        greatest[i] = least[i] + free - 1
+    end
+    return char(unpack(least)), char(unpack(greatest))
+end
+
+
+--- The network of a text like "10.0.0.0/8", "fd00::/8", or that of a single address.
+-- @return { least, greatest (keys, both included), family }, or nil when text is no network
+function _M.network(text)
+    local plain, digits = match(text, "^([^/]+)/(%d+)$")
+    local key, family = _M.key(plain or text)
+    if not key then
+        return nil
+    end
+    -- An IPv4 address stands in the last 32 bits of its key.
+    local most = family == 4 and 32 or 128
+    local bits = digits and tonumber(digits) or most
+    if bits > most or digits and #digits > 3 then
+        return nil
+    end
+    local least, greatest = bounds(key, bits + 128 - most)
+    return { least = least, greatest = greatest, family = family }
 end
 
 

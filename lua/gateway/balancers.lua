@@ -9,6 +9,7 @@
 --
 --     context.request     read   the Request (methods source, header, cookie), by consistent hash and stickiness
 --     context.peer        written: the peer that was picked last { id, address, port, weight }
+--     context.tried       written: peer -> true, those that `pick_other` does not pick any more; nil before the first failure
 --     context.set_cookie  written: { name, value } when the client must be given a cookie to stick by
 --
 -- `find` may yield, so it belongs into the rewrite, access or preread phase; `pick` and `pick_other` never do.
@@ -76,8 +77,10 @@ end
 --         nil, err. Third value: the level that the groups came from
 --
 --     balancer:pick(context)        -> peer, or nil when the group has no peer that takes traffic
---     balancer:pick_other(context)  -> another peer than context.peer, or the same one when there is no other;
+--     balancer:pick_other(context)  -> a peer that is not in context.tried, or context.peer when there is none;
 --                                      nil when the group has none
+--
+-- Peers that are out (`gateway.health`) are passed over as long as any other is there.
 function _M.find(name)
     local groups, err, level = groups_in_force()
     if groups ~= seen and not err then

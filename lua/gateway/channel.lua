@@ -36,11 +36,12 @@ local _M = {}
 --- Joins the channel; called once in each process, before the first cache is made.
 -- @return true, or nil and why not
 function _M.start()
-    worker_events.register(dispatch, SOURCE)
     local ok, err = worker_events.configure(OPTIONS)
     if not ok then
         return nil, "could not join the channel of the workers: " .. err
     end
+    -- Not before: `configure` drops what was registered in another process, and the module was loaded in the master.
+    worker_events.register(dispatch, SOURCE)
     return true
 end
 

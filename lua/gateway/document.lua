@@ -1,12 +1,13 @@
 --- The policy document: its members found in the bytes of the file, without decoding them or copying them into strings.
 --
 -- The reader compares their fingerprints with those it knows, so that only what changed is ever decoded. The whole text is
--- checked against JSON's grammar on the way, unknown members are read over, null stands for an absent section.
+-- checked against JSON's grammar on the way, null stands for an absent section.
 --
 --   { certificates = { names = { domain, ... }, spans },
 --     http = { tcp = { { port, spans }, ... } },
 --     stream = { tcp = as in http, udp = as in http },
---     groups = spans }
+--     groups = spans,
+--     unknown = { name, ... } }    sections that are not known
 --
 -- spans are as in `gateway.document.spans`, port is a number. Of members with the same name in one object the last counts, at the
 -- place of the first.
@@ -20,6 +21,7 @@ local find = string.find
 local format = string.format
 
 local MOST_PORT = 65535
+local MOST_UNKNOWN = 100
 
 -- What is wrong with the shape, or nil where a section is null: then it is absent.
 local function expect_object(scan, i, place)
@@ -96,15 +98,23 @@ local function read_ports(scan, i, place)
     return behind, ports
 end
 
+-- Reads over a section that is not known, and notes its name unless it is null.
+local function skip_unknown(scan, i, doc, name)
+    if not scan:is_null(i) and #doc.unknown < MOST_UNKNOWN then
+        doc.unknown[#doc.unknown + 1] = printable(name)
+    end
+    return scan:skip_value(i)
+end
+
 -- Reads protocol -> ports for the protocols of `found`, whose values it replaces.
-local function read_subsystem(scan, i, place, found)
+local function read_subsystem(scan, i, place, found, doc)
     if not expect_object(scan, i, place) then
         return scan:skip_value(i)
     end
     return scan:each_member(i, function(name, at)
         local protocol = unescape(scan, name, at)
         if not found[protocol] then
-            return scan:skip_value(at)
+            return skip_unknown(scan, at, doc, place .. "." .. protocol)
         end
         local behind, ports = read_ports(scan, at, place .. "." .. protocol)
         found[protocol] = ports
@@ -144,11 +154,11 @@ local SECTIONS = {
     end,
     http = function(scan, i, doc)
         doc.http = { tcp = {} }
-        return read_subsystem(scan, i, "http", doc.http)
+        return read_subsystem(scan, i, "http", doc.http, doc)
     end,
     stream = function(scan, i, doc)
         doc.stream = { tcp = {}, udp = {} }
-        return read_subsystem(scan, i, "stream", doc.stream)
+        return read_subsystem(scan, i, "stream", doc.stream, doc)
     end,
     backend_group = function(scan, i, doc)
         i, doc.groups = read_objects(scan, i, "backend_group")
@@ -159,17 +169,19 @@ local SECTIONS = {
 local function read_document(scan)
     local doc = {
         certificates = no_certificates(scan), http = { tcp = {} }, stream = { tcp = {}, udp = {} }, groups = spans.new(scan.content),
+        unknown = {},
     }
     local i = scan:skip_space(0)
     if not scan:is_object(i) then
         scan.fail(i, "the policy is not an object")
     end
     i = scan:each_member(i, function(name, at)
-        local read = SECTIONS[unescape(scan, name, at)]
+        local section = unescape(scan, name, at)
+        local read = SECTIONS[section]
         if read then
             return read(scan, at, doc)
         end
-        return scan:skip_value(at)
+        return skip_unknown(scan, at, doc, section)
     end)
     i = scan:skip_space(i)
     if i ~= scan.content.length then

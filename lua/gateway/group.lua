@@ -1,14 +1,18 @@
 --- A backend group: JSON text -> Group.
 --
 --   { name, mode = "http" | "https" | "tcp" | "udp" | "grpc", affinity = nil | "sip-hash" | "cookie" | "header",
---     attribute = name of the cookie or header | nil, peers = { { id, address, port, weight }, ... }, problems = { text, ... } }
+--     attribute = name of the cookie or header | nil, peers = { { id, address, port, weight }, ... }, problems = { text, ... },
+--     check = see gateway.health.check | nil, is_idle = true when it has backends, whose weights are all 0,
+--     unknown = { name, ... } | nil, as of a rule }
 --
 -- peers: id is "address:port", IPv6 in brackets, as `address` is; each pair of address and port once, weights added up.
 -- Backends that take no traffic (weight 0) are not among them. problems: one text for each backend that cannot be used.
 
 local address = require "gateway.address"
+local checks = require "gateway.health.check"
 local fields = require "gateway.fields"
 local printable = require "gateway.printable"
+local unknown = require "gateway.unknown"
 
 local concat = table.concat
 
@@ -17,6 +21,11 @@ local AFFINITIES = { ["sip-hash"] = "sip-hash", cookie = "cookie", header = "hea
 local DEFAULT_COOKIE = "JSESSIONID"
 local MOST_PORT = 65535
 local MOST_WEIGHT = 1000000
+
+local KNOWN = {
+    name = true, mode = true, session_affinity_policy = true, session_affinity_attribute = true,
+    backends = { { address = true, port = true, weight = true } }, health_check = checks.MEMBERS,
+}
 
 local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"  -- names of cookies and headers
 
@@ -112,11 +121,17 @@ function _M.parse(text)
         end
     end
     local affinity, attribute = read_affinity(group)
-    local peers, left_out = read_peers(group:list("backends") or {})
+    local check = group:fields("health_check")
+    check = check and checks.read(check)
+    local backends = group:list("backends") or {}
+    local peers, left_out = read_peers(backends)
     if #problems > 0 then
         return nil, concat(problems, "; "), name
     end
-    return { name = name, mode = mode, affinity = affinity, attribute = attribute, peers = peers, problems = left_out }
+    return {
+        name = name, mode = mode, affinity = affinity, attribute = attribute, peers = peers, problems = left_out,
+        check = check, is_idle = #backends > #left_out and #peers == 0 or nil, unknown = unknown.members(group.object, KNOWN).names,
+    }
 end
 
 

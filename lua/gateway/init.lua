@@ -5,10 +5,13 @@
 
 local balancers = require "gateway.balancers"
 local caches = require "gateway.caches"
+local health = require "gateway.health"
 local jit_opt = require "jit.opt"
+local listening = require "gateway.listening"
 local metrics = require "gateway.metrics"
 local options = require "gateway.options"
 local reader = require "gateway.reader"
+local shelf = require "gateway.shelf"
 
 local ERR = ngx.ERR
 local log = ngx.log
@@ -28,6 +31,9 @@ local PAUSE, STEP = 200, 400
 -- some tries never translates the way again.
 local MOST_CONSTANTS = 2000
 
+-- Patched nginx calls itself openresty.
+local SERVER = "nginx"
+
 local is_refreshing = false
 
 
@@ -43,6 +49,7 @@ local function refresh()
     complain(caches.update())
     complain(caches.check())
     complain(balancers.refresh())
+    health.refresh()
 end
 
 
@@ -66,10 +73,13 @@ function _M.init(overrides)
     jit_opt.start("maxirconst=" .. MOST_CONSTANTS)
     collectgarbage("setpause", PAUSE)
     collectgarbage("setstepmul", STEP)
-    reader.prepare()
+    local is_patched = reader.prepare()
     -- Here, before the workers are forked, rather than by the first request.
     for _, name in ipairs(PHASES[ngx.config.subsystem]) do
         require(name)
+    end
+    if is_patched and ngx.config.subsystem == "http" then
+        require("gateway.http.response").call_server(SERVER)
     end
 end
 
@@ -79,8 +89,12 @@ function _M.init_worker()
     -- All workers are copies of one process: without a seed of their own they would all pick the same peers at the same time.
     math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
     caches.start()
+    health.start()
     if ngx.config.subsystem == "http" then
         complain(metrics.start())
+    end
+    if ngx.worker.id() then  -- the privileged agent has none, and no listeners
+        complain(shelf.open():save_listening(listening.ports()))
     end
     complain(reader.start())
     -- How long a worker may hold what is no longer in force, should an event be lost.

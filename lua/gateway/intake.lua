@@ -7,7 +7,9 @@
 
 local attempts = require "gateway.intake.attempt"
 local members = require "gateway.intake.members"
+local group = require "gateway.group"
 local rule = require "gateway.rule"
+local survey = require "gateway.intake.survey"
 local shelf_module = require "gateway.shelf"
 
 local concat = table.concat
@@ -55,16 +57,18 @@ local function set_list(self, attempt, key, digests)
 end
 
 
--- Notes the names of the certificates, for those who want to see them all.
-local function set_names(self, attempt)
+-- Notes the names that are in a table, for those who want to see them all.
+local function set_names(self, attempt, key, values)
     local names = {}
-    for name in pairs(attempt.certificates) do
-        names[#names + 1] = name
+    for name in pairs(values) do
+        if name ~= GROUPS then
+            names[#names + 1] = name
+        end
     end
     sort(names)
     local text = #names > 0 and '["' .. concat(names, '","') .. '"]' or "[]"
-    if text ~= self.shelf:text(shelf_module.NAMES) then
-        attempt.changed[#attempt.changed + 1] = { key = shelf_module.NAMES, text = text, stamp = 0 }
+    if text ~= self.shelf:text(key) then
+        attempt.changed[#attempt.changed + 1] = { key = key, text = text, stamp = 0, is_names = true }
     end
 end
 
@@ -82,8 +86,9 @@ local function take_document(self, attempt, doc)
     end
     if self.subsystem == "http" then
         members.certificates(self, attempt, doc.certificates)
-        set_names(self, attempt)
+        set_names(self, attempt, shelf_module.NAMES, attempt.certificates)
     end
+    set_names(self, attempt, shelf_module.PORTS, attempt.lists)
 end
 
 
@@ -118,7 +123,7 @@ local function stale_keys(attempt, gone)
     local stale = { rules = gone.lists, groups = {}, certificates = gone.certificates }
     for _, change in ipairs(attempt.changed) do
         local kind = change.is_certificate and "certificates" or change.key == GROUPS and "groups" or "rules"
-        if change.key ~= shelf_module.NAMES then
+        if not change.is_names then
             stale[kind][#stale[kind] + 1] = change.key
         end
     end
@@ -198,6 +203,7 @@ function _M.new(shelf, subsystem, report)
         in_force = 0,  -- version of the one that succeeded last
         bodies = { rule = {}, group = {} },
         lists = {}, certificates = {}, bad = {}, repeated = {}, about_groups = {},
+        about_rules = { id = {}, upstream = {}, unknown = {} },
     }, mt)
     recall(self)
     return self
@@ -234,6 +240,43 @@ function _M:take(doc, pause, may_go_on)
 end
 
 
+--- Notes what `gateway.intake.survey` is to know of a rule on the shelf, by its digest.
+function _M:note_rule(digest, made)
+    local about = self.about_rules
+    about.id[digest], about.upstream[digest], about.unknown[digest] = made.id or false, made.upstream, made.unknown
+end
+
+
+--- Forgets what is known of a body that went.
+function _M:forget(digest)
+    local about = self.about_rules
+    about.id[digest], about.upstream[digest], about.unknown[digest] = nil, nil, nil
+    self.about_groups[digest] = nil
+end
+
+
+--- What is known of a group on the shelf: { name, left_out = number of its backends that cannot be used, is_idle, unknown }; nil when it
+-- is not there.
+-- @param made the group, if it was parsed just now
+function _M:about_group(digest, made)
+    local about = self.about_groups[digest]
+    if about then
+        return about
+    end
+    made = made or group.parse(self.shelf:body("group", digest) or "")
+    if not made then
+        return nil
+    end
+    about = { name = made.name, left_out = #made.problems, is_idle = made.is_idle, unknown = made.unknown }
+    self.about_groups[digest] = about
+    return about
+end
+
+
+--- What the policy in force says in vain, see `gateway.intake.survey`.
+_M.survey = survey.run
+
+
 --- Has the bodies removed later that the policy in force does not use; to be called after each `take`.
 -- @param pause called now and then; may wait
 function _M:tidy(pause)
@@ -245,7 +288,7 @@ function _M:tidy(pause)
         for digest, version in pairs(bodies) do
             if version < self.in_force then
                 bodies[digest] = nil
-                self.about_groups[digest] = nil
+                self:forget(digest)
                 self.shelf:bury(kind .. "/" .. digest)
             end
             count = count + 1

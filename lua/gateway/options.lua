@@ -9,6 +9,16 @@
 --     watch_interval   GATEWAY_WATCH_INTERVAL   seconds between two looks at whether the file changed (default 0.05)
 --     ports            GATEWAY_PORTS            "8080=80,8443=443": listener 8080 takes the rules of port 80
 --                                               (as an override also a table { [8080] = 80 })
+--     trusted_proxies  GATEWAY_TRUSTED_PROXIES  "10.0.0.0/8, fd00::1": the proxies in front that are believed what they tell of
+--                                               a request; kept as a list of networks as from `gateway.address`
+--     eject_seconds    GATEWAY_EJECT_SECONDS    for how long a backend is passed over that could not be connected to (default 5;
+--                                               0: not at all)
+--     health_check     GATEWAY_HEALTH_CHECK     JSON: the health check of the groups that have none of their own; kept as from
+--                                               `gateway.health.check`
+
+local address = require "gateway.address"
+local checks = require "gateway.health.check"
+local printable = require "gateway.printable"
 
 local getenv = os.getenv
 local tonumber = tonumber
@@ -50,6 +60,24 @@ local function seconds(value)
 end
 
 
+local function seconds_or_none(value)
+    if tonumber(value) == 0 then
+        return 0
+    end
+    local number, problem = seconds(value)
+    return number, problem and "must be 0 or a number of seconds from 0.001 to 3600"
+end
+
+
+local function check(value)
+    if type(value) ~= "string" then
+        return nil, "must be JSON like {\"type\": \"tcp\"}"
+    end
+    local found, err = checks.parse(value)
+    return found, err and "must be JSON like {\"type\": \"tcp\"}: " .. err
+end
+
+
 local function port(value)
     local number = tonumber(value)
     if number and number >= 1 and number <= 65535 and number % 1 == 0 then
@@ -88,6 +116,22 @@ local function ports(value)
 end
 
 
+local function networks(value)
+    if type(value) ~= "string" then
+        return nil, "must be a text like \"10.0.0.0/8, fd00::1\""
+    end
+    local found = {}
+    for item in value:gmatch("[^,%s]+") do
+        local network = address.network(item)
+        if not network then
+            return nil, "must be addresses and networks like \"10.0.0.0/8, fd00::1\", which '" .. printable(item) .. "' is not"
+        end
+        found[#found + 1] = network
+    end
+    return found
+end
+
+
 -- In the order in which problems are reported.
 local OPTIONS = {
     { name = "policy_path", env = "NEW_POLICY_PATH", read = text },
@@ -95,6 +139,9 @@ local OPTIONS = {
     { name = "policy_interval", env = "GATEWAY_POLICY_INTERVAL", read = seconds, default = 1 },
     { name = "watch_interval", env = "GATEWAY_WATCH_INTERVAL", read = seconds, default = 0.05 },
     { name = "ports", env = "GATEWAY_PORTS", read = ports, default = {} },
+    { name = "trusted_proxies", env = "GATEWAY_TRUSTED_PROXIES", read = networks, default = {} },
+    { name = "eject_seconds", env = "GATEWAY_EJECT_SECONDS", read = seconds_or_none, default = 5 },
+    { name = "health_check", env = "GATEWAY_HEALTH_CHECK", read = check, is_optional = true },
 }
 
 
@@ -154,7 +201,7 @@ function _M.read(overrides, environment)
             problems[#problems + 1] = problem and origin .. " " .. problem
         elseif option.default ~= nil then
             options[option.name] = option.default
-        else
+        elseif not option.is_optional then
             problems[#problems + 1] = option.env .. " is not set"
         end
     end
@@ -180,7 +227,7 @@ function _M.configure(overrides)
 end
 
 
---- The options of this process: { policy_path, policy_limit, policy_interval, watch_interval, ports }.
+--- The options of this process, by the names above.
 -- `ports` maps the number of a listener to the number of the port whose rules it takes.
 function _M.get()
     if not current then

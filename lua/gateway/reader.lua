@@ -12,17 +12,21 @@
 --       counts = { rules, groups, certificates            in force,
 --                  left_out                               members of the file that are not in force as the file has them: rules,
 --                                                         groups, backends, certificates, also where the one before stays
+--                  unknown                                sections and fields that the gateway does not know
 --                  ports = { [list key] = number of rules } },
+--       warnings = { line, ... }     what the policy in force says in vain, see `gateway.intake.survey`
 --       taken, refused               how many files were taken over and refused since nginx started
 --       error, error_at, error_digest   why the file as it is now was refused, and its digest }
 
+local checker = require "gateway.health.checker"
 local options = require "gateway.options"
 local process = require "ngx.process"
 local readings = require "gateway.reading"
 local shelf_module = require "gateway.shelf"
 local slice = require "gateway.slice"
 
-local ERR, NOTICE = ngx.ERR, ngx.NOTICE
+local ERR, NOTICE, WARN = ngx.ERR, ngx.NOTICE, ngx.WARN
+local ipairs = ipairs
 local log = ngx.log
 local min = math.min
 local now = ngx.now
@@ -53,8 +57,23 @@ local needs_check = false  -- the file is to be read once more although it looks
 
 
 -- What stands in a policy may be anything, but no control character reaches the log.
-local function report(line)
-    log(ERR, "policy: ", (line:sub(1, MOST_LINE):gsub("%c", "?")))
+local function report(line, level)
+    log(level or ERR, "policy: ", (line:sub(1, MOST_LINE):gsub("%c", "?")))
+end
+
+
+-- Says each warning once, until it does not hold any more.
+local function warn(warnings)
+    local said = {}
+    for _, line in ipairs(state.warnings or {}) do
+        said[line] = true
+    end
+    for _, line in ipairs(warnings) do
+        if not said[line] then
+            report(line, WARN)
+        end
+    end
+    state.warnings = warnings
 end
 
 
@@ -90,6 +109,7 @@ local function accept(result)
     local had_error = state.error ~= nil
     state.error, state.error_at, state.error_digest = nil, nil, nil
     if taken then
+        warn(taken.warnings)
         state.counts, state.taken = taken.counts, state.taken + 1
         state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest
         state.seconds, state.longest_stretch = result.seconds, result.longest_stretch
@@ -206,9 +226,11 @@ local _M = {}
 
 
 --- Has nginx start the privileged agent, if it can; called while nginx starts.
+-- @return whether it can, which it does with OpenResty's patches
 function _M.prepare()
     local ok, can = pcall(process.enable_privileged_agent, 64)
     agent_reads = ok and can == true
+    return agent_reads
 end
 
 
@@ -239,8 +261,11 @@ function _M.start()
     if ok then
         ok, err = ngx.timer.every(chosen.watch_interval, on_timer)
     end
+    if ok then
+        ok, err = checker.start(is_still_mine)
+    end
     if not ok then
-        return nil, "could not start the timer of the reader: " .. err
+        return nil, "could not start the timers of the reader: " .. err
     end
     return true
 end

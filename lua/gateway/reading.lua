@@ -33,6 +33,7 @@ function _M.new(path, limit, shelf, report)
     return setmetatable({
         watch = watch.new(path, limit),
         intake = intakes.new(shelf, subsystem, report),
+        shelf = shelf,
         report = report,
     }, mt)
 end
@@ -106,6 +107,7 @@ local function take_in(self, content, pause, may_go_on)
     tell(self, taken.stale)
     garbage.follow(taken.added)
     taken.counts.left_out = taken.counts.left_out + mention_stream(self, doc)
+    taken.warnings, taken.counts.unknown = self.intake:survey(doc.unknown, self.shelf:listening(), pause)
     return taken
 end
 

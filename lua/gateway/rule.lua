@@ -8,9 +8,11 @@
 --     rewrite = { pattern = regular expression | nil, target } | nil        without a pattern the whole path is replaced
 --     backend_protocol = "http" | "https" | "grpc" | "grpcs" | nil, vhost = text | nil,
 --     timeouts = { connect, send, read } | nil                seconds, each may be nil
---     request_headers, response_headers = { set = { { name, value }, ... }, add = the same, remove = { name, ... } } | nil }
+--     request_headers, response_headers = { set = { { name, value }, ... }, add = the same, remove = { name, ... } } | nil,
+--     unknown = { name, ... } | nil                          fields that are not known and have no effect }
 --
--- Lists of headers are sorted by name. Every field's type is checked, fields that are not known are left alone.
+-- Lists of headers are sorted by name. Every field's type is checked. A field that is not known and may restrict access makes the rule a
+-- wrong one.
 
 local expression = require "gateway.expression"
 local fields = require "gateway.fields"
@@ -18,6 +20,7 @@ local headers = require "gateway.rule.headers"
 local keys = require "gateway.expression.keys"
 local printable = require "gateway.printable"
 local redirect = require "gateway.redirect"
+local unknown = require "gateway.unknown"
 
 local concat = table.concat
 local re_find = ngx.re.find
@@ -33,6 +36,15 @@ local DEFAULT_CORS_ORIGIN = "*"
 local DEFAULT_CORS_HEADERS = "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization"
 
 local WHOLE_PATH = ".*"
+
+local HEADERS = { headers = true, headers_add = true, headers_remove = true }
+local TIMEOUT = { proxy_connect_timeout_ms = true, proxy_send_timeout_ms = true, proxy_read_timeout_ms = true }
+local KNOWN = {
+    rule = true, upstream = true, internal_dsl = true, redirect_url = true, redirect_scheme = true, redirect_host = true,
+    redirect_port = true, redirect_code = true, enable_cors = true, cors_allow_origin = true, cors_allow_headers = true,
+    rewrite_target = true, rewrite_base = true, url = true, vhost = true, backend_protocol = true,
+    config = { timeout = TIMEOUT, rewrite_request = HEADERS, rewrite_response = HEADERS },
+}
 
 -- Integers and texts, of which 0 and "" mean absent.
 local function nonzero(value)
@@ -123,6 +135,15 @@ local function read_id(rule)
     return id
 end
 
+-- The names of the fields that have no effect, or nil.
+local function read_unknown(rule)
+    local found = unknown.members(rule.object, KNOWN)
+    if found.restricting then
+        rule:complain(concat(found.restricting, ", "), "not known to the gateway, and may restrict access")
+    end
+    return found.names
+end
+
 local function require_upstream(rule)
     if rule:any("upstream") == nil then
         rule:complain("upstream", "missing")
@@ -163,6 +184,7 @@ function _M.parse(text)
     parsed.timeouts = read_timeouts(config)
     parsed.request_headers = config and headers.read(config, "rewrite_request")
     parsed.response_headers = config and headers.read(config, "rewrite_response")
+    parsed.unknown = read_unknown(rule)
     if #problems > 0 then
         return nil, concat(problems, "; "), id
     end
@@ -170,7 +192,7 @@ function _M.parse(text)
 end
 
 
---- A rule of stream: { id, upstream, timeouts }, or as parse does.
+--- A rule of stream: { id, upstream, timeouts, unknown }, or as parse does.
 function _M.parse_stream(text)
     local problems = {}
     local rule, err = fields.decode(text, problems)
@@ -179,11 +201,11 @@ function _M.parse_stream(text)
     end
     local id, upstream = read_id(rule), rule:line("upstream")
     require_upstream(rule)
-    local timeouts = read_timeouts(rule:fields("config"))
+    local timeouts, unknown_names = read_timeouts(rule:fields("config")), read_unknown(rule)
     if #problems > 0 then
         return nil, concat(problems, "; "), id
     end
-    return { id = id, upstream = upstream, timeouts = timeouts }
+    return { id = id, upstream = upstream, timeouts = timeouts, unknown = unknown_names }
 end
 
 

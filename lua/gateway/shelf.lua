@@ -6,8 +6,9 @@
 --     stamp/<key>                   of a list its version, of a certificate its digest: what a worker compares to see that
 --                                   what it holds is old
 --     staged/<key>                  what is about to take the place of a text or of its stamp
---     /certificates                 the names of the certificates, a JSON list in order
+--     /certificates  /ports         the names of the certificates, the keys of the lists of rules; JSON lists in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
+--     /listening                    the ports that a worker has a listener for, a JSON list
 --
 -- A digest is a fingerprint of a text, as from `gateway.digest`.
 --
@@ -21,12 +22,14 @@ local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
 
 local huge = math.huge
+local ipairs = ipairs
 local pairs = pairs
 local setmetatable = setmetatable
 
 local DICTIONARY = dictionary("policy")
 
 local NAMES = "/certificates"
+local PORTS = "/ports"
 local STAMP = "stamp/"
 local STAGED = "staged/"
 
@@ -38,7 +41,7 @@ local LIST = "^%l+_%l+_%d+$"
 local GROUPS = "backend_group"
 
 
-local _M = { GROUPS = GROUPS, NAMES = NAMES }
+local _M = { GROUPS = GROUPS, NAMES = NAMES, PORTS = PORTS }
 local mt = { __index = _M }
 
 
@@ -135,6 +138,13 @@ function _M:certificate_names()
 end
 
 
+--- The keys of the lists of rules, in order.
+function _M:ports()
+    local text = self.dict:get(PORTS)
+    return text and cjson.decode(text) or {}
+end
+
+
 --- How many policies were taken over; nil when none ever was.
 function _M:generation()
     return self.dict:get("/generation")
@@ -158,6 +168,26 @@ end
 -- @return true, or nil, err
 function _M:save_state(state)
     return self.dict:safe_set("/state", cjson.encode(state))
+end
+
+
+--- Notes the ports whose rules there is a listener for; each worker does, all the same ones.
+-- @return true, or nil, err
+function _M:save_listening(ports)
+    return self.dict:safe_set("/listening", cjson.encode(ports))
+end
+
+
+--- The ports whose rules there is a listener for, port -> true; nil before the first worker has started.
+function _M:listening()
+    local ports, text = {}, self.dict:get("/listening")
+    if not text then
+        return nil
+    end
+    for _, port in ipairs(cjson.decode(text)) do
+        ports[port] = true
+    end
+    return ports
 end
 
 

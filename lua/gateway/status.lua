@@ -3,6 +3,7 @@
 -- /status answers 200 as long as nginx does: a gateway that was not given a policy yet is alive, and says `"policy": null`.
 
 local cjson = require "cjson.safe"
+local health = require "gateway.health"
 local metrics = require "gateway.metrics"
 local policy_text = require "gateway.status.policy"
 local shelf_module = require "gateway.shelf"
@@ -44,14 +45,31 @@ local function describe_policy(state, generation)
         groups = counts.groups,
         certificates = counts.certificates,
         left_out = counts.left_out,
+        unknown = counts.unknown,
+        warnings = setmetatable(state.warnings or {}, cjson.empty_array_mt),
         ports = counts.ports,
     }
 end
 
 
+local function describe_backends()
+    local unconnected, down = health.count()
+    return { ejected = unconnected, down = down }
+end
+
+
 local function gauges(state, generation)
     local counts = state.counts or {}
+    local unconnected, down = health.count()
     return {
+        {
+            name = "gateway_backends_ejected", kind = "gauge", value = unconnected,
+            help = "Backends that could not be connected to and are passed over for some seconds.",
+        },
+        {
+            name = "gateway_backends_down", kind = "gauge", value = down,
+            help = "Backends of groups whose health checks fail.",
+        },
         { name = "gateway_workers", kind = "gauge", value = ngx.worker.count(), help = "Worker processes." },
         {
             name = "gateway_policy_generation", kind = "gauge", value = generation or 0,
@@ -79,6 +97,14 @@ local function gauges(state, generation)
             name = "gateway_policy_left_out", kind = "gauge", value = counts.left_out or 0,
             help = "Rules, groups, backends and certificates of the policy file that are not in force as the file has them.",
         },
+        {
+            name = "gateway_policy_unknown", kind = "gauge", value = counts.unknown or 0,
+            help = "Sections and fields of the policy in force that the gateway does not know.",
+        },
+        {
+            name = "gateway_policy_warnings", kind = "gauge", value = #(state.warnings or {}),
+            help = "Kinds of things that the policy in force says in vain.",
+        },
     }
 end
 
@@ -97,6 +123,7 @@ function _M.status()
         last_error = state.error or null,
         last_error_at = time_of(state.error_at),
         workers = ngx.worker.count(),
+        backends = describe_backends(),
     }))
 end
 

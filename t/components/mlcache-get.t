@@ -713,3 +713,63 @@ ngx.say(first > 0, " ", second > 0, " ", traces - first - second > 0)
 true true true
 --- no_error_log
 [error]
+
+
+
+=== TEST 35: in its last millisecond a value comes from the second level and does not enter the first
+--- lua
+local time = ngx.now()
+ngx.now = function() return time end
+package.loaded["resty.mlcache"], package.loaded["resty.mlcache.value"] = nil, nil
+local lru = require("resty.lrucache").new(100)
+local cache = assert(require("resty.mlcache").new("one", "cache", { ttl = 0.5, lru = lru }))
+local function ask()
+    local value, err, level = cache:get("key", nil, function() return "value" end)
+    ngx.say(value, " ", err, " ", level)
+end
+ask()
+lru:delete("key")
+time = time + 0.5
+ask()
+ask()
+ngx.sleep(0.6)
+ask()
+--- response_body
+value nil 3
+value nil 2
+value nil 2
+value nil 3
+--- no_error_log
+[error]
+
+
+
+=== TEST 36: peek() tells of what never runs out how long ago it was written
+--- lua
+local cache = assert(require("resty.mlcache").new("one", "cache", { neg_ttl = 0, shm_miss = "misses" }))
+cache:get("key", { ttl = 0 }, function() return "value" end)
+cache:get("nothing", nil, function() return nil end)
+ngx.sleep(0.5)
+for _, key in ipairs({ "key", "nothing" }) do
+    local remaining, err, value, stale = cache:peek(key)
+    ngx.say(remaining <= -0.49 and remaining > -1.5 or remaining, " ", err, " ", value, " ", stale)
+end
+ngx.say(select("#", cache:peek("key")))
+--- response_body
+true nil value false
+true nil nil false
+4
+--- no_error_log
+[error]
+
+
+
+=== TEST 37: what cannot be written as JSON is an error that says where
+--- lua
+local cache = assert(require("resty.mlcache").new("one", "cache"))
+local value, err = cache:get("key", nil, function() return { call = function() end } end)
+ngx.say(value, " ", err)
+--- response_body
+nil could not serialize value for lua_shared_dict insertion: could not encode table value: Cannot serialise function: type not supported
+--- no_error_log
+[error]

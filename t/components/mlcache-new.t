@@ -55,7 +55,7 @@ end
 nil, no such lua_shared_dict: nowhere
 nil, no such lua_shared_dict for opts.shm_miss: nowhere
 nil, no such lua_shared_dict for opts.shm_locks: nowhere
-nil, no such lua_shared_dict: nowhere
+nil, failed to initialize mlcache IPC (could not instantiate mlcache.ipc): no such lua_shared_dict: nowhere
 --- no_error_log
 [error]
 

@@ -248,7 +248,7 @@ GET /main?a=1
 
 
 
-=== TEST 11: the status is a text
+=== TEST 11: the status is a number
 --- config
 location = /status {
     content_by_lua_block { ngx.exit(301) }
@@ -261,7 +261,7 @@ location = /status {
 GET /status
 --- error_code: 301
 --- error_log
-status: string 301
+status: number 301
 --- no_error_log
 [error]
 
@@ -270,10 +270,13 @@ status: string 301
 === TEST 12: the request time is in seconds
 --- lua
 ngx.sleep(0.05)
-local time = tonumber(require("resty.ngxvar").fetch("request_time"))
+local fetch = require("resty.ngxvar").fetch
+local time = fetch("request_time")
 ngx.say(time >= 0.04 and time < 2)
+ngx.say(type(time), " ", type(fetch("request_length")), " ", type(fetch("bytes_sent")))
 --- response_body
 true
+number number number
 --- no_error_log
 [error]
 

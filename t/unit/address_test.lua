@@ -110,4 +110,32 @@ function TestBracketed.test_what_is_no_address_gives_nothing()
 end
 
 
-return { TestKey = TestKey, TestBracketed = TestBracketed }
+local TestNetwork = {}
+
+local function bounds(text)
+    local network = address.network(text)
+    return network and { hex(network.least), hex(network.greatest), network.family }
+end
+
+function TestNetwork.test_an_address_is_a_network_of_one()
+    equals(bounds("10.0.0.1"), { V4 .. "0a000001", V4 .. "0a000001", 4 })
+    equals(bounds("::1"), { ("0"):rep(31) .. "1", ("0"):rep(31) .. "1", 6 })
+end
+
+function TestNetwork.test_bits_behind_the_prefix_are_free()
+    equals(bounds("10.1.2.3/8"), { V4 .. "0a000000", V4 .. "0affffff", 4 })
+    equals(bounds("10.1.2.255/29"), { V4 .. "0a0102f8", V4 .. "0a0102ff", 4 })
+    equals(bounds("0.0.0.0/0"), { V4 .. "00000000", V4 .. "ffffffff", 4 })
+    equals(bounds("fd00::1/9"), { "fd" .. ("0"):rep(30), "fd7f" .. ("f"):rep(28), 6 })
+    equals(bounds("::/0"), { ("0"):rep(32), ("f"):rep(32), 6 })
+    equals(bounds("[fd00::1]/128"), { "fd" .. ("0"):rep(29) .. "1", "fd" .. ("0"):rep(29) .. "1", 6 })
+end
+
+function TestNetwork.test_what_is_no_network_gives_nothing()
+    for _, text in ipairs({ "10.0.0.1/33", "::/129", "10.0.0.1/", "/8", "10.0.0.1/a", "10.0.0.1/8/8", "10.0.0.1/-1", "a", "" }) do
+        equals({ text, address.network(text) }, { text })
+    end
+end
+
+
+return { TestKey = TestKey, TestBracketed = TestBracketed, TestNetwork = TestNetwork }

@@ -515,7 +515,7 @@ function TestWhole.test_nothing_is_put_in_force_when_another_process_took_over()
     local taken, err = take({ http = { tcp = { ["80"] = rules } } }, function() return false end)
     equals({ taken, err, ids() }, { nil, "another process reads the policy now", "a" })
     sweep_all()
-    equals(#ngx.shared.small:get_keys(0), #{ "list", "stamp", "groups", "stamp", "names", "stamp", "rule" })
+    equals(#ngx.shared.small:get_keys(0), #{ "list", "stamp", "groups", "stamp", "names", "stamp", "ports", "stamp", "rule" })
 end
 
 function TestWhole.test_a_new_process_knows_what_is_in_force()

@@ -12,6 +12,7 @@ local seen
 local function new_ngx(variables)
     return {
         ERR = "err", WARN = "warn", ERROR = "error",
+        config = { subsystem = "stream" },
         var = variables,
         ctx = {},
         log = function(level, ...)
@@ -138,11 +139,16 @@ end
 
 
 -- The balancer phase, as often as nginx would call it; `answers` are what set_current_peer returns.
-local function balance(context, times, answer)
+local function balance(context, times, answer, variables_of_nginx)
     seen = { peers = {}, more = 0 }
-    local fake_ngx = new_ngx({})
+    local fake_ngx = new_ngx(variables_of_nginx or {})
     fake_ngx.ctx = context
     local attempt = load_with(fake_ngx, "gateway.attempt", {
+        ["gateway.health"] = {
+            eject = function(group, peer)
+                seen.ejected = group .. " " .. peer.id
+            end,
+        },
         ["ngx.balancer"] = {
             set_current_peer = function(address, port)
                 seen.peers[#seen.peers + 1] = address .. " " .. port
@@ -173,6 +179,13 @@ local TestBalance = {}
 function TestBalance.test_the_peer_of_the_preread_phase_first_then_another_one()
     balance({ rule = RULE, balancer = balancer_of(PEERS), peer = PEERS[1] }, 2)
     equals({ seen.peers, seen.more, seen.timeouts }, { { "10.0.0.1 5432", "10.0.0.2 5432" }, 1, nil })
+end
+
+function TestBalance.test_a_peer_that_was_sent_nothing_is_passed_over()
+    balance({ rule = RULE, balancer = balancer_of(PEERS), peer = PEERS[1] }, 2, nil, { upstream_bytes_sent = "0, 0" })
+    equals(seen.ejected, "db 10.0.0.1:5432")
+    balance({ rule = RULE, balancer = balancer_of(PEERS), peer = PEERS[1] }, 2, nil, { upstream_bytes_sent = "10, 0" })
+    equals(seen.ejected, nil)
 end
 
 function TestBalance.test_an_only_peer_is_not_tried_again()

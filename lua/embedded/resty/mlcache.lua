@@ -161,21 +161,19 @@ end
 
 --- Looks `key` up in the second level only, and changes nothing.
 -- stale: with true, a value that has run out counts
--- Returns seconds that remain (negative: it ran out; 0 with the fifth value true: it never does), error, value, has it run
--- out, does it never; all nil when it is not there.
+-- Returns seconds that remain (negative: it ran out, or never does and was written so long ago), error, value, has it run
+-- out; all nil when it is not there.
 function _M:peek(key, stale)
     if type(key) ~= "string" then
         error("key must be a string", 2)
     end
 
-    local found, value, remaining, ttl, expired = self.store:read(self.name .. key, stale)
+    local found, value, remaining, _, expired = self.store:read(self.name .. key, stale)
     if not found then
         return nil, value
     end
 
-    local endless = ttl == 0
-
-    return endless and 0 or remaining, nil, value, expired, endless
+    return remaining, nil, value, expired
 end
 
 --- Stores `value` in both levels, and has the other workers drop what they have. opts: as of get().

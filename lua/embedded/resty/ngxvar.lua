@@ -2,8 +2,9 @@
 -- wanted.
 --
 -- `ngx.var` computes the hash of a name at each read; here it is computed once a name, and nginx is asked directly. The
--- values are those of `ngx.var`, with one exception: `upstream_response_time`, `upstream_connect_time` and
--- `upstream_header_time` are numbers, the seconds of all tries together. All variables that have a name can be read so.
+-- values are those of `ngx.var`, but for numbers: `status`, `request_time`, `request_length`, `bytes_sent`, and
+-- `upstream_response_time`, `upstream_connect_time` and `upstream_header_time`, the seconds of all tries together. All variables
+-- that have a name can be read so.
 -- Where there is no request of a client (timers, the init phases, TLS phases), and in stream, `ngx.var` is asked.
 
 local ffi = require "ffi"
@@ -20,6 +21,8 @@ local tonumber = tonumber
 local type = type
 local var = ngx.var
 
+local IS_STREAM = ngx.config.subsystem == "stream"
+
 -- How nginx lays out ngx_variable_value_t on a little-endian machine: 28 bits of length, and four flags.
 local LENGTH = 0x0FFFFFFF
 local NOT_FOUND = 0x40000000
@@ -32,6 +35,8 @@ local TIMES = {
     upstream_connect_time = true,
     upstream_header_time = true,
 }
+
+local NUMBERS = { request_time = true, request_length = true, bytes_sent = true }
 
 -- Where the current request is one of a client, with all that variables read.
 local PHASES = {
@@ -68,7 +73,7 @@ local count = 0
 
 
 local function remember(name)
-    if type(name) ~= "string" or TIMES[name] or count == MAX_NAMES then
+    if type(name) ~= "string" or TIMES[name] or NUMBERS[name] or name == "status" or count == MAX_NAMES then
         return nil
     end
     local known = ffi.new("resty_ngxvar_name_t", #name + 1)
@@ -91,9 +96,18 @@ end
 
 
 local function ask_ngx(name)
+    if IS_STREAM then
+        return var[name]
+    end
+    if name == "status" then
+        return ngx.status
+    end
     local value = var[name]
     if value and TIMES[name] then
         return total(value)
+    end
+    if value and NUMBERS[name] then
+        return tonumber(value)
     end
     return value
 end
@@ -143,7 +157,7 @@ function _M.enable_patch()
 end
 
 
-if ngx.config.subsystem == "stream" then
+if IS_STREAM then
     --- In stream every request is one of a client.
     _M.request = current_request
 end

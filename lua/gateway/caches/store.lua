@@ -1,30 +1,40 @@
 --- One of the three caches, as a worker has it: an mlcache, and what the worker knows of the values in it.
 --
--- Two things are added to what mlcache does by itself:
+-- Three things are added to what mlcache does by itself:
 --
 -- * One request per worker fetches a new value; those that come meanwhile are served by the one before (level 4), so that
---   making the index of a large policy delays nobody but one. Where there is none before, they wait.
+--   making the index of a large policy delays nobody but one. They are for some tenths of a second; then, and where there is none
+--   before, they wait.
+-- * What was dropped is fetched by a timer, unless a request comes first: a worker without requests is up to date, too.
 -- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each policy_interval: an
 --   event that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
 --
 --     cache      the mlcache
 --     held       by key, the stamp of what L1 has; false: it knows that there is nothing
 --     last       by key, the value served last; it stays for as long as the policy has the key, so that L1's size bounds nothing
+--     old_since  by key, when this worker learnt that the value in `last` is old
 --     fetching   by key, until when others leave the fetching to the one who is at it
 
 local channel = require "gateway.channel"
 local dictionary = require "gateway.dictionary"
 local mlcache = require "resty.mlcache"
+local slice = require "gateway.slice"
 
 local WARN = ngx.WARN
 local log = ngx.log
+local next = next
 local now = ngx.now
 local pairs = pairs
+local pcall = pcall
 local setmetatable = setmetatable
 local sleep = ngx.sleep
+local timer_at = ngx.timer.at
+local tostring = tostring
 
+-- Seconds for which a value may be served that is known to be old.
+local MOST_AGE = 0.4
 -- Seconds after which a fetch that did not come back (its request was aborted) is no longer waited for.
-local FETCH_LIMIT = 5
+local FETCH_LIMIT = 30
 local FETCH_TRIES = 2
 -- Seconds without another try after a fetch that failed.
 local PAUSE = 0.1
@@ -110,13 +120,19 @@ end
 
 local function fetch(self, key)
     self.fetching[key] = now() + FETCH_LIMIT
-    local value, err, level = get_current(self, key)
+    local ok, value, err, level = pcall(get_current, self, key)
     self.fetching[key] = nil
-    if err then
-        return fall_back(self, key, err)
+    if not ok or err then
+        return fall_back(self, key, ok and err or tostring(value))
     end
-    self.held[key] = value and value.stamp or false
     self.last[key] = value
+    if is_current(self, key, value) then
+        self.held[key] = value and value.stamp or false
+        self.old_since[key] = nil
+    else
+        -- The policy changes faster than its values are made.
+        self:drop(key)
+    end
     return value, nil, level
 end
 
@@ -128,19 +144,46 @@ local function is_fetching(self, key)
 end
 
 
+-- What is served while another request fetches, or nil.
+local function value_before(self, key)
+    local since = self.old_since[key]
+    if since and now() - since > MOST_AGE then
+        return nil
+    end
+    return self.last[key]
+end
+
+
 -- What to do when L1 has nothing that is known to be in force.
 local function take_anew(self, key)
     self.await()
     local patience_ends = now() + FETCH_LIMIT
     while is_fetching(self, key) and now() < patience_ends do
-        local last = self.last[key]
-        if last ~= nil then
-            return last, nil, 4
+        local before = value_before(self, key)
+        if before ~= nil then
+            return before, nil, 4
         end
-        -- The first value of all is made once, too.
         sleep(POLL)
+        if self.held[key] ~= nil then
+            local value, err, level = self.cache:get(key, nil, self.read, key)
+            return value, err, level
+        end
     end
     return fetch(self, key)
+end
+
+
+-- Fetches what was dropped and is known to be asked for.
+local function renew(premature, self)
+    self.is_renewing = false
+    local pause = slice.pauser()
+    local keys = premature and {} or self:old_keys()
+    for i = 1, #keys do
+        if not is_fetching(self, keys[i]) and self.old_since[keys[i]] then
+            fetch(self, keys[i])
+        end
+        pause()
+    end
 end
 
 
@@ -153,17 +196,13 @@ local mt = { __index = _M }
 -- @param await function that waits until there is something to fetch
 -- @return store; or nil, err
 function _M.new(specification, shelf, await)
-    local self = setmetatable({ shelf = shelf, await = await, held = {}, last = {}, fetching = {} }, mt)
+    local self = setmetatable({ shelf = shelf, await = await, held = {}, last = {}, old_since = {}, fetching = {} }, mt)
     self.read = function(key)
         return shelf:text(key)
     end
     local err
     self.cache, err = new_cache(specification, shelf, function(key)
-        if key then
-            self.held[key] = nil
-        else
-            self.held = {}
-        end
+        self:drop(key)
     end)
     if not self.cache then
         return nil, err
@@ -182,9 +221,35 @@ function _M:take(key)
             return value, err, level
         end
         -- It is not in L1 any more, and what L2 has is not what is in force.
-        self.held[key] = nil
+        self:drop(key)
     end
     return take_anew(self, key)
+end
+
+
+--- Notes that what this worker has is old, of one key or of all, and has it fetched.
+function _M:drop(key)
+    local keys = key and { key } or self:keys()
+    for i = 1, #keys do
+        self.held[keys[i]] = nil
+        if self.last[keys[i]] ~= nil then
+            self.old_since[keys[i]] = self.old_since[keys[i]] or now()
+        end
+    end
+    if not self.is_renewing and next(self.old_since) then
+        -- Without a timer the next request does it.
+        self.is_renewing = timer_at(0, renew, self) ~= nil
+    end
+end
+
+
+--- The keys whose value is old, in a list of their own.
+function _M:old_keys()
+    local keys = {}
+    for key in pairs(self.old_since) do
+        keys[#keys + 1] = key
+    end
+    return keys
 end
 
 
@@ -223,12 +288,12 @@ function _M:check(key)
     local held, stamp = self.held[key], self.shelf:stamp(key) or false
     if not stamp then
         -- Nobody may ever ask for it again.
-        self.last[key] = nil
+        self.last[key], self.old_since[key] = nil, nil
     end
     if held == nil or held == stamp then
         return true
     end
-    self.held[key] = nil
+    self:drop(key)
     return self.cache:delete(key)
 end
 

@@ -1,5 +1,6 @@
 --- The log phase: counts what was served.
 
+local attempt = require "gateway.attempt"
 local metrics = require "gateway.metrics"
 
 local count_request = metrics.request
@@ -31,6 +32,7 @@ function _M.run()
     local status, rule = ngx.status, context.rule
     if context.tries and FAILURES[status] and not has_answered() then
         metrics.upstream_failure(context.balancer.name)
+        attempt.conclude(context)
     end
     return count_request(listener.port, status, rule and rule.id, now() - start_time())
 end

@@ -6,28 +6,31 @@
 --
 -- Everything else is a method, is read when first asked for, and is nil when the request does not have it.
 
-local cookies = require "resty.cookie"
 local ngxvar = require "resty.ngxvar"
+local proxies = require "gateway.http.proxies"
 
+local concat = table.concat
 local fetch = ngxvar.fetch
+local find = string.find
+local get_headers = ngx.req.get_headers
 local get_method = ngx.req.get_method
 local get_uri_args = ngx.req.get_uri_args
 local gsub = string.gsub
-local match = string.match
+local lower = string.lower
+local origin_of = proxies.origin
 local raw_request = ngxvar.request
+local rawget = rawget
 local setmetatable = setmetatable
+local trust = proxies.trust
 local type = type
 
 -- A client that sends more arguments than this does not get all of them looked at.
 local MOST_ARGUMENTS = 1000
 local MOST_NAMES = 10000
 
--- An address has no blank in it. A pattern that takes blanks and gives them back would keep the worker busy for seconds with a header
--- that is full of them.
-local FIRST_OF_LIST = "^%s*([^%s,]+)"
-
--- Name of a header in lower case -> nginx's variable for it. Names come from policies, so they are few, but policies change.
-local variables = {}
+-- Name of a header -> nginx's variable for it, and whether other names have the same variable. Names come from policies, so they are few,
+-- but policies change.
+local variables, shared = {}, {}
 local variable_count = 0
 
 
@@ -37,10 +40,10 @@ local function variable_of(name)
         return variable
     end
     if variable_count >= MOST_NAMES then
-        variables, variable_count = {}, 0
+        variables, shared, variable_count = {}, {}, 0
     end
-    variable = "http_" .. gsub(name, "-", "_"):lower()
-    variables[name] = variable
+    variable = "http_" .. gsub(lower(name), "-", "_")
+    variables[name], shared[name] = variable, find(variable, "_", #"http_" + 1, true) ~= nil
     variable_count = variable_count + 1
     return variable
 end
@@ -73,22 +76,39 @@ function _M.method()
 end
 
 
---- The value of a header, several of one name joined by ", ".
--- @param name in any case
-function _M:header(name)
-    return fetch(variable_of(name), self.raw)
+-- To nginx's variables X-A and X_A are one header; to those who set or remove one of them on the way they are two.
+local function exact_header(self, name)
+    local headers = self.headers
+    if not headers then
+        headers = get_headers(0)
+        self.headers = headers
+    end
+    local value = rawget(headers, lower(name))
+    if type(value) == "table" then
+        value = concat(value, ", ")
+    end
+    return value
 end
 
 
---- The client's address, as a proxy in front of the gateway tells it, else the address of the peer.
-function _M:source()
-    local raw = self.raw
-    local real = present(fetch("http_x_real_ip", raw))
-    if real then
-        return real
+--- The value of a header, several of one name joined by ", ".
+-- @param name in any case
+function _M:header(name)
+    local value = fetch(variable_of(name), self.raw)
+    if value and shared[name] then
+        return exact_header(self, name)
     end
-    local forwarded = fetch("http_x_forwarded_for", raw)
-    return forwarded and match(forwarded, FIRST_OF_LIST) or fetch("remote_addr", raw)
+    return value
+end
+
+
+--- The client's address: the peer's, or what that tells if it is a trusted proxy.
+function _M:source()
+    local peer = fetch("remote_addr", self.raw)
+    if not trust(peer) then
+        return peer
+    end
+    return present(self:header("x-real-ip")) or origin_of(self:header("x-forwarded-for")) or peer
 end
 
 
@@ -110,13 +130,10 @@ function _M:param(name)
 end
 
 
+--- The first cookie of this name.
 function _M:cookie(name)
-    local jar = self.jar
-    if jar == nil then
-        jar = cookies:new() or false
-        self.jar = jar
-    end
-    return jar and jar:get(name) or nil
+    local value = fetch("cookie_" .. name, self.raw)
+    return value
 end
 
 

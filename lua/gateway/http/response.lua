@@ -1,4 +1,4 @@
---- The header filter: what a rule changes in the answer, and the cookie that keeps a client with its peer.
+--- The header filter: what a rule changes in the answer, the cookie that keeps a client with its peer, and one name of the server.
 
 local cors = require "gateway.cors"
 local headers = require "gateway.headers"
@@ -8,6 +8,8 @@ local add_header = resp.add_header
 local concat = table.concat
 local header = ngx.header
 local ngx = ngx
+
+local server
 
 local function set_response_header(name, value)
     header[name] = value
@@ -29,7 +31,16 @@ end
 local _M = {}
 
 
+--- Has answers say this name of the server, in the place of the one that nginx was built with.
+function _M.call_server(name)
+    server = name
+end
+
+
 function _M.run()
+    if server then
+        header["Server"] = server
+    end
     local context = ngx.ctx
     local rule = context.rule
     if not rule then

@@ -11,6 +11,7 @@ local ngxvar = require "resty.ngxvar"
 local balancers = require "gateway.balancers"
 local caches = require "gateway.caches"
 local cors = require "gateway.cors"
+local forwarded = require "gateway.http.forwarded"
 local headers = require "gateway.headers"
 local listener = require "gateway.http.listener"
 local metrics = require "gateway.metrics"
@@ -20,7 +21,6 @@ local redirect = require "gateway.redirect"
 local request = require "gateway.http.request"
 local uri = require "gateway.uri"
 
-local add_header = require("ngx.req").add_header
 local cache_hit = metrics.cache_hit
 local exit = ngx.exit
 local fetch = ngxvar.fetch
@@ -29,6 +29,7 @@ local header = ngx.header
 local listener_of = listener.of
 local new_request = request.new
 local ngx = ngx
+local pass_on_told = forwarded.pass_on
 local refuse = reasons.refuse
 local rules_of = caches.rules
 local type = type
@@ -91,8 +92,10 @@ local function prepare(rule, context, protocol)
     if rule.rewrite then
         rewrite_uri(rule, context)
     end
+    pass_on_told(fetch("remote_addr", context.request.raw))
     if rule.request_headers then
-        headers.apply(rule.request_headers, ngx.req.clear_header, ngx.req.set_header, add_header)
+        forwarded.drop_lookalikes(rule.request_headers)
+        headers.apply(rule.request_headers, forwarded.remove, forwarded.set, forwarded.add)
     end
 end
 

@@ -27,7 +27,7 @@ local mt = { __index = _M }
 
 --- @param shelf that the policy is put on
 -- @param before { bodies = { rule = { digest -> version }, group = the same }, bad = as here, of the policy before,
---        about_groups = by digest, what is known of bodies }
+--        forget = method that is given the digest of a body that went }
 -- @param version of the lists that change
 -- @param hooks { pause, may_go_on, report }
 function _M.new(shelf, before, version, hooks)
@@ -119,7 +119,7 @@ function _M:undo()
         local kind, digest = self.added[i][1], self.added[i][2]
         self.shelf:bury(kind .. "/" .. digest)
         self.before.bodies[kind][digest] = nil
-        self.before.about_groups[digest] = nil
+        self.before:forget(digest)
     end
 end
 

@@ -24,6 +24,7 @@ local function is_good_rule(intake, attempt, place, i, digest, text)
     local made, err, id = intake.parse_rule(text)
     if made then
         attempt:admit("rule", digest, text)
+        intake:note_rule(digest, made)
         return true
     end
     attempt.bad["rule/" .. digest] = true
@@ -32,30 +33,11 @@ local function is_good_rule(intake, attempt, place, i, digest, text)
 end
 
 
--- Notes what is to be known of a group: { name, left_out = number of its backends that cannot be used }.
-local function note_group(intake, digest, made)
-    local about = { name = made.name, left_out = #made.problems }
-    intake.about_groups[digest] = about
-    return about
-end
-
-
--- What is known of a group on the shelf.
-local function about_group(intake, digest)
-    local about = intake.about_groups[digest]
-    if about then
-        return about
-    end
-    local made = group.parse(intake.shelf:body("group", digest) or "")
-    return made and note_group(intake, digest, made)
-end
-
-
 -- The digest of the group of this name that is in force; from now on it belongs to this attempt too.
 local function keep_group(intake, attempt, name)
     local list = intake.lists[GROUPS]
     for _, digest in ipairs(list and list.members or {}) do
-        local about = about_group(intake, digest)
+        local about = intake:about_group(digest)
         if about and about.name == name then
             attempt:use("group", digest)
             return digest
@@ -69,7 +51,7 @@ local function take_new_group(intake, attempt, taken, i, digest, text)
     local made, err, name = group.parse(text)
     if made then
         attempt:admit("group", digest, text)
-        note_group(intake, digest, made)
+        intake:about_group(digest, made)
         for _, problem in ipairs(made.problems) do
             attempt:complain("backend_group '", made.name, "': backend left out: ", problem)
         end
@@ -181,7 +163,7 @@ function _M.groups(intake, attempt, spans)
     for i = 1, spans.count do
         local own = spans:digest(i)
         local digest = take_group(intake, attempt, taken, spans, i, own)
-        local about = digest and about_group(intake, digest)
+        local about = digest and intake:about_group(digest)
         if about and not taken[about.name] then
             taken[about.name] = true
             digests[#digests + 1] = digest

@@ -38,9 +38,9 @@ end
 
 
 -- Ports with rules: subsystem -> protocol -> sorted list of { port, key }.
-local function ports_by_protocol(state)
+local function ports_by_protocol(keys)
     local by_subsystem = {}
-    for key in pairs(state and state.counts and state.counts.ports or {}) do
+    for _, key in ipairs(keys) do
         local subsystem, protocol, port = key:match(LIST_KEY)
         local by_protocol = by_subsystem[subsystem] or {}
         local ports = by_protocol[protocol] or {}
@@ -77,7 +77,7 @@ end
 
 
 local function write_rules(shelf, write, pause)
-    local by_subsystem = ports_by_protocol(shelf:state())
+    local by_subsystem = ports_by_protocol(shelf:ports())
     for _, subsystem in ipairs(sorted_keys(by_subsystem)) do
         local by_protocol = by_subsystem[subsystem]
         write(',\n"' .. subsystem .. '":{')

@@ -3,6 +3,7 @@
 local events = require "resty.worker.events"
 
 local SOURCE = "test"
+local NEVER = 3600
 
 local heard = {}
 
@@ -12,13 +13,14 @@ end
 
 local _M = { SOURCE = SOURCE }
 
---- Listens to the events of SOURCE. opts: options of `configure` besides `shm`; without them there is no timer.
+--- Listens to the events of SOURCE. opts: options of `configure` besides `shm`; without them the timer polls once and then no more in
+-- a test's life.
 function _M.start(opts)
     opts = opts or {}
     opts.shm = opts.shm or "events"
-    opts.interval = opts.interval or 0
-    events.register(write_down, SOURCE)
+    opts.interval = opts.interval or NEVER
     assert(events.configure(opts))
+    events.register(write_down, SOURCE)
 end
 
 --- Posts an event of SOURCE; throws what goes wrong.

@@ -14,8 +14,10 @@ local _M = {}
 
 
 local function echo(list)
+    local headers = ngx.req.get_headers(0)
     for name in list:gmatch("[^,%s]+") do
-        local value = ngx.req.get_headers()[name]
+        -- Otherwise X-A would be asked for, too, when X_A is.
+        local value = rawget(headers, name:lower())
         if type(value) == "table" then
             value = table.concat(value, " | ")
         end

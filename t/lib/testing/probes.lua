@@ -27,7 +27,7 @@ local function read_probe(line)
         probe.path, probe.host, probe.tls = path, name, { sni = name }
     end
     for i = 2, #fields - 1 do
-        local header, value = fields[i]:match("^([%w-]+): ?(.*)$")
+        local header, value = fields[i]:match("^([%w_-]+): ?(.*)$")
         if header == "Host" then
             probe.host = value
         else

@@ -27,7 +27,7 @@ end
 local function connect_bundled(cache, shm, debug)
     local ipc, err = mlcache_ipc.new(shm, debug)
     if not ipc then
-        return nil, err
+        return nil, "failed to initialize mlcache IPC (could not instantiate mlcache.ipc): " .. err
     end
 
     for _, event in pairs(cache.events) do

@@ -79,7 +79,7 @@ local function put(cache, key, value, ttl, settings, flags, must)
     -- Encoded first: a serializer may change the table that it is given.
     local text, err = encode(value, ttl)
     if not text then
-        return nil, err
+        return nil, "could not serialize value for lua_shared_dict insertion: " .. err
     end
 
     local object
@@ -115,6 +115,11 @@ local function get_from_l2(cache, key, settings)
         return nil, nil, nil, true, value
     end
 
+    if ttl ~= 0 and remaining <= 0 then
+        -- Its last millisecond: the first level would have it no longer, or for ever.
+        return value, nil, resurrected and FROM_STALE or FROM_L2
+    end
+
     local object, err = serialized(value, settings.l1_serializer)
     if object == nil then
         return nil, err
@@ -125,7 +130,7 @@ end
 
 -- The callback returned an error: gives the expired value `resurrect_ttl` more seconds. Returns value, error, level.
 local function resurrect(cache, key, settings, stale_value, callback_error)
-    log(WARN, "callback returned an error (", callback_error, ") but stale value found in shm, will resurrect it for ",
+    log(WARN, "callback returned an error (", callback_error, ") but stale value found in shm will be resurrected for ",
         settings.resurrect_ttl, "s (resurrect_ttl)")
 
     local value, err = put(cache, key, stale_value, settings.resurrect_ttl, settings, stores.RESURRECTED)

@@ -89,7 +89,7 @@ function _M:read(key, accept_expired)
 
     local value, err, remaining, ttl = decode(text)
     if err then
-        return nil, err
+        return nil, "could not deserialize value after lua_shared_dict retrieval: " .. err
     end
 
     return true, value, remaining, ttl, expired, flags == RESURRECTED

@@ -114,7 +114,7 @@ function _M.encode(value, ttl)
     return ffi_string(header, HEADER_SIZE) .. payload
 end
 
---- Returns value, error, seconds that remain (negative: it ran out; meaningless when ttl is 0), ttl.
+--- Returns value, error, seconds that remain (negative: it ran out so long ago, or was written then when ttl is 0), ttl.
 function _M.decode(text)
     if type(text) ~= "string" or #text < HEADER_SIZE then
         return nil, "could not decode value: not written by this library"

@@ -12,7 +12,6 @@ local reader = require "resty.worker.events.reader"
 local settings_of = require "resty.worker.events.settings"
 
 local error = error
-local get_phase = ngx.get_phase
 local ipairs = ipairs
 local log = ngx.log
 local poll = reader.poll
@@ -25,12 +24,14 @@ local worker_pid = ngx.worker.pid
 
 local ERR = ngx.ERR
 
-local OWN_SOURCE = "resty-worker-events"
+local dict                  -- the dictionary
+local settings
+local pid = worker_pid()    -- of the process that the callbacks are of
 
-local dict, shm             -- the dictionary and its name
-local settings = settings_of.defaults
-local started_in            -- the pid of the process that `configure` has started
-local clock = 0             -- the timer in force; an earlier one ends
+
+local function is_name(value)
+    return type(value) == "string" and value ~= ""
+end
 
 
 local function leave(source, event, data, unique)
@@ -46,13 +47,17 @@ end
 
 
 local function post(source, event, data, unique)
+    if not is_name(source) then
+        return nil, "source is required"
+    elseif not is_name(event) then
+        return nil, "event is required"
+    end
     local id, err = leave(source, event, data, unique)
     if not id then
-        err = 'failed posting event "' .. tostring(event) .. '" by "' .. tostring(source) .. '"; ' .. tostring(err)
+        err = 'failed posting event "' .. event .. '" by "' .. source .. '"; ' .. tostring(err)
         log(ERR, "worker-events: ", err)
         return nil, err
     end
-    reader.has_posted(id)
     return true
 end
 
@@ -71,11 +76,11 @@ local function event_list(source, ...)
 end
 
 
-local own_events = event_list(OWN_SOURCE, "started", "stopping")
+local own_events = event_list("resty-worker-events", "started", "stopping")
 
 
 local function announce_stop()
-    post(OWN_SOURCE, own_events.stopping)
+    post(own_events._source, own_events.stopping)
     local ok, err = poll()
     if not ok then
         log(ERR, "worker-events: could not poll: ", err)
@@ -83,8 +88,8 @@ local function announce_stop()
 end
 
 
-local function tick(premature, my_turn)
-    while clock == my_turn do
+local function tick(premature)
+    while true do
         if premature then
             return announce_stop()
         end
@@ -92,7 +97,7 @@ local function tick(premature, my_turn)
         if not ok then
             log(ERR, "worker-events: could not poll: ", err)
         end
-        ok, err = timer_at(settings.interval, tick, my_turn)
+        ok, err = timer_at(settings.interval, tick)
         if ok then
             return
         end
@@ -105,52 +110,19 @@ local function tick(premature, my_turn)
 end
 
 
--- Starts a timer with the interval in force, which ends an earlier one.
-local function start_clock()
-    clock = clock + 1
-    if settings.interval == 0 then
-        return true
-    end
-    local ok, err = timer_at(0, tick, clock)
-    if not ok then
-        return nil, "could not create a timer: " .. err
-    end
-    return true
-end
-
-
--- The dictionary to use, or nil and an error.
+-- The dictionary to begin with, or nil and an error.
 local function open(name)
-    if dict and (name == nil or name == shm) then
-        return dict
-    end
     if dict then
-        return nil, '"shm" cannot be changed from "' .. shm .. '"'
+        return nil, name and "Already started, cannot change shm" or 'shm "nil" not found'
     end
-    if type(name) ~= "string" then
-        return nil, '"shm" is required and must be the name of a lua_shared_dict'
+    if not name then
+        return nil, '"shm" option required to start'
     end
     local opened = ngx.shared[name]
     if not opened then
-        return nil, 'shm "' .. name .. '" does not exist'
+        return nil, 'shm "' .. tostring(name) .. '" not found'
     end
     return opened
-end
-
-
--- In the master, whose workers are still to come, there are no timers.
-local function is_worker()
-    return get_phase() ~= "init"
-end
-
-
-local function start()
-    started_in = worker_pid()
-    local ok, err = start_clock()
-    if not ok then
-        return nil, err
-    end
-    return post(OWN_SOURCE, own_events.started)
 end
 
 
@@ -162,38 +134,36 @@ local _M = {
 }
 
 
---- Puts options in force; again at any time, but for `shm`. The first time in a process its `started` is posted.
--- Called in the init phase it sets the event from which the workers hear; they call it again for timer and `started`.
+--- Begins to hear events, and posts `started`; once in each process. Callbacks that were registered in another process (in the
+-- master, before it forked this one) are dropped: register after this.
 -- @param opts { shm = name of a lua_shared_dict for nothing else, and what resty.worker.events.settings lists }
 -- @return true, or nil and an error
 function _M.configure(opts)
     if type(opts) ~= "table" then
-        error("expected a table of options, got: " .. type(opts), 2)
+        error("Expected a table, got " .. type(opts), 2)
     end
-    local merged, opened, err
-    merged, err = settings_of.merge(settings, opts)
-    if merged then
-        opened, err = open(opts.shm)
+    if pid ~= worker_pid() then
+        pid = worker_pid()
+        callbacks.drop()
     end
-    if not opened then
+    local opened, read, ok, err
+    opened, err = open(opts.shm)
+    if opened then
+        read, err = settings_of.read(opts)
+    end
+    if read then
+        ok, err = reader.open(opened, read)
+    end
+    if not ok then
         return nil, err
     end
-    if not dict then
-        local ok
-        ok, err = reader.open(opened)
-        if not ok then
-            return nil, err
-        end
-        dict, shm = opened, opts.shm
+    dict, settings = opened, read
+    ok, err = post(own_events._source, own_events.started)
+    if ok then
+        ok, err = timer_at(0, tick)
     end
-    local old_interval = settings.interval
-    settings = merged
-    reader.set(merged)
-    if started_in ~= worker_pid() and is_worker() then
-        return start()
-    end
-    if settings.interval ~= old_interval and is_worker() then
-        return start_clock()
+    if not ok then
+        return nil, err
     end
     return true
 end
@@ -217,9 +187,15 @@ _M.poll = poll
 _M.post = post
 
 
---- Posts an event to this worker only. `data` can be anything, and is handed on as it is.
--- @return true
+--- Posts an event to this worker only. `data` can be anything, and is handed on as it is. The next `poll` handles
+-- it before the events of all workers.
+-- @return true, or nil and an error
 function _M.post_local(source, event, data)
+    if not is_name(source) then
+        return nil, "source is required"
+    elseif not is_name(event) then
+        return nil, "event is required"
+    end
     reader.post_local(source, event, data)
     return true
 end
@@ -231,7 +207,7 @@ _M.event_list = event_list
 
 --- Adds a callback(data, event, source, pid): for every event without `source`, for all of the source without events.
 -- `pid` is that of the process which posted the event, nil for a local event. Throws unless it is a function.
--- Arguments: callback, source, event1, event2, ... Returns true.
+-- Arguments: callback, source, event1, event2, ... Returns nothing.
 _M.register = callbacks.add
 
 

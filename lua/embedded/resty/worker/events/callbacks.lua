@@ -18,11 +18,16 @@ local ERR = ngx.ERR
 local WEAK = { __mode = "v" }
 
 
-local lists = {
-    every = {},     -- entries
-    sources = {},   -- source -> entries
-    events = {},    -- source -> event -> entries
-}
+local function no_lists()
+    return {
+        every = {},     -- entries
+        sources = {},   -- source -> entries
+        events = {},    -- source -> event -> entries
+    }
+end
+
+
+local lists = no_lists()
 
 
 -- An entry is a table { callback = function }. It is empty once the callback was taken away, or, when the entry is weak,
@@ -106,17 +111,15 @@ end
 local _M = {}
 
 
---- Adds a callback: for every event without `source`, for all of a source without events. Returns true.
+--- Adds a callback: for every event without `source`, for all of a source without events.
 function _M.add(callback, source, ...)
     add(strong_entry, callback, source, ...)
-    return true
 end
 
 
 --- Like `add`, but the callback goes as soon as nobody else holds it.
 function _M.add_weak(callback, source, ...)
     add(weak_entry, callback, source, ...)
-    return true
 end
 
 
@@ -140,6 +143,12 @@ function _M.remove(callback, source, ...)
         any = any or found
     end
     return any
+end
+
+
+--- Takes all callbacks away.
+function _M.drop()
+    lists = no_lists()
 end
 
 

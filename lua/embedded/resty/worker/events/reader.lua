@@ -27,10 +27,9 @@ local CALLBACK_GRACE = 30
 -- Mostly the text of an event is there at once, so the first waits are shorter than `wait_interval`.
 local FIRST_WAIT = 0.001
 
-local dict, settings        -- set by `open` and `set`
+local dict, settings        -- set by `open`
 
 local position = 0          -- id of the last event that was handled here
-local posted = 0            -- id of the last event that was posted here
 
 local local_events = {}     -- events of this process only, from `first_local` to `last_local`
 local first_local, last_local = 1, 0
@@ -67,9 +66,9 @@ local function handle_text(id, text)
 end
 
 
--- Handles the local events that were posted here before the event after `up_to`.
-local function handle_local_events(up_to)
-    while first_local <= last_local and local_events[first_local].after <= up_to do
+-- Handles the local events, those included that are posted meanwhile.
+local function handle_local_events(my_turn)
+    while first_local <= last_local and turn == my_turn do
         local d = local_events[first_local]
         local_events[first_local] = nil
         first_local = first_local + 1
@@ -113,49 +112,37 @@ local function await(id, last, my_turn)
 end
 
 
--- Handles the events up to the `last`th. Returns whether it is still this poll's turn.
+-- Handles the events up to the `last`th, as long as it is this poll's turn.
 local function handle_up_to(last, my_turn)
     while position < last and turn == my_turn do
-        handle_local_events(position)
         local id = position + 1
         local text = await(id, last, my_turn)
         if text == nil then
-            return false
+            return
         end
         position = id
         if text then
             handle_text(id, text)
         end
     end
-    return turn == my_turn
 end
 
 
--- The dictionary was emptied and counts from 1 again: none of that has been seen here.
-local function begin_anew()
-    position, posted, patience_for = 0, 0, 0
-    for i = first_local, last_local do
-        local_events[i].after = 0
-    end
-end
-
-
--- Handles what there is until nothing new has come up: callbacks may post more.
+-- Handles what there is until nothing new has come up: callbacks may post more. Local events come before those of all workers.
 local function work(my_turn)
     while turn == my_turn do
+        handle_local_events(my_turn)
         local last, err = dict:get(LAST)
         if err then
             return nil, err
         end
         last = last or position
         if last < position then
-            begin_anew()
-        end
-        if position < last then
+            -- The dictionary was emptied and counts from 1 again: none of that has been seen here.
+            position, patience_for = 0, 0
+        elseif position < last then
             handle_up_to(last, my_turn)
-        elseif first_local <= last_local then
-            handle_local_events(huge)
-        else
+        elseif turn == my_turn then
             return "done"
         end
     end
@@ -185,20 +172,16 @@ end
 local _M = {}
 
 
---- Begins after the last event of a dictionary. Returns true, or nil and an error.
-function _M.open(new_dict)
+--- Begins after the last event of a dictionary.
+-- @param new_settings see resty.worker.events.settings
+-- @return true, or nil and an error
+function _M.open(new_dict, new_settings)
     local last, err = new_dict:get(LAST)
     if err then
         return nil, err
     end
-    dict, position = new_dict, last or 0
+    dict, settings, position = new_dict, new_settings, last or 0
     return true
-end
-
-
---- Puts settings in force: see resty.worker.events.settings.
-function _M.set(new_settings)
-    settings = new_settings
 end
 
 
@@ -221,16 +204,10 @@ function _M.poll()
 end
 
 
---- Local events that are posted from now on come after the event `id`, which was posted here.
-function _M.has_posted(id)
-    posted = id
-end
-
-
 --- Posts an event to this process only.
 function _M.post_local(source, event, data)
     last_local = last_local + 1
-    local_events[last_local] = { source = source, event = event, data = data, after = posted }
+    local_events[last_local] = { source = source, event = event, data = data }
 end
 
 

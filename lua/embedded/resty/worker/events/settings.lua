@@ -1,41 +1,40 @@
 --- The options of resty.worker.events, checked.
 
-local pairs = pairs
-local sort = table.sort
+local ipairs = ipairs
 local type = type
 
-local DEFAULTS = {
-    timeout = 2,            -- seconds for which the events of a unique key belong to one process
-    interval = 1,           -- seconds from one poll of the timer to the next; 0: no timer
-    wait_interval = 0.010,  -- seconds between two looks for an event whose id is known and whose text is not
-    wait_max = 0.5,         -- seconds after which such an event is given up
-    shm_retries = 999,      -- further tries when the dictionary has "no memory"
+-- In the order in which they are checked. The messages are those of the release, the one of `wait_interval` included.
+local OPTIONS = {
+    -- Seconds for which the events of a unique key belong to one process.
+    { name = "timeout", default = 2, is_positive = true },
+    -- Seconds from one poll of the timer to the next.
+    { name = "interval", default = 1, is_positive = true },
+    -- Seconds between two looks for an event whose id is known and whose text is not.
+    { name = "wait_interval", default = 0.010, problem = '"interval" must be greater than or equal to 0' },
+    -- Seconds after which such an event is given up.
+    { name = "wait_max", default = 0.5, problem = '"wait_max" must be greater than or equal to 0' },
+    -- Further tries when the dictionary has "no memory".
+    { name = "shm_retries", default = 999, problem = '"shm_retries" must be 0 or greater' },
 }
 
 
-local _M = {
-    defaults = DEFAULTS,
-}
+local _M = {}
 
 
---- `current` with what `opts` says in its place; or nil and all that is wrong with `opts`.
-function _M.merge(current, opts)
-    local merged, problems = {}, {}
-    for name in pairs(DEFAULTS) do
-        local value = opts[name]
-        if value == nil then
-            merged[name] = current[name]
-        elseif type(value) == "number" and value >= 0 then
-            merged[name] = value
-        else
-            problems[#problems + 1] = 'optional "' .. name .. '" must be a number, at least 0'
+--- What `opts` says, and the defaults in the place of what it does not say; or nil and the first that is wrong.
+function _M.read(opts)
+    local settings = {}
+    for _, option in ipairs(OPTIONS) do
+        local value = opts[option.name] or option.default
+        if type(value) ~= "number" then
+            return nil, 'optional "' .. option.name .. '" option must be a number'
         end
+        if value < 0 or option.is_positive and value == 0 then
+            return nil, option.problem or '"' .. option.name .. '" must be greater than 0'
+        end
+        settings[option.name] = value
     end
-    if problems[1] then
-        sort(problems)
-        return nil, table.concat(problems, "; ")
-    end
-    return merged
+    return settings
 end
 
 
