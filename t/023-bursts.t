@@ -30,6 +30,7 @@ end
 
 -- Puts a policy in force, and has every worker serve by it.
 local function begin(count)
+    testing.await_reader()
     local before = testing.generation()
     testing.replace_policy(policy(count, "one"))
     assert(testing.wait_until(function() return testing.generation() > before end, 30), "not taken over")
