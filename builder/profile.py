@@ -19,7 +19,8 @@ class Profile:
 
     base: packages whose runtime outputs are the base layer. constraints: package -> what its version must be.
     providers: package -> the package that provides it inside. features: package -> features that are on.
-    outputs_required: whether an output that the lock does not pin is an audit finding.
+    outputs_required: whether an output that the lock does not pin is an audit finding. cannot: rule of the audit -> why
+    the sources of this profile cannot meet it.
     """
 
     name: str
@@ -31,7 +32,11 @@ class Profile:
     providers: Mapping[str, str] = field(default_factory=dict)
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     outputs_required: bool = True
+    cannot: Mapping[str, str] = field(default_factory=dict)
 
+
+# Rules of the audit about what others publish. A profile may be unable to meet these; other rules find contradictions.
+SOURCE_RULES = ("unpinned-source", "weak-pin", "plain-http-unpinned", "plain-http-first", "single-location")
 
 _NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
 
@@ -39,6 +44,12 @@ _NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
 def _pattern_problem(text: str) -> str:
     return "" if not requirement.problem(f"x {text}") and text.strip() else f"'{text}' is not a version or a pattern"
 
+
+def _blank(text: str) -> str:
+    return "" if text.strip() else "must say why"
+
+
+_CANNOT = Table({rule: Field(Text(check=_blank), "the reason") for rule in SOURCE_RULES})
 
 PROFILE = Table({
     "name": Field(_NAME, "the file's name without .toml", required=True),
@@ -50,6 +61,7 @@ PROFILE = Table({
     "providers": Field(MapOf(_NAME, requirement.NAME), "package -> the package that provides it inside"),
     "features": Field(MapOf(ListOf(_NAME, 1), requirement.NAME), "package -> features that are on"),
     "outputs": Field(Choice(("required", "optional")), "whether an unpinned output is an audit finding (default: required)"),
+    "audit": Field(Table({"cannot": Field(_CANNOT, "rule -> why it cannot be met")}), "what the audit accounts for"),
 }, doc="A builder profile: which version or provider of a package an image takes.")
 
 
@@ -59,7 +71,8 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Profile | No
     table = decode.read(PROFILE, data, f"{path}: ", mine)
     if table is not None and not mine:
         if table["name"] == stem:
-            return _profile(table, canonical.key(data), path)
+            # Reasons decide nothing of what is built, so the lock is not stale after they change.
+            return _profile(table, canonical.key({key: each for key, each in data.items() if key != "audit"}), path)
         mine.append(Problem(f"{path}: name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
     problems.extend(mine)
     return None
@@ -79,4 +92,5 @@ def _profile(table: Mapping[str, Any], digest: str, path: str) -> Profile:
         providers=table.get("providers", {}),
         features={name: tuple(sorted(set(each))) for name, each in table.get("features", {}).items()},
         outputs_required=table.get("outputs", "required") == "required",
+        cannot=table.get("audit", {}).get("cannot", {}),
     )

@@ -38,6 +38,8 @@ def test_report_for_people_and_machines(project: Sample) -> None:
         "place": "cookie 0.1, source main",
         "reason": "it can be had from forge.example only",
         "remedy": "add a second location (another host, a distribution mirror), or keep a copy that --distdir can name",
+        "profiles": ("extra",),
+        "accounted": "",
     }]
 
 
@@ -113,11 +115,11 @@ def test_unknown_keys_are_findings_with_their_places(project: Sample) -> None:
     assert [each.as_dict() for each in found] == [
         {
             "rule": "unknown-key", "place": "recipes/openssl.toml: licence", "reason": "nothing reads this key",
-            "remedy": "did you mean 'license'?",
+            "remedy": "did you mean 'license'?", "profiles": (), "accounted": "",
         },
         {
             "rule": "unknown-key", "place": "lock.toml: package[5] 'zlib 1.3.1'.naem", "reason": "nothing reads this key",
-            "remedy": "did you mean 'name'?",
+            "remedy": "did you mean 'name'?", "profiles": (), "accounted": "",
         },
     ]
 

@@ -1,7 +1,8 @@
 """Runs rules over a context and shows what they found."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 
 from builder.addresses import scrubbed
 from builder.audit.context import Context
@@ -13,7 +14,8 @@ from builder.units import counted
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """findings: in the order of the rules, each once. looked_at: what was audited, for people.
+    """findings: in the order of the rules, each once; those that profiles account for are among them. looked_at: what
+    was audited, for people.
 
     waivers: (image, what its recipe lets pass of its contract), for people: no finding, but nothing to overlook either.
     """
@@ -25,10 +27,15 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 when there is any finding: the answer to "is it sound?" is no."""
-        return 1 if self.findings else 0
+        """1 when there is any finding that counts: the answer to "is it sound?" is no."""
+        return 1 if self.counting else 0
 
-    def rows(self) -> list[dict[str, str]]:
+    @property
+    def counting(self) -> tuple[Finding, ...]:
+        """Findings that no profile accounts for."""
+        return tuple(finding for finding in self.findings if not finding.accounted)
+
+    def rows(self) -> list[dict[str, object]]:
         """For `--json`."""
         return [finding.as_dict() for finding in self.findings]
 
@@ -36,16 +43,18 @@ class Report:
         """For people: findings grouped by rule, what is allowed, then a line that sums up."""
         lines: list[str] = []
         for rule in self.rules:
-            mine = [finding for finding in self.findings if finding.rule == rule.id]
+            mine = [finding for finding in self.counting if finding.rule == rule.id]
             if mine:
                 lines.append(f"{rule.id}: {rule.summary}")
                 for finding in mine:
                     lines += _finding_lines(finding)
                 lines.append("")
-        lines += _waiver_lines(self.waivers)
-        ids = {finding.rule for finding in self.findings}
-        found = f"{counted(len(self.findings), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
-        lines += [f"{found}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""]
+        accounted = [finding for finding in self.findings if finding.accounted]
+        lines += [*_waiver_lines(self.waivers), *_accounted_lines(accounted)]
+        ids = {finding.rule for finding in self.counting}
+        found = f"{counted(len(self.counting), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
+        more = f", and {len(accounted)} that profiles account for" if accounted else ""
+        lines += [f"{found}{more}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""]
         return clean_lines("\n".join(lines))  # names and messages come from files that anybody may have written
 
 
@@ -60,14 +69,25 @@ def run(context: Context, rules: Iterable[Rule]) -> Report:
         findings: dict[Finding, None] = {}
         for rule in every:
             task.line(rule.id)
-            findings.update(dict.fromkeys(map(_shown, rule.check(context))))
+            findings.update(dict.fromkeys(_shown(each, context) for each in rule.check(context)))
             task.advance(1)
     return Report(rules=every, findings=tuple(findings), looked_at=_looked_at(context), waivers=_waivers(context))
 
 
-def _shown(finding: Finding) -> Finding:
+def _shown(finding: Finding, context: Context) -> Finding:
     """A finding as it is printed, for people or as data: addresses in recipes and locks can hold secrets."""
-    return Finding(*map(scrubbed, astuple(finding)))
+    return replace(
+        finding, place=scrubbed(finding.place), reason=scrubbed(finding.reason), remedy=scrubbed(finding.remedy),
+        accounted=scrubbed(_accounted(finding, context)),
+    )
+
+
+def _accounted(finding: Finding, context: Context) -> str:
+    """The reasons of the profiles that are looked at and need a source, when each of them has one; else ""."""
+    known = context.project.profiles if context.project else {}
+    needing = [name for name in finding.profiles if name in context.profiles]
+    reasons = [known[name].cannot.get(finding.rule, "") if name in known else "" for name in needing]
+    return "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
 
 
 def _finding_lines(finding: Finding) -> list[str]:
@@ -92,6 +112,17 @@ def _waiver_lines(waivers: Iterable[tuple[str, Waiver]]) -> list[str]:
     lines = ["allowed: an image breaks its contract in a way that its recipe gives a reason for"]
     for (image, rule, why), paths in blocks.items():
         lines += [f"  image {image}, rule {rule}, {', '.join(paths)}", f"    {why}"]
+    return [*lines, ""]
+
+
+def _accounted_lines(findings: Iterable[Finding]) -> list[str]:
+    """One block for each rule and reason, with the number of findings."""
+    blocks = Counter((each.rule, each.accounted) for each in findings)
+    if not blocks:
+        return []
+    lines = ["accounted for: a profile cannot meet a rule, and gives a reason"]
+    for (rule, why), number in blocks.items():
+        lines += [f"  {rule}: {counted(number, 'finding')}", f"    {why}"]
     return [*lines, ""]
 
 

@@ -13,14 +13,18 @@ class Finding:
     """One thing that is not as it should be.
 
     rule: id of the rule; place: which package, source and key, or which file; reason: what is wrong; remedy: what to do.
+    profiles: of a finding about a source, those that need the source. accounted: why it does not count, in the words of
+    these profiles (`[audit.cannot]`); "" for a finding that counts.
     """
 
     rule: str
     place: str
     reason: str
     remedy: str
+    profiles: tuple[str, ...] = ()
+    accounted: str = ""
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, object]:
         return asdict(self)
 
 

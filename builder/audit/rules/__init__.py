@@ -2,6 +2,7 @@
 
 from builder.audit.rule import Rule
 from builder.audit.rules import (
+    cannot_unneeded,
     hash_changed,
     image_bytes,
     image_rights,
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     plain_http_unpinned.RULE,
     plain_http_first.RULE,
     single_location.RULE,
+    cannot_unneeded.RULE,
     source_bytes.RULE,
     tree_bytes.RULE,
     output_missing.RULE,

@@ -17,7 +17,7 @@ def check(context: Context) -> Iterator[Finding]:
         if better and source.locations[0].startswith("http://"):
             reason = f"{source.locations[0]} is asked first, without encryption, and {better[0]} only after it"
             remedy = f"put {better[0]} first in the recipe; run `builder resolve`"
-            yield Finding(ID, context.place(package, source), reason, remedy)
+            yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
 RULE = Rule(ID, "a source is asked for over plain http first, though it has a better place", check)

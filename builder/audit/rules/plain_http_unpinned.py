@@ -13,7 +13,8 @@ def check(context: Context) -> Iterator[Finding]:
         plain = [each for each in source.locations if each.startswith("http://")]
         if plain and source.sha256 is None and source.tree is None:
             reason = f"{plain[0]} is fetched without encryption, and no hash tells whether it was replaced on the way"
-            yield Finding(ID, context.place(package, source), reason, "declare sha256 and size in the recipe, or use https")
+            remedy = "declare sha256 and size in the recipe, or use https"
+            yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
 RULE = Rule(ID, "a source comes over plain http, and nothing pins it", check)

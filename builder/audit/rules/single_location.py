@@ -23,7 +23,7 @@ def check(context: Context) -> Iterator[Finding]:
         if len(hosts) < 2 and not any(each.startswith(_DURABLE) for each in source.locations):
             reason = f"it can be had from {''.join(hosts) or 'nowhere'} only"
             remedy = "add a second location (another host, a distribution mirror), or keep a copy that --distdir can name"
-            yield Finding(ID, context.place(package, source), reason, remedy)
+            yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
 RULE = Rule(ID, "a source lies in one place only, which may vanish", check)

@@ -12,7 +12,8 @@ def check(context: Context) -> Iterator[Finding]:
     for package, source in context.sources:
         if source.sha256 is None and source.tree is None and source.size is None:
             remedy = "declare sha256 and size (or tree) in the recipe, or let `builder resolve` measure them"
-            yield Finding(ID, context.place(package, source), "nothing of its bytes is pinned", remedy)
+            place = context.place(package, source)
+            yield Finding(ID, place, "nothing of its bytes is pinned", remedy, package.profiles)
 
 
 RULE = Rule(ID, "a source may be any bytes", check)

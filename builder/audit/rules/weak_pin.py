@@ -24,7 +24,7 @@ def check(context: Context) -> Iterator[Finding]:
         if reason:
             key = "sha256" if source.sha256 is None else "size"
             remedy = f"declare {key} in the recipe, from the publisher or measured by `builder fetch --json`; run `builder resolve`"
-            yield Finding(ID, context.place(package, source), reason, remedy)
+            yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
 def _weakness(source: Source) -> str:
