@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from builder import nar, units
+from builder import units
 from builder.lock import Lock, LockedImage
 from builder.plan import Plan
 from builder.store import Store
@@ -63,9 +63,18 @@ def state(plan: Plan, name: str, store: Store) -> str:
 
 
 def _size(path: str) -> int:
+    """Bytes of a tree's files."""
     if not os.path.isdir(path):
         return os.path.getsize(path)
-    return sum(entry.size for entry in nar.scan(path))
+    size, folders = 0, [path]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for each in entries:
+                if each.is_dir(follow_symlinks=False):
+                    folders.append(each.path)
+                elif each.is_file(follow_symlinks=False):
+                    size += each.stat(follow_symlinks=False).st_size
+    return size
 
 
 def table(found: Sequence[Row]) -> str:

@@ -18,8 +18,10 @@ import marshal
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -86,21 +88,15 @@ class User:
         with theirs:
             argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(environment.UMASK), str(theirs.fileno())]
             # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
-            self._process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
+            process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
+        self.close = weakref.finalize(self, _end, self._socket, process)  # a sandbox that is dropped ends it, too
         said, found, _, _ = socket.recv_fds(self._socket, 1 << 12, 1)
         if not found:
-            self._end()
+            self.close()
             raise refusal.refusal(said.decode(errors="replace"))
         self.namespace = found[0]
+        weakref.finalize(self, os.close, self.namespace)
         os.set_inheritable(self.namespace, False)
-
-    def close(self) -> None:
-        os.close(self.namespace)
-        self._end()
-
-    def _end(self) -> None:
-        self._socket.close()
-        self._process.wait()
 
     def start(
         self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool
@@ -139,3 +135,8 @@ class User:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
                 raise
+
+
+def _end(ours: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    ours.close()
+    process.wait()
