@@ -142,7 +142,8 @@ def test_a_file_of_two_names_is_freed_with_its_last_one(tmp_path: Path) -> None:
 
 
 def test_roots_say_whose_they_are(project: Small, tmp_path: Path) -> None:
-    assert project.run("store", "roots").out == "no project keeps anything\n"
+    (project.root.parent / "empty").mkdir()
+    assert project.run("store", "roots", "--store", str(project.root.parent / "empty")).out == "no project keeps anything\n"
     project.run("build")
     other = small.make(tmp_path / "other", project.capture)
     other.run("build", "hello", "--root", str(other.root))
