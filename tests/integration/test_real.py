@@ -1,8 +1,8 @@
 """The real releases of the components, and the bundle: built, audited, and put through their own test suites.
 
 BUILDER_TEST_ARCHIVES names a directory that holds the archives; a test skips when one that it needs is absent. The root
-file system is Alpine's 3.20.3 here. A bundle that is assembled from the parts of the official one has other bytes, and is
-repinned.
+file system is Alpine's 3.20.3 here. A bundle that is assembled from the parts of the official one has other bytes, so
+it is repinned.
 
 Copies of the suites are run without the libraries beside them, so that those of the image are tested.
 """
@@ -33,7 +33,8 @@ ALPINE = "alpine-minirootfs-3.20.3-x86_64.tar.gz"
 BUNDLE = forge.LAYOUTS["openresty"][0]
 FIVE = ("mlcache", "worker-events", "cookie", "balancer", "lua-var-nginx-module")
 EMBEDDED = {f"t/components/embedded-{name}.t" for name in ("caches", "events", "ngxvar")}
-SKIPPED = {"components": {"t/090-layer-4.t", *EMBEDDED}, "upstream": EMBEDDED}  # for want of Lua in layer 4; of our libraries
+# nginx from parts has no Lua in layer 4
+SKIPPED = {"components": {"t/090-layer-4.t", *EMBEDDED}, "upstream": EMBEDDED}
 PACKAGES = {"components": (*FIVE, "lua-resty-lock"), "upstream": (*FIVE, "openresty")}
 
 
@@ -85,22 +86,23 @@ def profile(request: pytest.FixtureRequest, project: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """checks: how many passed, failed, were skipped. failing: a block, or a file that came to no end -> what it says."""
+class Outcome:
+    """checks: how many passed, failed, were skipped. failing: a block, or a file in trouble -> what it says."""
 
     checks: tuple[int, int, int]
     failing: dict[str, Any]
     files: list[dict[str, Any]]
 
 
-def tested(project: Path, profile: str, *words: str) -> Tested:
+def tested(project: Path, profile: str, *words: str) -> Outcome:
     answer = run(project, "test", "--profile", profile, "--offline", "--json", *words)
-    data = json.loads(answer.stdout)["data"]
-    counts, files = data["counts"]["checks"], data["files"]
+    document = json.loads(answer.stdout)
+    assert document["kind"] == "test", answer.stdout
+    counts, files = document["data"]["counts"]["checks"], document["data"]["files"]
     failing = {f"{file['name']}: {each['title']}": each["failures"] for file in files for each in file["blocks"]}
     failing |= {file["name"]: file["trouble"] for file in files}
     checks = (counts["passed"], counts["failed"], counts["skipped"])
-    return Tested(checks, {name: said for name, said in failing.items() if said}, files)
+    return Outcome(checks, {name: said for name, said in failing.items() if said}, files)
 
 
 def test_the_audit_has_no_finding_that_the_profile_does_not_account_for(project: Path, profile: str) -> None:
@@ -238,4 +240,5 @@ def the_suite_gives_what_is_known(suite: Suite, profile: str, project: Path, fol
     suite.prepared(folder / top, profile)
     files = [str(folder / top / each) for each in suite.files(profile)]
     found = tested(project, profile, "--limit", "900", "--suite", str(folder / top / "t"), *files)
-    assert (found.checks, set(found.failing)) == (suite.checks[profile], suite.failing.get(profile, set())), found.failing
+    known = suite.checks[profile], suite.failing.get(profile, set())
+    assert (found.checks, set(found.failing)) == known, found.failing
