@@ -14,6 +14,7 @@ Root of a container without such users is a plain user of the host, and is treat
 
 import contextlib
 import errno
+import functools
 import marshal
 import os
 import signal
@@ -34,6 +35,7 @@ _TABLE = f"{environment.UID} {ID} 1\n0 {ID - 1} 1\n65534 0 1\n"
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostuser_child.py")
 
 
+@functools.cache
 def exists() -> bool:
     """Whether we are root and can give builds a user of their own."""
     return os.geteuid() == 0 and all(map(has_both, map(_text, ("/proc/self/uid_map", "/proc/self/gid_map"))))

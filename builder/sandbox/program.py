@@ -4,6 +4,7 @@ Nothing has to be installed on the host. The tool root is Debian's layout: glibc
 folders of their architecture.
 """
 
+import functools
 import os
 
 from builder import outside
@@ -46,6 +47,7 @@ def _pinned(tools: str) -> tuple[str, ...]:
     return (found[0], "--library-path", libraries, found[1])
 
 
+@functools.cache
 def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """A pinned program's folder, and its words as they read from there; the system's own stays as it is, from "/".
 
