@@ -190,7 +190,7 @@ SUITES = (
         }},
     ),
     Suite(
-        # The release shows `ref_obj` and `memo` where nginx says --with-debug: from parts, not the bundle's. Ours never does.
+        # The release has `ref_obj` and `memo` where nginx says --with-debug: the parts, not the bundle. Ours never has.
         package="lua-resty-lock", checks={"components": (84, 0, 0), "upstream": (66, 0, 18), "embedded": (66, 18, 0)},
         failing={"embedded": {
             "t/sanity.t: TEST 9: ref & unref (1 at most)", "t/sanity.t: TEST 10: ref & unref (2 at most)",
