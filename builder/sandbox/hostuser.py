@@ -12,17 +12,18 @@ owner may, and that is the user of builds.
 Root of a container without such users is a plain user of the host, and is treated as one.
 """
 
+import _socket  # not `socket`: what that makes of its constants takes longer than starting a build
 import contextlib
 import errno
 import functools
 import marshal
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import weakref
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -86,19 +87,20 @@ class User:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        self._socket, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
             argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(environment.UMASK), str(theirs.fileno())]
             # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
             process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
+        finally:
+            theirs.close()
         self.close = weakref.finalize(self, _end, self._socket, process)  # a sandbox that is dropped ends it, too
-        said, found, _, _ = socket.recv_fds(self._socket, 1 << 12, 1)
+        said, found, _, _ = self._socket.recvmsg(1 << 12, _socket.CMSG_SPACE(array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
         if not found:
             self.close()
             raise refusal.refusal(said.decode(errors="replace"))
-        self.namespace = found[0]
+        self.namespace = array("i", found[0][2])[0]
         weakref.finalize(self, os.close, self.namespace)
-        os.set_inheritable(self.namespace, False)
 
     def start(
         self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool
@@ -131,14 +133,15 @@ class User:
     def _exchange(self, descriptors: list[int]) -> bytes:
         with self._lock:
             try:
-                socket.send_fds(self._socket, [b"."], descriptors, socket.MSG_NOSIGNAL)
+                rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors))
+                self._socket.sendmsg([b"."], [rights], _socket.MSG_NOSIGNAL)
                 return self._socket.recv(32)
             except BaseException:  # an interrupt, too: the next one would get the answer that is still to come
                 with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                    self._socket.shutdown(_socket.SHUT_RDWR)
                 raise
 
 
-def _end(ours: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+def _end(ours: _socket.socket, process: "subprocess.Popen[bytes]") -> None:
     ours.close()
     process.wait()
