@@ -10,7 +10,7 @@ the file system or the C library cannot, the old folder is renamed to `.old` fir
 absent, and whoever comes next puts the old folder back before anything else.
 
 Only what the builder wrote is replaced: a folder with a file of another name than the builder writes there is somebody's
-own, and so is a link. An empty folder is nobody's.
+own, and so is a link. An empty folder counts as free.
 """
 
 import errno

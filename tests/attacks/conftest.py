@@ -1,4 +1,4 @@
-"""Attacks: each hole that was found once, tried again on the installed builder, as whoever runs pytest.
+"""Attacks: each hole that was found once, tried again on the installed builder, as the user of pytest.
 
 `.ci/run` runs them as root and as a plain user. They use the worlds of tests/integration: a project, a home and a store of
 their own. A test that is about one of the two users only says so with `pytest.mark.skipif`.
