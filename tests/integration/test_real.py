@@ -94,7 +94,7 @@ class Outcome:
     files: list[dict[str, Any]]
 
 
-def tested(project: Path, profile: str, *words: str) -> Outcome:
+def outcome(project: Path, profile: str, *words: str) -> Outcome:
     answer = run(project, "test", "--profile", profile, "--offline", "--json", *words)
     document = json.loads(answer.stdout)
     assert document["kind"] == "test", answer.stdout
@@ -113,7 +113,7 @@ def test_the_audit_has_no_finding_that_the_profile_does_not_account_for(project:
 
 
 def test_the_gateways_own_tests_pass(project: Path, profile: str) -> None:
-    found = tested(project, profile)
+    found = outcome(project, profile)
     assert found.failing == {}
     assert {file["name"] for file in found.files if file["skipped"]} == SKIPPED[profile]
 
@@ -247,6 +247,6 @@ def the_suite_gives_what_is_known(suite: Suite, profile: str, project: Path, fol
     shutil.rmtree(folder / top / suite.libraries)
     suite.prepared(folder / top, profile)
     files = [str(folder / top / each) for each in suite.files(profile)]
-    found = tested(project, profile, "--limit", "900", "--suite", str(folder / top / "t"), *files)
+    found = outcome(project, profile, "--limit", "900", "--suite", str(folder / top / "t"), *files)
     known = suite.checks[profile], suite.failing.get(profile, set())
     assert (found.checks, set(found.failing)) == known, found.failing
