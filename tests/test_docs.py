@@ -1,5 +1,6 @@
 """The pages of docs/ and the README: they name what there is, their links lead somewhere, their commands parse."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 
 from builder import audit, image, profile, recipe
 from builder.cli import arguments
@@ -20,7 +22,77 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 # No page may show the paths of a writer, and registries are the machine's business: pages name example hosts and upstreams alone.
 FORBIDDEN = re.compile(r"/home/\w|/root\b|/dev/shm/\w")
 HOST = re.compile(r"https?://([a-z0-9.-]+)")
+FILE = re.compile(r"`recipes/[\w./-]+\.toml`:\n\n\Z")  # what stands before a block that is a file to write
 UPSTREAMS = {"github.com", "lz4.org", "host", "127.0.0.1"}
+
+# tests/integration/test_docs_run.py runs the blocks of kind `console`, and writes files whose names stand above them. All others are here,
+# by the page and the beginning of their first lines, with the reason why they are not run.
+NOT_RUN = {
+    "README.md": {
+        "serves until Ctrl-C: tests/integration/test_run_command.py": ["$ cat policy.json", "$ for i in 1 2 3; do curl"],
+        "the user's own settings": ['store = "/big/builder"'],
+    },
+    "docs/audit.md": {
+        "a part of a profile": ["[audit.cannot]"],
+        "a copy has no branch of an origin": ["builder build --locked"],
+    },
+    "docs/gateway.md": {
+        "a part of a policy": ["{", '{"type": "http"'],
+        "what a gateway answers and logs: t/": [
+            "gateway: wrong options:",
+            "$ curl http://127.0.0.1:1936/status",
+            "gateway_policy_generation 2",
+            '{"time":',
+            "policy: '/policy/policy.json' refused",
+            "backend 10.0.0.1:8080",
+        ],
+    },
+    "docs/lock.md": {
+        "its commands are run one by one below it": ["builder resolve --check"],
+        "two branches in conflict: tests/test_lock_text.py": ["builder: lock.toml: line 60:", "git checkout --theirs"],
+    },
+    "docs/offline.md": {
+        "the user's own settings": ['store = "/big/builder"'],
+        "an archive that a publisher compressed again: tests/test_fetch.py": ["warning: zlib 1.3.1"],
+    },
+    "docs/recipes.md": {
+        "a part of a recipe, an image or a profile": [
+            "[feature.lua-var]", "[[version]]", "[limits]", 'name = "gateway-test"', "[[waiver]]", "[audit.cannot]",
+        ],
+    },
+    "docs/run.md": {
+        "serves until Ctrl-C: tests/integration/test_run_command.py": [
+            "builder run --policy policy.json", "http://127.0.0.1:8080/", "builder run --policy policy.json --port",
+        ],
+        "needs a gateway that runs: tests/integration/test_run_command.py": [
+            "builder run --reload", "reloaded:", *["$ builder run --reload"] * 3,
+        ],
+    },
+    "docs/sandbox.md": {
+        "for root alone: tests/test_sandbox_chroot.py": ["builder build --sandbox chroot", "warning: --sandbox chroot"],
+        "needs a terminal: tests/integration/test_shell.py": ["the sandbox of zlib 1.3.1"],
+    },
+    "docs/store.md": {
+        "says what else is in the reader's store: tests/integration/test_store_commands.py": [
+            "builder gc --dry-run", "would remove 1 tree",
+        ],
+        "reads every byte, or removes: tests/integration/test_store_commands.py": [
+            "builder store verify", "~/.cache/builder/store/trees/", "builder store verify --remove",
+        ],
+        "a full disk: tests/integration/test_disk_full.py": ["builder: /big/builder:"],
+    },
+    "docs/testing.md": {
+        "takes minutes: .ci/run": ["builder test", "TEST_NGINX_LOG_LEVEL=debug", "BUILDER_TEST_ARCHIVES=archives"],
+        "a suite that fails: tests/integration/test_test_command.py": ["$ builder test --suite component/t"],
+        "a block of t/": ["=== TEST 1:"],
+        "an archive of a forge: tests/integration/test_real.py": ["builder test --suite lua-resty-mlcache"],
+    },
+    "docs/troubleshooting.md": {
+        "another network or another machine": [
+            "builder: 1 source could not", "builder: 47 sources could not", "libyaml 0.2.5", "bad: store:", "builder: /big/builder:",
+        ],
+    },
+}
 
 
 def text_of(page: str) -> str:
@@ -64,7 +136,9 @@ def keys(schema: dict[str, Any]) -> Iterator[str]:
 
 def commands(page: str) -> list[str]:
     """The lines of shell blocks, fenced or indented, that start `builder`, also after `&&`."""
-    lines = [line for kind, block in FENCE.findall(text_of(page)) if kind in ("sh", "bash", "console") for line in block.splitlines()]
+    blocks = FENCE.findall(text_of(page))
+    lines = [line for kind, block in blocks if kind in ("sh", "bash") for line in block.splitlines()]
+    lines += [line for kind, block in blocks if kind == "console" for line in block.splitlines() if line.startswith("$ ")]
     lines += re.findall(r"^ {4}((?:pip|builder) .+)$", prose(page), re.MULTILINE)
     parts = [part.strip().removeprefix("$ ") for line in lines for part in re.split(r"&&|\|(?!\|)|;", line)]
     return [part for part in parts if re.match(r"builder\b", part)]
@@ -119,6 +193,29 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", NAMES)
+def test_a_block_is_run_or_there_is_a_reason(page: str) -> None:
+    text = text_of(page)
+    blocks = [each for each in FENCE.finditer(text) if each[1] != "console" and not FILE.search(text[: each.start()])]
+    found = [each[2].partition("\n")[0] for each in blocks]
+    reasons = NOT_RUN.get(page, {})
+    begins = [line for lines in reasons.values() for line in lines]
+    without = [line for line in found if not line.startswith(tuple(begins))]
+    assert without == [], f"{page}: make these blocks sessions (```console), or say in NOT_RUN why not"
+    assert len(found) == len(begins), f"{page}: NOT_RUN has {len(begins)} of these blocks: {found}"
+    tests = re.findall(r": (\S+)$", "\n".join(reasons), re.MULTILINE)
+    assert [path for path in tests if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_data_is_of_its_form(page: str) -> None:
+    for kind, block in FENCE.findall(text_of(page)):
+        if kind == "json":
+            json.loads(block)
+        if kind == "toml":
+            tomli.loads(block)
+
+
+@pytest.mark.parametrize("page", NAMES)
 def test_commands_parse(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     for line in commands(page):
         words = shlex.split(re.sub(r"\s+\d?>{1,2}\s*\S+", "", line), comments=True)[1:]
@@ -129,7 +226,7 @@ def test_commands_parse(page: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_commands_are_found_in_shell_blocks() -> None:
-    assert "builder build --check lz4" in commands("docs/reproducibility.md")
+    assert "builder build --check lua-cjson" in commands("docs/reproducibility.md")
     assert len([line for page in NAMES for line in commands(page)]) >= 30
 
 
