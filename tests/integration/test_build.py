@@ -57,7 +57,7 @@ def test_the_same_is_found_without_the_stamp(here: World) -> None:
     assert (again.out, again.err) == (first.out, "")
 
 
-@pytest.mark.parametrize("part", ["", "layer.tar.gz", "oci", "oci/index.json", "oci/blobs/sha256"])
+@pytest.mark.parametrize("part", ["", "layer.tar.gz", "oci/index.json", "oci/blobs/sha256"])
 def test_an_image_is_made_again_when_a_part_of_it_was_removed(here: World, part: str) -> None:
     here.recipe("one", 'echo one > "$OUT/one"')
     here.image("one")
@@ -65,6 +65,22 @@ def test_an_image_is_made_again_when_a_part_of_it_was_removed(here: World, part:
     made = here.root / "out" / "all"
     good = everything(made)
     subprocess.run(["rm", "-r", made / part], check=True)
+    again = here.ok("build")
+    assert (again.out, again.built(), everything(made)) == (first.out, [], good)
+
+
+def test_an_archive_alone_could_be_of_anybody_and_is_moved_away_by_hand(here: World) -> None:
+    here.recipe("one", 'echo one > "$OUT/one"')
+    here.image("one")
+    first = here.ok("build")
+    made = here.root / "out" / "all"
+    good = everything(made)
+    subprocess.run(["rm", "-r", made / "oci"], check=True)
+    answer = here.run("build")
+    assert answer.code != 0
+    assert answer.err.endswith("it holds what another program made, so it is not replaced\n"
+                               "  next: move it to another place, then run the command again\n")
+    made.rename(here.root / "elsewhere")
     again = here.ok("build")
     assert (again.out, again.built(), everything(made)) == (first.out, [], good)
 

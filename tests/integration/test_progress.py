@@ -35,7 +35,7 @@ def on_terminal(here: World, *argv: str) -> tuple[int, str, float]:
 
 def test_a_terminal_is_never_blank_for_long(here: World) -> None:
     here.recipe("slow", 'sleep 4\nmkdir "$OUT/share"\necho slow > "$OUT/share/slow"')
-    here.recipe("after", 'mkdir "$OUT/share"\nhead -c 300000000 /dev/zero > "$OUT/share/large"', requires=["slow"])
+    here.recipe("after", 'mkdir "$OUT/share"\nhead -c 900000000 /dev/zero > "$OUT/share/large"', requires=["slow"])
     here.image("after")
     code, drawn, silence = on_terminal(here, "build")
     assert code == 0, drawn
