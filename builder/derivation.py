@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder import canonical
+from builder import canonical, digest
 from builder.errors import Problem, RecipeError
 from builder.lock import LockedPackage
 from builder.recipe import Recipe, Version, builtin_variables, expand, merge_feature
@@ -72,8 +72,8 @@ class Derivation:
 
     def parts(self) -> dict[str, str]:
         """What the key is made of, by names for people, each as a digest: to tell later which of it changed."""
-        steps = {"format": FORMAT, "steps": self.as_dict()["steps"], "options": self.as_dict()["options"]}
-        found = {"its steps": canonical.key(steps), "its outputs' globs": canonical.key({**self.as_dict()["split"]})}
+        steps = (FORMAT, self.steps, self.options if self.builtin else {})
+        found = {"its steps": digest.of_bytes(repr(steps).encode()), "its outputs' globs": digest.of_bytes(repr(self.split).encode())}
         found |= {f"source '{name}'": tree for name, tree in self.sources.items()}
         return found | {f"{each.package} ({each.output})": each.tree for each in self.inputs}
 

@@ -201,6 +201,16 @@ def scan(path: str | bytes) -> list[Entry]:
     return sorted(found, key=lambda entry: os.fsencode(entry.path))
 
 
+def require_shallow(path: str) -> None:
+    """Raises UnfitError when folders of the tree are nested too deep for those that walk it."""
+    todo = [(0, os.fsencode(path))]
+    while todo:
+        depth, folder = todo.pop()
+        if depth > DEEPEST:
+            raise too_deep(path)
+        todo += [(depth + 1, item.path) for item in _listing(folder) if item.is_dir(follow_symlinks=False)]
+
+
 def compare(expected: str, found: str, limit: int = 20) -> list[str]:
     """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest."""
     lines: list[str] = []

@@ -219,7 +219,7 @@ class Realiser:
     def _parts(self, order: Order, stage: str, output: str) -> dict[str, str]:
         derivation = order.derivation
         if not derivation.builtin:
-            nar.scan(output)  # refuses what cannot be a tree, before anything walks it
+            nar.require_shallow(output)  # before anything walks it
         folders = {"out": output, **{name: os.path.join(stage, name) for name in derivation.split}}
         if derivation.split:
             join.split(output, derivation.split, folders)
