@@ -16,17 +16,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import synthetic
+from msgspec import Struct
 
 ROOT = Path(__file__).resolve().parent.parent
 JOBS = ("--jobs", "2", "--cores", "2")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Wall seconds and peak memory (MiB) of one process, its children not counted in memory."""
 
     seconds: float

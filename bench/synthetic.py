@@ -11,8 +11,9 @@ import argparse
 import json
 import random
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 FAKE_TOOLSET = """name = "toolset"
 tools = ""
@@ -25,8 +26,7 @@ version = "1"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """requires: by node, the nodes that it requires. sinks: nodes that nothing requires."""
 
     requires: tuple[tuple[int, ...], ...]

@@ -4,8 +4,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder import folder, memo, scheduler
 from builder.derivation import Trees
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How to build. locked: fill in no output. allow_weak: outputs of a weaker sandbox are accepted under `locked`."""
 
     platform: str
@@ -40,8 +41,7 @@ class Options:
     allow_weak: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Built:
+class Built(Struct, frozen=True, kw_only=True):
     """What a build gave: the outputs of each package of the graph that is known now, and which were newly built."""
 
     graph: Graph
@@ -64,8 +64,7 @@ class StoreView:
         return record.trees if record is not None else None
 
 
-@dataclass(kw_only=True)
-class Builder:
+class Builder(Struct, kw_only=True):
     """Wires plan, fetcher, scheduler and realiser. One object serves one command."""
 
     root: str

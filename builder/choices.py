@@ -6,9 +6,10 @@ package that is left without a version proves that nobody can be satisfied.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from builder.recipe import Feature, Recipe, Version
 from builder.requirement import Requirement
@@ -17,8 +18,7 @@ Features = frozenset[str]
 NO_FEATURES: Features = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
+class Query(Struct, frozen=True, kw_only=True):
     """What to resolve.
 
     roots: (who wants it, requirement), like ("image openresty", openresty). label: of the set of choices, for messages

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import canonical, digest
 from builder.derivation import Trees
@@ -22,8 +24,7 @@ FORMAT = 1
 Layer = oci.Composed | oci.Tarball
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """An image to make: its recipe, its block of the lock, and the outputs of all that it needs."""
 
     recipe: ImageRecipe

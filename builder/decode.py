@@ -9,9 +9,10 @@ with them when something is wrong.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from builder.errors import Problem
 
@@ -46,7 +47,7 @@ def read(shape: "Shape", value: Any, place: str, problems: Problems) -> Any:
     return shape.read(value, place, problems) if quick else found
 
 
-class Shape:
+class Shape(Struct, frozen=True, dict=True):
     """What a value must look like. `read` returns None after it has noted a problem; an empty place does not matter."""
 
     def read(self, value: Any, place: str, problems: Problems) -> Any:
@@ -56,8 +57,7 @@ class Shape:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Text(Shape):
+class Text(Shape, frozen=True):
     """A text; `check` returns a message when the text is not acceptable, `pattern` is for the JSON Schema."""
 
     pattern: str = ""
@@ -86,8 +86,7 @@ class Text(Shape):
         return found
 
 
-@dataclass(frozen=True)
-class Choice(Shape):
+class Choice(Shape, frozen=True):
     """One of some words."""
 
     words: tuple[str, ...]
@@ -103,8 +102,7 @@ class Choice(Shape):
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True)
-class Flag(Shape):
+class Flag(Shape, frozen=True):
     """True or false."""
 
     def read(self, value: Any, place: str, problems: Problems) -> bool | None:
@@ -117,8 +115,7 @@ class Flag(Shape):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True)
-class Number(Shape):
+class Number(Shape, frozen=True):
     """A whole number, at least `minimum`, that 64 bits hold (TOML 1.0.0 promises no more)."""
 
     minimum: int = 0
@@ -138,8 +135,7 @@ class Number(Shape):
         return {"type": "integer", "minimum": self.minimum, "maximum": _LARGEST}
 
 
-@dataclass(frozen=True)
-class ListOf(Shape):
+class ListOf(Shape, frozen=True):
     """A list of values of one shape."""
 
     item: Shape
@@ -161,8 +157,7 @@ class ListOf(Shape):
         return found | ({"minItems": self.at_least} if self.at_least else {})
 
 
-@dataclass(frozen=True)
-class MapOf(Shape):
+class MapOf(Shape, frozen=True):
     """A table with free keys that match a pattern, and values of one shape."""
 
     item: Shape
@@ -185,8 +180,7 @@ class MapOf(Shape):
         return {"type": "object", "propertyNames": {"pattern": f"^(?:{self.keys})$"}, "additionalProperties": self.item.schema()}
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Struct, frozen=True):
     """One key of a table."""
 
     shape: Shape
@@ -194,8 +188,7 @@ class Field:
     required: bool = False
 
 
-@dataclass(frozen=True)
-class Table(Shape):
+class Table(Shape, frozen=True):
     """A table with named keys; a key that is not named is a problem. `check` sees the read table and may add problems.
 
     Absent optional keys stay absent in what `read` returns.

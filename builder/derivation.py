@@ -7,8 +7,9 @@ it: they must not matter.
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from builder import canonical, digest
 from builder.errors import Problem, RecipeError
@@ -24,8 +25,7 @@ NOTHING: Mapping[str, str] = {}
 Trees = Mapping[str, str]  # output name ("out", "dev", "debug") -> tree digest
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Input:
+class Input(Struct, frozen=True, kw_only=True):
     """A tree that the build sees at its final path, and whose output it is."""
 
     package: str  # "name version"
@@ -33,8 +33,7 @@ class Input:
     tree: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Derivation:
+class Derivation(Struct, frozen=True, kw_only=True):
     """One build as data. `steps` run in order in a sandbox; with `builtin` the builder joins trees by `options`."""
 
     name: str

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from builder import addresses, outside, settings, units
 from builder.errors import SandboxError
@@ -34,8 +35,7 @@ _SKEW = 300  # seconds that a clock may differ
 _BORN = 1_700_000_000  # November 2023: no clock that is right shows less
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What was found: level, what was looked at, how it is, and what to do."""
 
     level: Level
@@ -47,8 +47,7 @@ class Answer:
         return f"{self.level}: {self.what}: {self.detail}" + (f"; next: {self.next}" if self.next else "")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """What the checks look at. root: the project, "" for none. store: there or not. program: how bubblewrap is started,
     empty when it is not here yet."""
 

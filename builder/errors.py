@@ -16,14 +16,14 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from builder.addresses import scrubbed
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong with one file: `place` is like "recipes/zlib.toml: version[0].source[1].size"."""
 
     place: str

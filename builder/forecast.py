@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from builder import units
 from builder.fetch import Wanted
@@ -14,8 +15,7 @@ from builder.store import Store
 Archives = Callable[[Iterable[LockedPackage]], list[Wanted]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """sure: False when it is built only if something that is built before it gives other bytes."""
 
     package: str
@@ -23,8 +23,7 @@ class Build:
     sure: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class Forecast:
+class Forecast(Struct, kw_only=True):
     """fetch: archives that are not in the store. images: (name, profile, what happens to it)."""
 
     fetch: dict[str, Wanted] = field(default_factory=dict)

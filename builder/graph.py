@@ -8,11 +8,11 @@ give equal answers.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import TypeAlias
 
 import networkx as nx
+from msgspec import Struct
 
 from builder.decode import near
 from builder.errors import LockError, Problem, UsageError
@@ -25,8 +25,7 @@ IMAGE = "image:"
 Needs: TypeAlias = "nx.DiGraph[str]"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One edge of a path: `needs` is needed by `who`, in the way `kind`."""
 
     who: str

@@ -7,8 +7,10 @@ and what a container engine starts come from there, unless it says something els
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import fields, replace
 
 from builder import canonical, decode, globs, requirement
 from builder.decode import JsonSchema, Problems, near
@@ -21,8 +23,7 @@ ROOT = "root"
 _LAST_ID = 65534  # "nobody"; 65535 is (uid_t)-1 on systems with 16-bit ids
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class User:
+class User(Struct, frozen=True, kw_only=True):
     """One line of /etc/passwd. `group` is the name of the primary group and `gid` its number."""
 
     name: str
@@ -33,8 +34,7 @@ class User:
     shell: str = "/sbin/nologin"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """One line of /etc/group."""
 
     name: str
@@ -42,8 +42,7 @@ class Group:
     members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mode:
+class Mode(Struct, frozen=True, kw_only=True):
     """Permissions and owner of what matches `path` (a path or a glob); a later one wins over an earlier one.
 
     mode: permission bits, None leaves them. owner: "user:group" by name, "" leaves it.
@@ -54,8 +53,7 @@ class Mode:
     owner: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True, kw_only=True):
     """An empty folder that the layer makes."""
 
     path: str
@@ -63,8 +61,7 @@ class Directory:
     owner: str = "root:root"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Healthcheck:
+class Healthcheck(Struct, frozen=True, kw_only=True):
     """How a container engine asks whether the service is well (OCI has none; Docker's image config, "Healthcheck").
 
     test: the command's words; "NONE" alone asks nothing. interval, timeout, start_period: seconds. retries: failures in a row
@@ -78,8 +75,7 @@ class Healthcheck:
     retries: int = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """What a container engine starts (OCI image-spec, config.md)."""
 
     entrypoint: tuple[str, ...] = ()
@@ -93,8 +89,7 @@ class Config:
     healthcheck: Healthcheck | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiver:
+class Waiver(Struct, frozen=True, kw_only=True):
     """A breach of the contract that is allowed: of `rule`, on paths that `glob` matches, and why."""
 
     rule: str
@@ -106,8 +101,7 @@ class Waiver:
         return rule == self.rule and globs.matches(path.partition(":")[0], (self.glob,))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageRecipe:
+class ImageRecipe(Struct, frozen=True, kw_only=True):
     """A parsed image recipe. `digest` is the SHA-256 of its canonical content, with that of the image below.
 
     below: name of the image that it stands on, or "". users, groups, waivers, profiles and config are with what comes

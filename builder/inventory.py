@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from builder import units
 from builder.lock import Lock, LockedImage
@@ -11,8 +13,7 @@ from builder.plan import Plan
 from builder.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """role: "image" when its files go into the layer, "base" when they are in a layer below, or "build" when only builds need it.
 
     state: see `state`. size: bytes of "out", if built.

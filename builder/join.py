@@ -9,7 +9,8 @@ import posixpath
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder import globs
 from builder.errors import RefusedError
@@ -17,8 +18,7 @@ from builder.errors import RefusedError
 NOWHERE: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One tree to join: `label` names it in errors, `into` is the folder in the result ("" is the root)."""
 
     label: str

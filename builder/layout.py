@@ -13,8 +13,9 @@ Pure and deterministic: ties are broken by name, and no dictionary order or cloc
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 SWEEPS = 24
 ROUNDS = 16
@@ -24,8 +25,7 @@ BETWEEN = 56.0  # from one column to the next, and more where many lines run
 _FULL = 9  # columns of more boxes than this are where lines get dense
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """A node (kind is "") or the place where the lines of one kind to one node pass a column."""
 
     name: str
@@ -33,8 +33,7 @@ class Point:
     column: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A stretch of a line between neighbouring columns, as (x, y) of its ends; `last` when it ends at a node."""
 
     kind: str
@@ -43,8 +42,7 @@ class Line:
     last: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """boxes: node -> (x, y, width), from its top left corner; boxes of a column are equally wide, so that no line
     has to pass one. lines: stretches, each once. width, height: of it all."""
 
@@ -54,8 +52,7 @@ class Layout:
     height: float
 
 
-@dataclass
-class _Work:
+class _Work(Struct):
     """What the steps share: for each column its points in order, and for each point its neighbours left and right."""
 
     columns: list[list[Point]]

@@ -5,15 +5,15 @@ so a block's outputs hold for all profiles it names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.source import Source
 
 LOCK_VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedOutput:
+class LockedOutput(Struct, frozen=True, kw_only=True):
     """Outputs of one derivation on one platform.
 
     key: the derivation's digest that these outputs belong to; a different key means different inputs, so the pin is out
@@ -26,8 +26,7 @@ class LockedOutput:
     sandbox: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedPackage:
+class LockedPackage(Struct, frozen=True, kw_only=True):
     """One package of one or more profiles. requires and build_requires name others as "name version"."""
 
     name: str
@@ -45,8 +44,7 @@ class LockedPackage:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedLayer:
+class LockedLayer(Struct, frozen=True, kw_only=True):
     """An image's layer on one platform. key: digest of what it was composed from; layer, base: SHA-256 (hex) of the
     uncompressed tar (OCI image-spec: DiffID); size: bytes of the layer's uncompressed tar."""
 
@@ -56,8 +54,7 @@ class LockedLayer:
     base: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedImage:
+class LockedImage(Struct, frozen=True, kw_only=True):
     """An image in one profile: packages and base packages as "name version".
 
     below: the image of the same profile that it stands on, or "". packages: those that it adds; the base is the lowest one's.
@@ -72,8 +69,7 @@ class LockedImage:
     outputs: Mapping[str, LockedLayer] = field(default_factory=dict)  # platform -> layer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """The whole lock. Packages are sorted by name, version, profiles; images by name, profile."""
 
     images: tuple[LockedImage, ...] = ()

@@ -1,14 +1,14 @@
 """What differs between two locks, in lines for people."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.lock import Lock, LockedPackage
 from builder.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference. kind: "added", "removed", "version", "pinned", "pin", "source", "package", "recipe",
     "output" or "image"."""
 

@@ -1,8 +1,9 @@
 """Two locks that grew from one: the lock with what both added to it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from builder.lock import Lock, LockedImage, LockedPackage
 

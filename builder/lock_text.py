@@ -7,10 +7,10 @@ branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import tomli
+from msgspec.structs import replace
 
 from builder import decode, digest, memo, requirement
 from builder.collector import paused

@@ -6,7 +6,9 @@ lock of before; whether an output still belongs to its key is for the plan to sa
 """
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import canonical, pins, requirement
 from builder.choices import Query, Universe
@@ -25,8 +27,7 @@ from builder.source import Source
 __all__ = ["Change", "Relocked", "changes", "is_stale", "missing_pins", "relock", "with_pins"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Relocked:
+class Relocked(Struct, frozen=True, kw_only=True):
     """A new lock, and what is new in it."""
 
     lock: Lock
@@ -133,8 +134,7 @@ def _refreshed(project: Project, lock: Lock) -> Lock | None:
     return replace(lock, packages=tuple(fresh.get(id(each), each) for each in lock.packages))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _View:
+class _View(Struct, frozen=True, kw_only=True):
     """A profile as it is now, and what the lock holds for it, by package name."""
 
     profile: Profile

@@ -19,9 +19,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
+
+from msgspec import Struct
 
 from builder import digest
 from builder.errors import StoreError
@@ -169,8 +170,7 @@ def hash_tree(path: str | bytes, *, visitor: Visitor | None = None) -> str:
     return digest.to_sri(hasher.hexdigest())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One entry of a tree.
 
     path: relative to the top, which itself is ""; bytes that are not UTF-8 as `os.fsdecode` has them. kind: "file",

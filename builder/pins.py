@@ -5,8 +5,9 @@ is measured by fetching once, and then kept in the lock for as long as the sourc
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from builder.errors import RefusedError
 from builder.lock import Lock, LockedPackage

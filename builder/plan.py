@@ -7,9 +7,10 @@ an unchanged project is planned to the end, and after a change only what is down
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from builder.derivation import Derivation, Input, Trees, derive
 from builder.lock import LockedPackage
@@ -30,8 +31,7 @@ class Known(Protocol):
     def outputs(self, key: str) -> Trees | None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True, kw_only=True):
     """The locked packages of one profile that some targets need, in dependency order (requirements first)."""
 
     packages: Mapping[str, LockedPackage]
@@ -63,8 +63,7 @@ class Graph:
         return sorted(found)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """A graph with what is known of each package so far; `realise` goes on filling it.
 
     trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known. unmeasured:

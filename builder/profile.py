@@ -4,8 +4,9 @@ One TOML file a profile, `recipes/profiles/NAME.toml`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from builder import canonical, decode, requirement
 from builder.decode import Choice, Field, JsonSchema, ListOf, MapOf, Problems, Table, Text
@@ -13,8 +14,7 @@ from builder.errors import Problem
 from builder.requirement import Requirement
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """A parsed profile. `digest` is the SHA-256 of its canonical content.
 
     base: packages whose runtime outputs are the base layer. constraints: package -> what its version must be.

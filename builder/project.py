@@ -13,10 +13,10 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import tomli
+from msgspec import Struct, field
 
 from builder import image, memo, profile, recipe, textfile, within
 from builder.collector import paused
@@ -76,8 +76,7 @@ class Recipes(Mapping[str, Recipe]):
         return self._raws[name][1][0]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Project:
+class Project(Struct, frozen=True, kw_only=True):
     """All that a folder declares. `root` is the absolute path of the folder that holds `recipes/`."""
 
     root: str
@@ -155,8 +154,7 @@ def syntax_problem(path: str, error: tomli.TOMLDecodeError) -> Problem:
     return Problem(f"{path}: line {error.lineno}, column {error.colno}", f"is not TOML: {error.msg}", "see https://toml.io")
 
 
-@dataclass(slots=True)
-class _Loader:
+class _Loader(Struct):
     """One run of `load`.
 
     kept: what an earlier run found sound, by path. fresh: the same of this run. places: recipe name -> path, of broken ones

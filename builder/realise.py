@@ -16,7 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder import failures, join, kept, nar, textfile, within, witness, workbench
 from builder.derivation import Derivation, series_problems
@@ -39,8 +41,7 @@ LONGEST = 300  # characters of a log line in an error
 _ROOM = 1 << 20  # bytes; a disk with less is full
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What to build: the derivation, and of its recipe what does not belong in a key."""
 
     derivation: Derivation
@@ -49,8 +50,7 @@ class Order:
     pinned: Mapping[str, str] | None = None  # outputs that the lock holds for this very key
 
 
-@dataclass(kw_only=True, slots=True)
-class Realiser:
+class Realiser(Struct, kw_only=True):
     """Builds derivations. `keep_failed`: folder that the tree of a failed build is moved to, or "" to drop it."""
 
     store: Store

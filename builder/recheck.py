@@ -9,7 +9,9 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import difference
 from builder.jobserver import Jobserver
@@ -22,8 +24,7 @@ from builder.store import Store
 _OTHER = {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """What building a package again gave: differences by line (none: reproduced), or the error of the second build."""
 
     package: str
@@ -32,8 +33,7 @@ class Verdict:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(kw_only=True, slots=True)
-class Recheck:
+class Recheck(Struct, kw_only=True):
     """Builds packages again, each in a store of its own beside the first one."""
 
     store: Store

@@ -6,9 +6,11 @@ the same name, or all of them when it names a style. Versions stand in order of 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder import canonical, decode, requirement
 from builder.decode import JsonSchema, Problems, Table, near
@@ -30,8 +32,7 @@ DEFAULT_DEV = (
 DEFAULT_DEBUG = ("usr/lib/debug/**",)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Feature:
+class Feature(Struct, frozen=True, kw_only=True):
     """An optional part of a package, turned on by a profile or by a requirement like `nginx[lua-var]`."""
 
     requires: tuple[Requirement, ...] = ()
@@ -39,8 +40,7 @@ class Feature:
     build: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """One version of a package, with the recipe's common keys merged in."""
 
     version: str
@@ -55,8 +55,7 @@ class Version:
     end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream mends nothing
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What one build may use: MiB of memory in all, processes at a time, seconds."""
 
     memory: int = 8192
@@ -64,8 +63,7 @@ class Limits:
     seconds: int = 3600
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True):
     """A parsed recipe. `digest` is the SHA-256 of its canonical content: comments and order of keys do not count."""
 
     name: str

@@ -68,7 +68,7 @@ _PATCHES = Table({
 })
 
 
-class _Build(Table):
+class _Build(Table, frozen=True):
     """A `[build]` table: `style` and the options of any style; which options fit is checked after merging."""
 
     def read(self, value: Any, place: str, problems: Problems) -> dict[str, Any] | None:

@@ -11,8 +11,9 @@ its versions in order of preference and a requirement selects from that list, by
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 NAME = r"[a-z0-9][a-z0-9+.-]*"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"
@@ -21,8 +22,7 @@ _FORM = re.compile(rf"({NAME})(?:\[({NAME}(?:,{NAME})*)\])?(?:\s+(.+))?")
 HINT = "like 'openssl', 'openssl 3.5.* | 3.0.20', 'openssl !1.1.1*' or 'nginx[lua-var] 1.26.3'"
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """A parsed requirement. An empty `allow` means any version; `refuse` wins over `allow`."""
 
     name: str

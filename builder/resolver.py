@@ -10,7 +10,8 @@ The order of preference is the recipe's, but a locked version comes first. Pure:
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder import conflict
 from builder.choices import Query, State, Universe, Unsatisfied
@@ -19,8 +20,7 @@ from builder.order import CycleFoundError, topological
 __all__ = ["Chosen", "Query", "Resolution", "resolve"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True):
     """A package as chosen. requires, build_requires: "name version", sorted; the tools are among build_requires."""
 
     name: str
@@ -34,8 +34,7 @@ class Chosen:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True, kw_only=True):
     """The answer. packages: by name, each after those that it needs. roots: the package's id, for each root of the query."""
 
     packages: Mapping[str, Chosen]

@@ -18,8 +18,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from builder import canonical, digest, nar, textfile, unpack, within
 from builder.errors import ArchiveError, MachineError, StoreError
@@ -36,8 +37,7 @@ _NOWHERE = "/nonexistent"
 _HINT = "remove the image's folder and run the command again: the image is written anew"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A user of the image by number, and his home folder (passwd(5))."""
 
     uid: int
@@ -45,8 +45,7 @@ class Account:
     home: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rootfs:
+class Rootfs(Struct, frozen=True, kw_only=True):
     """An unpacked image. root: its folder. env, command, user: what its config says (image-spec v1.1, config.md)."""
 
     root: str

@@ -8,14 +8,14 @@ import heapq
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+
+from msgspec import Struct, field
 
 Work = Callable[[], None]
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """What became of the tasks. failed: in the order of their failure; skipped: those that needed a
     failed one, or whose turn did not come any more."""
 

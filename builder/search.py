@@ -5,9 +5,9 @@ itself: so what a candidate requires never changes while the search goes on, as 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 from resolvelib.resolvers import ResolutionTooDeep
 
@@ -22,8 +22,7 @@ class NothingFoundError(Exception):
     """No choice works, or the bound was reached; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """A requirement in the search; `admits` None is every version."""
 
     name: str
@@ -31,8 +30,7 @@ class _Wanted:
     admits: frozenset[str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Pick:
+class _Pick(Struct, frozen=True):
     """A candidate in the search: a version of a package, or of one of its features."""
 
     name: str

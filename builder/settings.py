@@ -15,14 +15,14 @@ BUILDER_SETTINGS says.
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from builder.errors import Problem, RecipeError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """cache_dir: the user's cache folder of builder. store: absolute.
     jobs, cores: None where the user leaves the choice."""
 

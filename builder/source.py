@@ -7,11 +7,11 @@ A location is one of
 """
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """One pinned source of one version of a package.
 
     name: what the build calls it; it lies at /sources/<name>. locations: in order of preference.
@@ -37,8 +37,7 @@ class Source:
     platform: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True, kw_only=True):
     """A patch that is a file of a source: applied in order with no fuzz, with a witness of its effect.
 
     source: name of the source that holds it; path: inside that source. directory: where in the main source it is applied,
@@ -55,8 +54,7 @@ class Patch:
     none: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PatchSet:
+class PatchSet(Struct, frozen=True, kw_only=True):
     """Patches of one source in order; `series` names the series file that lists what exists, `skip` says why the
     patches of it that are not applied are left out (path -> reason)."""
 

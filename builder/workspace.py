@@ -5,7 +5,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder import lock_text, locking, project, textfile, within
 from builder.errors import LockError, MachineError, Problem, RefusedError, UsageError
@@ -19,8 +20,7 @@ PLATFORM = "x86_64-linux-musl"
 DEFAULT_IMAGE = "gateway"
 
 
-@dataclass(slots=True)
-class Workspace:
+class Workspace(Struct):
     """`root` is the folder that holds recipes/ and lock.toml; `lock` is None before the first resolve."""
 
     root: str

@@ -13,9 +13,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import compose, lock_text, locking, nar, project
 from builder.audit import RULES, Finding, load, run
@@ -135,8 +137,7 @@ string = "too many header lines"
     }
 
 
-@dataclass
-class Sample:
+class Sample(Struct):
     """The project in folder `root`. Tests change files or `lock`, then call `audit`."""
 
     root: Path

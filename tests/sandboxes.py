@@ -5,7 +5,6 @@ from the Debian packages that this machine's apt finds (such tests are marked `n
 """
 
 import contextlib
-import dataclasses
 import os
 import pickle
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, plan_mounts, tree_listing
 from builder.sandbox.bwrap import Bubblewrap
@@ -78,7 +78,7 @@ class Runner:
             mounts=plan.mounts + writable, links=plan.links, folders=plan.folders, files=dict(BASE_FILES),
             argv=("/bin/sh", "-c", script), env=build_env(2),
         )  # fmt: skip
-        return dataclasses.replace(spec, **changes)
+        return replace(spec, **changes)
 
     def __call__(self, script: str, cancel: threading.Event | None = None, **changes: Any) -> Outcome:
         with tempfile.TemporaryFile() as log:

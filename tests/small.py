@@ -6,11 +6,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from builder.cli import run
 
@@ -63,8 +63,7 @@ version = "2"
 }
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a command said, and its exit code."""
 
     code: int
@@ -78,8 +77,7 @@ class Answer:
         return document.get("data", {"error": document["error"]} if document.get("kind") == "error" else document)
 
 
-@dataclass(frozen=True)
-class Small:
+class Small(Struct, frozen=True):
     """The project in folder `root`."""
 
     root: Path

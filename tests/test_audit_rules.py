@@ -1,11 +1,11 @@
 """The rules of the audit, each with what it is for and what it must leave alone."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sample
+from msgspec.structs import replace
 from sample import PLATFORM, Sample, only, rows
 
 from builder.audit import Rule

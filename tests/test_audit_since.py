@@ -3,12 +3,12 @@
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sample
+from msgspec.structs import replace
 from sample import Sample, rows
 
 from builder.audit import RULES, run

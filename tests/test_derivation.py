@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from builder import canonical, derivation, digest, recipe
 from builder.derivation import Derivation, Input, derive, series_problems

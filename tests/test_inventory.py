@@ -1,11 +1,11 @@
 """What `builder list` shows."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import make_lock
+from msgspec.structs import replace
 
 from builder import digest, inventory
 from builder.build import StoreView

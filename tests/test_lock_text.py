@@ -1,12 +1,12 @@
 """The lock's text: its exact form, that reading gives back what was written, and what each bad edit by hand is told."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from builder import digest, lock_text, requirement
 from builder.errors import LockError

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import digest, lock_text, locking, project, resolver
 from builder.errors import ConflictError, RefusedError, UsageError
@@ -51,8 +52,7 @@ def write(root: Path, files: Mapping[str, str]) -> Project:
     return project.load(str(root))
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """What a fetcher measured."""
 
     size: int | None = 7

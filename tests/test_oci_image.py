@@ -8,11 +8,11 @@ import os
 import shutil
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builder.errors import ArchiveError, RefusedError, StoreError
 from builder.image import Config, Healthcheck

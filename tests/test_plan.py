@@ -1,11 +1,12 @@
 """The plan: what is known, what must be built, and which keys a change moves."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder import digest
 from builder.derivation import Trees
@@ -22,8 +23,7 @@ def tree(text: str) -> str:
     return digest.of_bytes(text.encode())
 
 
-@dataclass
-class FakeStore:
+class FakeStore(Struct):
     """What a store knows, and how often each key was asked for."""
 
     records: dict[str, Trees] = field(default_factory=dict)
@@ -38,8 +38,7 @@ class FakeStore:
         return self.records.get(key)
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True):
     """Packages "a 1" with recipes and sources; what a build gives is a function of its package's `marks`."""
 
     requires: Mapping[str, tuple[str, ...]]

@@ -1,6 +1,5 @@
 """The parts of the sandbox that need no privileges: the value, its texts, the filter, refusals, watching."""
 
-import dataclasses
 import errno
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builder.errors import SandboxError
 from builder.recipe import Limits
@@ -52,7 +52,7 @@ def test_a_sandbox_describes_itself() -> None:
 
 
 def test_a_server_has_the_machines_network_and_no_limit_of_time() -> None:
-    server = dataclasses.replace(SPEC, network=True, open_files=65536)
+    server = replace(SPEC, network=True, open_files=65536)
     assert (SPEC.timed, server.timed) == (True, False)
     lines = describe(server)
     assert "network   the machine's" in lines
@@ -429,4 +429,4 @@ def test_call_numbers_are_the_kernels(machine: str, path: str) -> None:
 
 def test_nothing_slow_is_imported_before_a_sandbox_is_found() -> None:
     code = "import sys, builder.sandbox; print([m for m in ('subprocess', 'tempfile', 'ctypes') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

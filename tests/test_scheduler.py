@@ -4,13 +4,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from graphlib import CycleError
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
 
 from builder import scheduler
 from builder.scheduler import Result, Work
@@ -23,8 +23,7 @@ class Broken(Exception):  # noqa: N818 - what a test's task fails with
     pass
 
 
-@dataclass
-class Tasks:
+class Tasks(Struct):
     """Counts what runs. kinds: task -> "ok" (default), "fail" (its work), "refuse" (its preparation), "none" (no work)."""
 
     needs: Needs

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import small
+from msgspec.structs import replace
 from small import Small
 
 from builder import digest, lock_text

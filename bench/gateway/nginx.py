@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from connection import MARKER, Connection, ask
+from msgspec import Struct
 
 from builder.rootfs import Rootfs
 from builder.serving.listening import Listener, Listening
@@ -52,8 +52,7 @@ server {{
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """Ports of the machine. rules, routed, secure, status are the gateway's, the others those of the plain servers."""
 
     rules: int
@@ -71,8 +70,7 @@ class Ports:
         return cls(*range(first, first + 9))
 
 
-@dataclass(slots=True)
-class Gateway:
+class Gateway(Struct):
     """A running nginx of the image. folder: its home, configuration and policy."""
 
     folder: Path

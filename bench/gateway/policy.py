@@ -13,8 +13,9 @@ import json
 import random
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 DEFAULT_BACKENDS = "127.0.0.1:9001,127.0.0.1:9002"
 SHARED_HOSTS = 20
@@ -22,8 +23,7 @@ PARENTS = 50
 HEADER = "X-Env"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(Struct, frozen=True, kw_only=True):
     """What one rule asks for, and a request that fulfils it."""
 
     expression: list[object]

@@ -2,18 +2,17 @@
 
 import json
 import random
-from dataclasses import dataclass, field
 
 import policy as policies
 from connection import MARKER
+from msgspec import Struct, field
 from nginx import TARGET, Ports
 
 RULES, CHANGED = 10_000, 100
 TLS_NAME = "localhost"  # wrk sends the name of its URL as SNI
 
 
-@dataclass(slots=True)
-class Many:
+class Many(Struct):
     """The policy with many rules, all of which redirect, as text of its rules; `step` changes some of them."""
 
     rules: list[str]

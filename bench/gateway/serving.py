@@ -20,11 +20,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import policy as policies
 from connection import MARKER, ask
+from msgspec import Struct, field
 from nginx import TARGET, Gateway, Ports, connection_to_each, gateway
 from rules import CHANGED, RULES, TLS_NAME, Many, one_rule
 from wrk import LINE, RESUMED, TLS_LINE, WALK, Run, in_turns, wrk
@@ -37,8 +37,7 @@ REQUESTS = 500
 MISSED = 3  # exit code
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     missed: list[str] = field(default_factory=list)
 
     def row(self, what: str, reach: str, measured: str, *, good: bool) -> None:
@@ -53,8 +52,7 @@ class Report:
         self.row(what, f"{reach:.0%}" if reach else "-", measured, good=not reach or ratio >= reach)
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Struct, frozen=True):
     folder: Path
     seconds: int
     rounds: int

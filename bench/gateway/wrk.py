@@ -6,10 +6,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import policy as policies
+from msgspec import Struct
 from nginx import Gateway
 
 LINE = ["-t", "2", "-c", "32"]
@@ -58,8 +58,7 @@ end
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One run of wrk. rate: requests a second. p99: seconds. processor: seconds of the workers for one request."""
 
     rate: float

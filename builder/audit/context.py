@@ -1,8 +1,9 @@
 """What the rules of an audit see: values that were read before, and the store."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from builder import folder
 from builder.audit.revision import Revision
@@ -17,8 +18,7 @@ from builder.source import Source
 from builder.store import Store
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True, dict=True):
     """One audit.
 
     project, lock: None when they could not be read; `problems` says why, and rules that need them find nothing.

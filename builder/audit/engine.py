@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder.addresses import scrubbed
 from builder.audit.context import Context
@@ -12,8 +14,7 @@ from builder.reporter import clean_lines
 from builder.units import counted
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """findings: in the order of the rules, each once; those that profiles account for are among them. looked_at: what
     was audited, for people.
 

@@ -1,7 +1,8 @@
 """What the rules that look back share: sources and versions of now beside those of a git revision."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.audit.context import Context
 from builder.audit.revision import Revision
@@ -12,8 +13,7 @@ from builder.source import Source
 _Name = tuple[str, str | None]  # name of a source, and its platform
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True, kw_only=True):
     """One source then and now. old_id: "nginx 1.26.2", the package it belonged to; place: where it is now."""
 
     old_id: str

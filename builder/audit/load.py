@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from builder import lock_text
 from builder import project as projects

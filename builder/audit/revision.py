@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import tomli
+from msgspec import Struct, field
 
 from builder import image, lock_text, outside, profile, recipe
 from builder.errors import LockError, MachineError, UsageError
@@ -34,8 +34,7 @@ _ENVIRONMENT = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """name: as the user wrote it; recipes, images, profiles: by name, without those that this version of the program
     cannot read."""
 

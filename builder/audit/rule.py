@@ -1,15 +1,16 @@
 """A rule and its findings."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 if TYPE_CHECKING:
     from builder.audit.context import Context
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is not as it should be.
 
     rule: id of the rule; place: which package, source and key, or which file; reason: what is wrong; remedy: what to do.
@@ -28,8 +29,7 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """id: kebab-case, for people and machines; summary: one line that says what a finding means."""
 
     id: str

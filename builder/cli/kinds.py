@@ -1,7 +1,7 @@
 """The kinds of `--json` documents, and their JSON Schemas: made from the very types that the documents' data have."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from msgspec import Struct
 from types import NoneType, UnionType
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -221,7 +221,7 @@ def _document(kind: str) -> JsonSchema:
 
 
 def schema_of(type_: Any) -> JsonSchema:
-    """The schema of values of a type: text, numbers, lists, mappings, unions, typed dictionaries, dataclasses."""
+    """The schema of values of a type: text, numbers, lists, mappings, unions, typed dictionaries, structs."""
     origin, inner = get_origin(type_), get_args(type_)
     if type_ in _SIMPLE:
         return {"type": _SIMPLE[type_]}
@@ -233,7 +233,7 @@ def schema_of(type_: Any) -> JsonSchema:
         return {"type": "array", "items": schema_of(inner[0])}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": schema_of(inner[1])}
-    assert is_typeddict(type_) or is_dataclass(type_), type_
+    assert is_typeddict(type_) or issubclass(type_, Struct), type_
     fields = {name: schema_of(each) for name, each in get_type_hints(type_).items()}
     required = sorted(getattr(type_, "__required_keys__", fields))
     return {"type": "object", "properties": fields, "required": required, "additionalProperties": False}

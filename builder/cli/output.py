@@ -21,7 +21,7 @@ def say(text: str) -> None:
 
 
 def document(kind: str, data: Any) -> str:
-    """The JSON document of a verb's data, which may hold dataclasses."""
+    """The JSON document of a verb's data, which may hold structs."""
     return _text({"version": VERSION, "kind": kind, "data": data})
 
 
@@ -35,6 +35,6 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    from dataclasses import asdict  # noqa: PLC0415
+    from msgspec.structs import asdict  # noqa: PLC0415
 
     return asdict(value)

@@ -6,9 +6,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from builder import outside, stamp, unneeded
 from builder import reporter as reporting
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 _COMPILER = "/opt/ziglang/zig"  # it finds its files by /proc/self/exe, which --sandbox chroot must make up
 
 
-@dataclass
-class Session:
+class Session(Struct, dict=True):
     """One command's nouns. Everything but the workspace is opened when first asked for."""
 
     options: argparse.Namespace

@@ -6,7 +6,8 @@ attributes and `__asm__("name")`. The text is taken apart just far enough to kno
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _WORD = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|[A-Za-z_$][A-Za-z0-9_$]*|[0-9][A-Za-z0-9.]*|\S', re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_$]")
@@ -16,8 +17,7 @@ _ASM = {"__asm__", "__asm", "asm"}
 _TAGGED = {"struct", "union", "enum"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True, kw_only=True):
     """symbols: name in Lua -> symbol of the binary. constants: names that need no symbol."""
 
     symbols: dict[str, str]

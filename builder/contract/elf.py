@@ -8,8 +8,9 @@ thousands of entries, is read with `struct` because pyelftools makes several obj
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 MAGIC = b"\x7fELF"
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
@@ -25,8 +26,7 @@ class DamagedError(Exception):
     """The file begins as ELF does and cannot be read further."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Elf:
+class Elf(Struct, frozen=True, kw_only=True):
     """One program or library.
 
     machine: "x86_64", "aarch64", or pyelftools' name of another one. interpreter: "" for libraries and static programs.

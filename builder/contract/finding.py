@@ -1,10 +1,9 @@
 """What the contract check finds."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One breach: the rule's name, the path in the image (for Lua with ":LINE"), what is wrong and what to do."""
 
     rule: str

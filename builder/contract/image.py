@@ -1,8 +1,9 @@
 """What the rules look at: an image's files, read once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from builder.contract import elf, linking, trace
 from builder.contract.elf import Elf
@@ -16,8 +17,7 @@ BUILD_PATHS = ("/build/", "/output/", "/sources/")  # where a sandbox has its wo
 _LUA = ".lua"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True, dict=True):
     """rootfs: what a container sees. elves: programs and libraries by path. damaged: findings of files that are neither.
 
     lua: path -> source, of the modules that use FFI. traces: places of the build that files name.

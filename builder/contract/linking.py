@@ -12,7 +12,8 @@ LD_LIBRARY_PATH has no part in it: a program with capabilities ignores it, and a
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.contract.elf import Elf
 from builder.contract.rootfs import Rootfs, read
@@ -22,8 +23,7 @@ _ITSELF = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.")
 _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True, kw_only=True):
     """What a start maps: libraries in order of loading, and (path of who needs it, name) of what is missing."""
 
     libraries: tuple[str, ...]

@@ -6,7 +6,8 @@ seen; what stands inside `pcall` is, because a fallback that nobody notices is w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.contract import cdef
 from builder.contract.lua_tokens import NAME, TEXT, Token, tokens
@@ -15,8 +16,7 @@ ANY = ""  # a library whose name is not a literal
 _GLOBAL = None  # ffi.C
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Use:
+class Use(Struct, frozen=True, kw_only=True):
     """`name` is used at `line`: of ffi.C (library None), or of what `ffi.load(library)` gave."""
 
     name: str
@@ -24,8 +24,7 @@ class Use:
     library: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Module:
+class Module(Struct, frozen=True, kw_only=True):
     """What one file says. symbols, constants: as in cdef.Declared. loads: line of each `ffi.load` of a literal name."""
 
     symbols: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _TEXT = re.compile(rb"[\x20-\x7e]*")
 _BEFORE, _AFTER = 24, 72  # bytes of the text around a place that are shown
@@ -10,8 +11,7 @@ _NAME_END = re.compile(rb"(?:[A-Za-z0-9_.~-]|:/)\Z")  # "usr/build/", or the hos
 _OPTION = re.compile(rb"(?:\A|[^A-Za-z0-9])-[BILl]\Z")  # -I/build/include
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True, kw_only=True):
     """`needle` stands in the file `path` `count` times; `text` is the first of them with its surroundings."""
 
     path: str

@@ -8,7 +8,8 @@ Where nothing is pinned, a file is admitted when it unpacks within the limits an
 import os
 import threading
 from contextlib import ExitStack
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from builder import digest, nar, units
 from builder.errors import ArchiveError, MismatchError

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
 
 import requests.adapters
 import urllib3
+from msgspec import Struct
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from builder.fetch.wanted import Unavailable
@@ -66,8 +66,7 @@ def reach(host: str) -> Reach | None:
     return Reach.PUBLIC if address.is_global and not address.is_multicast else Reach.PRIVATE
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How fast a body has to come: `least` bytes a second on average over each `every` seconds, and all within `most`."""
 
     least: int

@@ -3,15 +3,15 @@
 import queue
 import socket
 import threading
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.fetch.wanted import Unavailable
 
 _LEAST = 1.0  # seconds for each address of a host that has many
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """Seconds: to connect, to wait for the next bytes, and to pause before the second try (then doubled)."""
 
     connect: float = 5.0

@@ -8,9 +8,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
+
+from msgspec import Struct
 
 from builder.digest import CHUNK
 from builder.unpack import Cancelled
@@ -24,8 +25,7 @@ class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is kn
         self.size = size
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A file that came, and what it is."""
 
     path: str

@@ -1,7 +1,8 @@
 """The places to try for a source, in order: its locations, the user's folders, the archive of last resort."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.addresses import host, shown
 from builder.fetch.mirrors import variable
@@ -11,8 +12,7 @@ SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file th
 LAST_RESORT = "debian-archive"  # the mirror that keeps every file for good, below one folder a state; named by the user
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """kind: "http", "pypi", "folder" or "unknown" (a mirror without a base). address: URL, location or folder."""
 
     kind: str

@@ -12,7 +12,8 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder import outside
 from builder.addresses import scrubbed
@@ -38,8 +39,7 @@ _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _LOCATION = re.compile(rf"pypi://({_NAME})/([A-Za-z0-9._+!-]+)/([A-Za-z0-9._+!-]+)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wheel:
+class Wheel(Struct, frozen=True, kw_only=True):
     """A wheel of an index, and the tags of its file name."""
 
     project: str

@@ -1,6 +1,6 @@
 """What is asked of the fetcher, and what it answers."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from builder import canonical
 from builder.source import Source
@@ -8,8 +8,7 @@ from builder.source import Source
 LACKS = "has none of them"  # what a folder of the user's answers for many files; no cause, other places come first
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One source of one version of a package. snapshot: the archive of last resort may be asked for it too."""
 
     package: str
@@ -24,8 +23,7 @@ class Wanted:
         return f"{self.package} {self.version}" + ("" if name == "main" else f" {name}")
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """What a source's bytes are: as they were measured, or as they were pinned when nothing had to be read.
 
     sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of
@@ -39,8 +37,7 @@ class Pinned:
     entries: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One place that was tried, and what it said.
 
     cause: the same of the place as a whole, which many sources can have in common. wrong: it gave something, but not

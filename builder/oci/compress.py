@@ -18,8 +18,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,8 +39,7 @@ _LAST = b"\x03\0"  # an empty last block
 _PROBE = "f1951ff218b1faa0"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True, kw_only=True):
     """A compressed layer: SHA-256 (hex) and size of the file, and of the uncompressed tar in it (`diff_id`)."""
 
     digest: str

@@ -1,8 +1,9 @@
 """What an image says of itself: config, labels and annotations (image-spec v1.1: config.md, annotations.md)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from builder.image import Config, Healthcheck
 from builder.oci.compress import Blob
@@ -14,8 +15,7 @@ SIZES = "builder.layer-sizes"  # label: bytes of the uncompressed layers, base f
 _NANOSECONDS = 1_000_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What the image is: platform as in the lock, package versions by name, digest of lock.toml ("sha256-...")."""
 
     name: str

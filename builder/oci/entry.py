@@ -1,13 +1,12 @@
 """What a layer holds: one `Entry` a path, and the paths' own rules."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 FILE, DIR, LINK = "file", "dir", "link"
 KIND_WORDS = {FILE: "a file", DIR: "a folder", LINK: "a symbolic link"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One path of a layer ("usr/bin/nginx": no slash at either end) with everything that a tar archive says of it.
 
     A file's bytes are `data`, or when that is None the content of the file `source` on disk, `size` bytes either way.

@@ -16,8 +16,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from builder import canonical, digest, textfile, units
 from builder.errors import ArchiveError, RefusedError
@@ -35,24 +36,21 @@ DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, Recursio
 _SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True, kw_only=True):
     """A layer to write: sorted entries, and what the image's history calls it."""
 
     entries: Sequence[Entry]
     title: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tarball:
+class Tarball(Struct, frozen=True, kw_only=True):
     """A layer that is there: the path of a .tar.gz that is used byte for byte."""
 
     path: str
     title: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """A layer of an image that was written before, taken over: path of its blob, what it is, "gzip" or "zstd"."""
 
     path: str
@@ -64,8 +62,7 @@ class Kept:
 Layer = Composed | Tarball | Kept
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True):
     """What was made. Paths are below the target folder. `layers` are base first; the last one is the image's own."""
 
     layout: str

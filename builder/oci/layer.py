@@ -7,7 +7,9 @@ what the image itself says (folders, links, files, users) may replace what lies 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import globs, nar
 from builder.errors import Problem, RecipeError, RefusedError
@@ -20,8 +22,7 @@ _WHITEOUT = ".wh."  # names with this prefix delete files of lower layers (image
 _NEAR = 3
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Package:
+class Package(Struct, frozen=True, kw_only=True):
     """Runtime files of one package: `id` as errors name it ("nginx 1.26.3"), its tree on disk, and what is in it."""
 
     id: str

@@ -16,7 +16,6 @@ build could read if it tried to.
 """
 
 import contextlib
-import dataclasses
 import functools
 import os
 import re
@@ -28,6 +27,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import outside
 from builder.errors import BuildError, SandboxError
@@ -81,7 +83,7 @@ class Bubblewrap(Sandbox):
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
             code = run.end()
             if run.is_full() and not watched.killed:
-                watched = dataclasses.replace(watched, killed="memory", peak=spec.limits.memory * processes.MIB)
+                watched = replace(watched, killed="memory", peak=spec.limits.memory * processes.MIB)
         if code == _FAILED and not run.started and not watched.killed:
             raise self._not_started(spec)
         return outcome(code, watched)
@@ -102,7 +104,7 @@ class Bubblewrap(Sandbox):
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
-        text = self._set_up(dataclasses.replace(spec, argv=(_NOTHING,), interactive=False, errors_fd=None))
+        text = self._set_up(replace(spec, argv=(_NOTHING,), interactive=False, errors_fd=None))
         if text:
             return refusal.refusal(text)
         return BuildError(
@@ -204,8 +206,7 @@ class _Run:
         return [self.pidfd] if self._init_fd is None else [self._init_fd, self.pidfd]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Descriptors:
+class _Descriptors(Struct, frozen=True):
     """What bubblewrap reads and writes. options: its options. status: its status lines. files: path -> content.
 
     filter: the system call filter, if there is one for this machine. users: the user namespace to join, if there is one.

@@ -15,7 +15,8 @@ import itertools
 import os
 import re
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.recipe import Limits
 from builder.sandbox.processes import MIB
@@ -26,8 +27,7 @@ _MARKS = ("trusted.delegate", "user.delegate")
 _RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where groups can be made: path of a folder, or "" and why not."""
 
     path: str

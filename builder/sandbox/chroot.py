@@ -10,13 +10,14 @@ that namespace) host name can be read, and there is no /proc. So the outputs' re
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+
+from msgspec.structs import replace
 
 from builder import outside
 from builder.errors import BuildError, SandboxError
@@ -70,7 +71,7 @@ class Chroot(Sandbox):
         self._roots.close()
 
     def _linked(self, spec: SandboxSpec) -> SandboxSpec:
-        return dataclasses.replace(spec, links={**self._links, **spec.links})
+        return replace(spec, links={**self._links, **spec.links})
 
     def _job(self, spec: SandboxSpec, root: str) -> bytes:
         """What the supervisor is told, as JSON; see `chroot_child.py`."""

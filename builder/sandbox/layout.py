@@ -5,7 +5,8 @@ one by one. Few mounts matter: each costs a start about 0.25 ms.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.errors import BuildError
 from builder.sandbox.listing import Entry, TreeListing
@@ -17,8 +18,7 @@ _HINT = "only one of the two may have it: take it out of one of them, or move it
 _Owned = tuple[TreeListing, Entry]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mounts:
+class Mounts(Struct, frozen=True, kw_only=True):
     """What makes the trees visible: for the fields of the same name of `SandboxSpec`."""
 
     mounts: tuple[Mount, ...]
@@ -26,8 +26,7 @@ class Mounts:
     folders: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(Struct):
     taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their folders laid out
     mounts: list[Mount] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)

@@ -3,14 +3,14 @@
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal["file", "folder", "link"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One name in a folder. text: what a symbolic link says, else empty."""
 
     name: str
@@ -18,8 +18,7 @@ class Entry:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TreeListing:
+class TreeListing(Struct, frozen=True):
     """A tree to lay out: `name` is for messages, `root` its folder on the host.
 
     entries: path of a folder ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for

@@ -6,7 +6,8 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.errors import BuildError
 from builder.recipe import Limits
@@ -15,8 +16,7 @@ from builder.sandbox.spec import SandboxSpec
 from builder.sandbox.watch import Watched
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended.
 
     code: exit code of the command, 128 + N when signal N ended it. killed: "", or why the sandbox was ended: "time",

@@ -5,8 +5,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+
+from msgspec import Struct
 
 MIB = 1 << 20
 _OWN = (b"RssAnon:", b"VmSwap:")  # not RssFile: pages of mapped files are a cache that can be dropped
@@ -16,8 +17,7 @@ _BUFFERS = {"pipe": 8 << 10, "socket": 416 << 10}
 _SHARE = 20  # reading what is slow to read takes at most one part in so many of one core
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """memory: bytes. processes: how many, zombies included."""
 
     memory: int

@@ -9,7 +9,8 @@ import errno
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF_LD+W+ABS, BPF_JMP+..., BPF_RET
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000  # SECCOMP_RET_*
@@ -21,8 +22,7 @@ LOCAL = (1,)  # AF_UNIX
 NETWORK = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: a network namespace holds these
 
 
-@dataclass(frozen=True, slots=True)
-class _Machine:
+class _Machine(Struct, frozen=True):
     audit: int  # AUDIT_ARCH_* of linux/audit.h
     calls: Mapping[str, int]  # <asm/unistd.h>
 

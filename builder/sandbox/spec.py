@@ -2,7 +2,8 @@
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from builder.recipe import Limits
 from builder.sandbox import environment
@@ -10,8 +11,7 @@ from builder.sandbox import environment
 OPEN_FILES = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """A folder or file of the host at a path of the sandbox. A writable one is a folder."""
 
     source: str
@@ -19,8 +19,7 @@ class Mount:
     writable: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SandboxSpec:
+class SandboxSpec(Struct, frozen=True, kw_only=True):
     """All that one run sees. Paths are absolute and plain; nothing of the host's environment is inherited.
 
     mounts: read-only unless they say so. No path lies inside what another one names.

@@ -8,7 +8,8 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.recipe import Limits
 from builder.sandbox.processes import MIB, Usage
@@ -18,8 +19,7 @@ SAMPLE = 0.25  # seconds between samples of memory and processes
 _KILL_WAIT = 30.0  # seconds that the kernel may take to end all processes
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """How a watched run ended. killed: "" or why. peak: bytes, the highest sample."""
 
     killed: str

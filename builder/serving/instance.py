@@ -12,8 +12,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from builder import textfile
 from builder.errors import RefusedError
@@ -26,8 +27,7 @@ _STATE = "state.json"
 _START = "start it: builder run --policy FILE"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True, kw_only=True):
     """A running gateway. tools: the tool root with the launcher of sandboxes, "" for the system's."""
 
     builder: Process
@@ -36,7 +36,8 @@ class Instance:
     place: Place
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found: dict[str, Any] = to_builtins(self)
+        return found
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Instance":

@@ -5,21 +5,21 @@ A listener has a port of the machine and a port of the policy, whose rules it ta
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """port: where it listens. rules: the port of the policy that it answers for."""
 
     port: int
     rules: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True, kw_only=True):
     """address: IPv4 or IPv6, without brackets. http, https: at least one each. status: the status server's port."""
 
     address: str

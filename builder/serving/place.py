@@ -18,7 +18,9 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import textfile, within
 from builder.errors import UsageError
@@ -42,8 +44,7 @@ _LISTEN = "listen"
 _MAIN = "main.d"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """checkout: the project's folder. folder: out/run. policy: the policy file. workers: how many, 0 for what the
     configuration says. stand_ins: folders of the checkout that are shown in place of the image's, see `LUA`."""
 

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import IO
+
+from msgspec.structs import replace
 
 from builder.errors import RefusedError
 from builder.sandbox import Sandbox, SandboxSpec

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
+
+from msgspec.structs import replace
 
 from builder.errors import RefusedError
 from builder.sandbox import Outcome, Sandbox, SandboxSpec

@@ -8,15 +8,15 @@ A number alone names no process: it is used again. So a process is kept with the
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.sandbox.processes import read_parents
 
 _DEPTH = 3  # from builder to the command
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """started: clock ticks since the machine's start (proc(5), /proc/pid/stat, field 22)."""
 
     pid: int

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from builder import digest
 from builder.store.record import Record
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True, kw_only=True):
     """How many of each kind gc removed, or would remove, and the bytes of disk that this frees."""
 
     trees: int = 0
@@ -28,8 +28,7 @@ class Freed:
     size: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Garbage:
+class Garbage(Struct, frozen=True, kw_only=True):
     """What gc removes, in the order in which it goes: names of roots, then paths."""
 
     roots: list[str]

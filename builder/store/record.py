@@ -1,12 +1,12 @@
 """A record: what building one derivation gave."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+
+class Record(Struct, frozen=True, kw_only=True):
     """The outputs of one key, and how they came to be.
 
     trees: SRI digest by output name. sandbox: the kind of isolation, like "bubblewrap" or "chroot". seconds: wall time

@@ -1,15 +1,15 @@
 """A root: what gc must keep, and for whom."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@")
 _LONGEST = 200  # a file's name has at most 255 bytes on all usual file systems
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Root:
+class Root(Struct, frozen=True, kw_only=True):
     """name: any text, like a checkout's path and an image. trees: SRI digests. keys: records with all their trees.
     files: SHA-256 of archives. owner: a path; once it does not exist any more, gc drops the root."""
 

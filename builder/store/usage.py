@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from builder import units
 from builder.store.remove import freed_by
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from builder.store.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """One root. owner: the project that it keeps for; exists: whether that is still there, else the next gc drops the root.
 
     trees, archives: how many of what it names are here; size: their bytes on disk, also where other roots keep the same.

@@ -5,9 +5,11 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import digest, nar
 from builder.errors import StoreError
@@ -24,8 +26,7 @@ _SHOWN = 3  # entries of one tree that are named
 _THREADS = 8  # at most; hashing runs outside the interpreter's lock, so they use all processors
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Damage:
+class Damage(Struct, frozen=True, kw_only=True, order=True):
     """One thing that is not as it was written.
 
     kind: "tree", "archive", "record", "root" or "stray". name: SRI digest of a tree, SHA-256 of an archive, key of a

@@ -1,22 +1,21 @@
 """The nouns of build styles: a style is pure, options in, steps out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from builder.decode import Field
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A named piece of a build: `run` is dash source."""
 
     name: str
     run: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Style:
+class Style(Struct, frozen=True, kw_only=True):
     """options: what a recipe's [build] may say. steps: options with variables expanded -> steps.
 
     builtin: no sandbox; the builder itself makes the output ("prebuilt" unpacks, "union" joins trees).

@@ -12,14 +12,14 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _DATA = re.compile(r"^__(?:DATA|END)__[ \t]*\n", re.MULTILINE)
 _BLOCK = re.compile(r"^===[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockFile:
+class BlockFile(Struct, frozen=True, kw_only=True):
     """A file taken apart. prologue: up to the first block. blocks: (title, the whole text of the block)."""
 
     prologue: str

@@ -8,7 +8,9 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from builder import textfile, within
 from builder.errors import UsageError
@@ -20,8 +22,7 @@ _UNIT = "_test.lua"
 _SERVROOT = "servroot"  # what `prove` leaves in the folder: no tests, but sockets and folders of other users
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TestFile:
+class TestFile(Struct, frozen=True, kw_only=True):
     """A file of a suite. name: its path from the suite's top, "t/config.t". count: blocks that it runs, 0 when unknown.
 
     left_out: blocks that a filter leaves out. text: what is run in place of the file, when a filter leaves some out.
@@ -39,8 +40,7 @@ class TestFile:
         return self.name.endswith(".lua")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Suite:
+class Suite(Struct, frozen=True, kw_only=True):
     """top: the folder that files are run from. folder: name of the one in it that holds them. whole: all of `top` is shown
     to the files, not that folder alone."""
 

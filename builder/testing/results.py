@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder.testing.tap import Check, Comment, Output, parse
 
@@ -15,16 +17,14 @@ _TAIL = 30  # lines of output that are shown of a file that broke
 UNTITLED = "(before the first block)"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A check that failed: what it is about, and what the program said of it (expected and got)."""
 
     what: str
     details: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """A block of a file, with its checks. number: counts from 1. log: nginx's error log, when it was kept.
 
     unfinished: the file ended, not well, while it was at work on this one.
@@ -50,8 +50,7 @@ class Block:
         return ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """How the program of a file ended. killed: "", or the limit that it broke ("time", "memory", "processes")."""
 
     code: int
@@ -60,8 +59,7 @@ class Ended:
     limit: str = ""  # the broken limit in words, like "120 s"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileResult:
+class FileResult(Struct, frozen=True, kw_only=True):
     """What came of one file. trouble: why it counts as failed whatever its checks say. skipped: why it ran nothing.
 
     left_out: blocks that the filter left out. output: all that it wrote. tail: the end of that, when there is trouble.
@@ -81,8 +79,7 @@ class FileResult:
         return not self.trouble and all(each.passed for each in self.blocks)
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A block that is being read."""
 
     number: int

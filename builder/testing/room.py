@@ -11,7 +11,8 @@ has the ports that Test::Nginx has by default, beside those of other files.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from builder.recipe import Limits
 from builder.rootfs import Rootfs
@@ -29,8 +30,7 @@ _MARKS = "Builder::Marks"
 _RESOLVER = "nameserver 127.0.0.1\n"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Room:
+class Room(Struct, frozen=True, kw_only=True):
     """Where the files of a suite run. shown: the folder that stands for the suite's own, which a filter may have made.
 
     inherited: variables of the caller that suites read (TEST_NGINX_...). limits: of each file.

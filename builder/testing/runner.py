@@ -4,8 +4,9 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from importlib import resources
+
+from msgspec import Struct
 
 from builder.log import Log
 from builder.reporter import Reporter
@@ -29,8 +30,7 @@ class Interrupted(KeyboardInterrupt):
         self.not_run = not_run
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Runner:
+class Runner(Struct, frozen=True, kw_only=True):
     """scratch: a folder of its own on disk. cancel: set to end all that runs."""
 
     room: Room

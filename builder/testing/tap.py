@@ -13,7 +13,8 @@
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PLAN = re.compile(r"1\.\.(\d+)\s*(?:#\s*(.*))?$")
 _CHECK = re.compile(r"(not )?ok(?=\s|$)(?:\s+(\d+)(?=\s|$))?\s*(?:-\s+|-$)?(.*)$")
@@ -24,8 +25,7 @@ _PRAGMA = re.compile(r"pragma [+-]\w+")
 _ESCAPED = re.compile(r"\\([\\#])")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One test point. passed: with the directive taken into account. directive: "", "skip" or "todo"."""
 
     number: int | None
@@ -35,15 +35,13 @@ class Check:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """A line that begins with "#", without that."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True):
     """A line that is none of the protocol's: what the program, or one that it started, says."""
 
     text: str
@@ -52,8 +50,7 @@ class Other:
 Item = Check | Comment | Other
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Output:
+class Output(Struct, frozen=True, kw_only=True):
     """What a program said, in order. plan: how many checks it announced. skipped: why it ran none. bail: why it gave up."""
 
     items: tuple[Item, ...]

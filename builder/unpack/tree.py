@@ -8,9 +8,10 @@ import errno
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+
+from msgspec import Struct
 
 from builder.errors import ArchiveError
 from builder.unpack import links
@@ -23,16 +24,14 @@ _REFUSED = "an honest release has no such thing: compare the file with what upst
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What a tree may hold: `unpacked` bytes of regular files, `entries` files, folders and links."""
 
     unpacked: int = 4 << 30
     entries: int = 250_000
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """What a tree holds: bytes of regular files; files, folders (without the top) and links."""
 
     unpacked: int

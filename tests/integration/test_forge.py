@@ -9,11 +9,11 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tomli
+from msgspec import Struct
 
 from builder import digest, nar
 from builder.store import Store
@@ -27,8 +27,7 @@ NEEDED = ("toolset", "launcher", "openssl", "luajit", "pcre2", "zlib", "musl", "
 FIVE = ("mlcache", "worker-events", "cookie", "balancer", "lua-var-nginx-module")
 
 
-@dataclass(frozen=True)
-class Forge:
+class Forge(Struct, frozen=True):
     """A project with the pins of archives that lie in `distdir`. scratch: where trees are laid out."""
 
     world: World

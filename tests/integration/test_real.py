@@ -11,12 +11,12 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
+from msgspec import Struct, field
 
 from builder import digest
 from integration import forge
@@ -85,8 +85,7 @@ def profile(request: pytest.FixtureRequest, project: Path) -> str:
     return name
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """checks: how many passed, failed, were skipped. failing: a block, or a file in trouble -> what it says."""
 
     checks: tuple[int, int, int]
@@ -126,8 +125,7 @@ def test_what_is_built_again_is_the_same(project: Path, profile: str) -> None:
 # ---- the releases' own suites
 
 
-@dataclass(frozen=True, kw_only=True)
-class Suite:
+class Suite(Struct, frozen=True, kw_only=True):
     """The suite of a release. libraries: the folder beside `t/` that holds what is tested elsewhere.
 
     checks: profile -> (passed, failed, skipped). failing: profile -> blocks that fail there; the comment says why.

@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli
+from msgspec import Struct, field
 
 from builder import digest
 from builder.store import Store
@@ -44,8 +44,7 @@ version = "1"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a command said, and its exit code (negative: the signal that ended it)."""
 
     code: int
@@ -63,8 +62,7 @@ class Answer:
         return [line.split(": done, ")[0].removeprefix("building ") for line in self.err.splitlines() if _DONE.match(line)]
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """root: the project. home: the user's folder, with the store below it. environ: more variables."""
 
     root: Path

@@ -1,7 +1,8 @@
 """A profile says that it cannot meet a rule, which finds nothing in it: a later finding would pass unseen."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
