@@ -6,8 +6,6 @@ and the log says so. No line is held in memory, however long it is.
 """
 
 import os
-import select
-import threading
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -23,7 +21,7 @@ _AFTER = 1 << 20  # bytes: no pipe holds more, so what was written before the en
 
 
 class Log:
-    """Context manager around a run: it reads until the block ends. `task` is shown the newest line twice a second, or
+    """Context manager around a run, which `sandbox.watch` lets it follow. `task` is shown the newest line twice a second, or
     with `every` each line as it comes.
 
     fd: what the sandbox writes to. step: the last step that was announced.
@@ -37,7 +35,8 @@ class Log:
         self._size = 0
         self._tail = bytearray()
         self._window = b"\n"
-        self._over = threading.Event()
+        self._fresh = False
+        self._shown_at = 0.0
 
     def __enter__(self) -> "Log":
         with suppress(FileNotFoundError):
@@ -45,37 +44,30 @@ class Log:
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._read, self.fd = os.pipe()
         os.set_blocking(self._read, False)
-        self._thread = threading.Thread(target=self._follow, name="log", daemon=True)
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self.fd)
-        self._over.set()
-        self._thread.join()
+        left = _AFTER  # a process elsewhere may hold the pipe open, and write
+        while left > 0 and (chunk := self._next()):
+            self._take(chunk)
+            left -= len(chunk)
         self._finish()
         os.close(self._read)
         os.close(self._file)
 
-    def _follow(self) -> None:
-        """Read to the end, or for a short while after the run has ended: a process elsewhere may hold the pipe open."""
-        poller = select.poll()
-        poller.register(self._read, select.POLLIN)
-        left = _AFTER
-        shown_at = 0.0
-        fresh = False
-        while left > 0:
-            over = self._over.is_set()
-            chunk = self._next() if poller.poll(_PERIOD * 1000) else None
-            if chunk == b"" or (over and chunk is None):
-                return
-            if chunk is not None:
-                self._take(chunk)
-                left -= len(chunk) if over else 0
-                fresh = True
-            if fresh and not self._every and time.monotonic() - shown_at >= _PERIOD:
-                self._task.line(self._window.rstrip(b"\n").rpartition(b"\n")[2])
-                shown_at, fresh = time.monotonic(), False
+    def fileno(self) -> int:
+        """The pipe's end that `look` reads."""
+        return self._read
+
+    def look(self) -> None:
+        """Read what is there, some of it when it is much."""
+        if chunk := self._next():
+            self._take(chunk)
+            self._fresh = True
+        if self._fresh and not self._every and time.monotonic() - self._shown_at >= _PERIOD:
+            self._task.line(self._window.rstrip(b"\n").rpartition(b"\n")[2])
+            self._shown_at, self._fresh = time.monotonic(), False
 
     def _next(self) -> bytes | None:
         try:

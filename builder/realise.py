@@ -158,7 +158,7 @@ class Realiser(Struct, kw_only=True):
             raise KeyboardInterrupt
         try:
             with Log(path, task, every=self.reporter.verbose) as log:
-                outcome = self.sandbox().run(spec, log.fd, self.cancel)
+                outcome = self.sandbox().run(spec, log.fd, self.cancel, log)
         finally:
             self.jobserver.release()
         if outcome.killed == "cancelled":

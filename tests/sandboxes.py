@@ -24,6 +24,7 @@ from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
 from builder.sandbox.environment import BASE_FILES, build_env
 from builder.sandbox.program import find_program
+from builder.sandbox.watch import Follower
 
 GIVEN = os.environ.get("BUILDER_TEST_TOOLS", "")
 MARKS = [] if GIVEN else [pytest.mark.network]
@@ -175,10 +176,12 @@ class OnTerminal(Bubblewrap):
     def __init__(self, program: tuple[str, ...], terminal: int) -> None:
         super().__init__(program)
 
-    def run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None) -> Outcome:
+    def run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None, follower: Follower | None = None
+    ) -> Outcome:
         answers = os.dup(1)
         for each in (0, 1):
             os.dup2(2, each)
-        outcome = super().run(spec, log_fd, cancel)
+        outcome = super().run(spec, log_fd, cancel, follower)
         os.dup2(answers, 1)
         return outcome

@@ -1,6 +1,7 @@
 """The parts of the sandbox that need no privileges: the value, its texts, the filter, refusals, watching."""
 
 import errno
+import io
 import os
 import re
 import resource
@@ -16,14 +17,16 @@ import pytest
 from msgspec.structs import replace
 
 from builder.errors import SandboxError
+from builder.log import Log
 from builder.recipe import Limits
+from builder.reporter import PlainReporter
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
 from builder.sandbox.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside
 from builder.sandbox.refusal import refusal
 from builder.sandbox.rlimits import rlimits
-from builder.sandbox.watch import Watched, watch
+from builder.sandbox.watch import Follower, Watched, watch
 
 SPEC = SandboxSpec(
     mounts=(Mount("/store/work", "/build", writable=True), Mount("/store/out", "/output", writable=True), Mount("/store/t/bin", "/bin")),
@@ -99,7 +102,9 @@ def test_a_broken_limit_is_named_with_its_remedy(killed: str, text: str) -> None
 class Never(Sandbox):
     name = "never"
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
+    def _run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, _follower: Follower | None
+    ) -> Outcome:
         raise AssertionError
 
     def probe(self) -> None:
@@ -177,6 +182,18 @@ def test_cancelling_is_seen_within_a_tick(sleeper: tuple["subprocess.Popen[bytes
     threading.Timer(0.1, cancel.set).start()
     assert watch(pidfd, process.kill, nothing, Limits(), cancel).killed == "cancelled"
     assert process.wait() == -9
+
+
+def test_a_run_that_floods_its_log_is_seen_and_ended_like_any_other(tmp_path: Path) -> None:
+    cancel = threading.Event()
+    with PlainReporter(io.StringIO()) as reporter, Log(str(tmp_path / "log"), reporter.task("build", "x")) as log:
+        process = subprocess.Popen(["yes"], stdout=log.fd)
+        pidfd = os.pidfd_open(process.pid)
+        threading.Timer(0.3, cancel.set).start()
+        assert watch(pidfd, process.kill, nothing, Limits(), cancel, follower=log).killed == "cancelled"
+        assert process.wait() == -9
+        os.close(pidfd)
+    assert (tmp_path / "log").read_bytes().startswith(b"y\ny\n" * 100)
 
 
 def test_a_shell_has_no_limit_of_time(sleeper: tuple["subprocess.Popen[bytes]", int]) -> None:

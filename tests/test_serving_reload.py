@@ -11,6 +11,7 @@ import pytest
 from builder.errors import SandboxError
 from builder.rootfs import Rootfs
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
+from builder.sandbox.watch import Follower
 from builder.serving import Instance, Listener, Listening, Place, reload, tree
 
 
@@ -23,7 +24,9 @@ class Serving(Sandbox):
         self._failure = failure
         self.ended = ""
 
-    def _run(self, spec: SandboxSpec, _log_fd: int, cancel: threading.Event | None) -> Outcome:
+    def _run(
+        self, spec: SandboxSpec, _log_fd: int, cancel: threading.Event | None, _follower: Follower | None
+    ) -> Outcome:
         assert not spec.network, "nothing is tried in the machine's network"
         if cancel is None:
             return Outcome(code=0)

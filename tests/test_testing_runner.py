@@ -14,6 +14,7 @@ from builder.recipe import Limits
 from builder.reporter import NullReporter
 from builder.rootfs import Rootfs
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
+from builder.sandbox.watch import Follower
 from builder.testing import Interrupted, Room, Runner, Suite, TestFile, files, filtered, find
 from builder.testing.room import furnish
 
@@ -192,7 +193,9 @@ class Scripted(Sandbox):
         self._lock = threading.Lock()
         self.now = self.most = 0
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
+    def _run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, _follower: Follower | None
+    ) -> Outcome:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)

@@ -1,9 +1,10 @@
 """The kinds of `--json` documents, and their JSON Schemas: made from the very types that the documents' data have."""
 
 from collections.abc import Mapping, Sequence
-from msgspec import Struct
 from types import NoneType, UnionType
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+
+from msgspec import Struct
 
 from builder.audit.rule import Finding
 from builder.cli.output import VERSION

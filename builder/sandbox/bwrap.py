@@ -40,7 +40,7 @@ from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
 from builder.sandbox.rlimits import Rlimits, rlimits
 from builder.sandbox.spec import SandboxSpec, by_target, parents
-from builder.sandbox.watch import watch
+from builder.sandbox.watch import Follower, watch
 
 _Process = subprocess.Popen[bytes] | hostuser.Process
 
@@ -78,9 +78,9 @@ class Bubblewrap(Sandbox):
             self._user.close()
             self._user = None
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
+    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None) -> Outcome:
         with _Run(self._program, spec, log_fd, self._user_for(spec)) as run:
-            watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, timed=spec.timed)
+            watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, follower=follower, timed=spec.timed)
             code = run.end()
             if run.is_full() and not watched.killed:
                 watched = replace(watched, killed="memory", peak=spec.limits.memory * processes.MIB)

@@ -26,7 +26,7 @@ from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.roots import Roots
 from builder.sandbox.spec import SandboxSpec
-from builder.sandbox.watch import Watched, watch
+from builder.sandbox.watch import Follower, Watched, watch
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chroot_child.py")
 
@@ -52,20 +52,20 @@ class Chroot(Sandbox):
                 hint="build on x86_64 or aarch64, or where the kernel allows user namespaces",
             )
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
+    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None) -> Outcome:
         assert not spec.network and spec.errors_fd is None, "servers run in bubblewrap only: here the filter denies the network"
         with self._roots.lease(self._linked(spec)) as root:
             job = self._job(spec, root)
             with _supervisor(job, None if spec.interactive else log_fd, spec.pass_fds) as (process, problem):
                 if problem:
                     raise _not_started(problem, spec)
-                watched = _watch(process, spec, cancel)
+                watched = _watch(process, spec, cancel, follower)
         return outcome(process.returncode, watched)
 
     def probe(self) -> None:
         spec = SandboxSpec(mounts=(), argv=("/nothing-to-run",), env={}, workdir="/")
         with contextlib.suppress(BuildError), open(os.devnull, "wb") as nowhere:
-            self._run(spec, nowhere.fileno(), None)
+            self._run(spec, nowhere.fileno(), None, None)
 
     def close(self) -> None:
         self._roots.close()
@@ -83,7 +83,9 @@ class Chroot(Sandbox):
         return json.dumps(found).encode()
 
 
-def _watch(process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: threading.Event | None) -> Watched:
+def _watch(
+    process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: threading.Event | None, follower: Follower | None
+) -> Watched:
     shared = processes.Shared()
 
     def usage() -> processes.Usage:
@@ -92,7 +94,7 @@ def _watch(process: "subprocess.Popen[bytes]", spec: SandboxSpec, cancel: thread
 
     pidfd = os.pidfd_open(process.pid)
     try:
-        return watch(pidfd, process.terminate, usage, spec.limits, cancel, timed=spec.timed)
+        return watch(pidfd, process.terminate, usage, spec.limits, cancel, follower=follower, timed=spec.timed)
     finally:
         os.close(pidfd)
 

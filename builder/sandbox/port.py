@@ -13,7 +13,7 @@ from builder.errors import BuildError
 from builder.recipe import Limits
 from builder.sandbox.processes import MIB
 from builder.sandbox.spec import SandboxSpec
-from builder.sandbox.watch import Watched
+from builder.sandbox.watch import Follower, Watched
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -38,18 +38,23 @@ class Sandbox(ABC):
 
     name: str
 
-    def run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None) -> Outcome:
-        """Runs the command to its end; standard output and error go to `log_fd`. No process of it is left afterwards.
+    def run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None, follower: Follower | None = None
+    ) -> Outcome:
+        """Runs the command to its end; standard output and error go to `log_fd`, the
+        other end of a pipe that `follower` reads, if there is one. No process of it is left afterwards.
 
         Raises SandboxError when the machine refuses the sandbox, BuildError when the command cannot be started.
         """
         if cancel is not None and cancel.is_set():
             return Outcome(code=137, killed="cancelled")
         with _signals_for_the_shell() if spec.interactive else contextlib.nullcontext():
-            return self._run(spec, log_fd, cancel)
+            return self._run(spec, log_fd, cancel, follower)
 
     @abstractmethod
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome: ...
+    def _run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None
+    ) -> Outcome: ...
 
     @abstractmethod
     def probe(self) -> None:

@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -17,6 +18,16 @@ from builder.sandbox.processes import MIB, Usage
 TICK = 0.05  # seconds between looks at the clock and at `cancel`
 SAMPLE = 0.25  # seconds between samples of memory and processes
 _KILL_WAIT = 30.0  # seconds that the kernel may take to end all processes
+
+
+class Follower(Protocol):
+    """Reads what a run writes, while it runs."""
+
+    def fileno(self) -> int:
+        """The descriptor that has something to read when the run wrote something."""
+
+    def look(self) -> None:
+        """Read what is there; called again and again, a tick apart at the most. It must not wait."""
 
 
 class Watched(Struct, frozen=True):
@@ -29,16 +40,20 @@ class Watched(Struct, frozen=True):
 
 def watch(
     pidfd: int, kill: Callable[[], None], usage: Callable[[], Usage], limits: Limits, cancel: threading.Event | None,
-    *, timed: bool = True,
+    *, follower: Follower | None = None, timed: bool = True,
 ) -> Watched:
     """Returns when the process of `pidfd` has ended. `kill` is called at most once; timed: whether time is limited."""
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
+    if follower is not None:
+        poller.register(follower.fileno(), select.POLLIN)
     start = time.monotonic()
     sample_at = start + SAMPLE
     peak = 0
     killed = ""
-    while not killed and not poller.poll(TICK * 1000):
+    while not killed and not _ended(poller, pidfd, TICK):
+        if follower is not None:
+            follower.look()
         now = time.monotonic()
         if cancel is not None and cancel.is_set():
             killed = "cancelled"
@@ -51,8 +66,14 @@ def watch(
             sample_at = time.monotonic() + SAMPLE
     if killed:
         kill()
-        poller.poll(_KILL_WAIT * 1000)
+        last = select.poll()
+        last.register(pidfd, select.POLLIN)
+        last.poll(_KILL_WAIT * 1000)
     return Watched(killed, peak, time.monotonic() - start)
+
+
+def _ended(poller: "select.poll", pidfd: int, seconds: float) -> bool:
+    return any(each == pidfd for each, _ in poller.poll(seconds * 1000))
 
 
 def _beyond(used: Usage, limits: Limits) -> str:

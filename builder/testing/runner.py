@@ -74,7 +74,7 @@ class Runner(Struct, frozen=True, kw_only=True):
         log = os.path.join(self.scratch, f"{number}.tap")
         with self.reporter.task("test", file.name) as task:
             with Log(log, task, every=self.reporter.verbose) as output:
-                outcome = self.sandbox.run(self.room.spec(file, work), output.fd, self.cancel)
+                outcome = self.sandbox.run(self.room.spec(file, work), output.fd, self.cancel, output)
             made = None if outcome.killed == "cancelled" else self._gather(file, outcome, log, work)
             task.done("interrupted" if made is None else _status(made))
         remove_tree(work)
