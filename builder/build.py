@@ -26,6 +26,7 @@ from builder.store import Store
 if TYPE_CHECKING:
     from builder.fetch import Fetcher
 
+_MOST_NAMED = 10  # packages that were not built because others failed
 UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
 
 
@@ -352,7 +353,9 @@ def _raise_failures(result: scheduler.Result) -> None:
     first, *others = result.failed.values()
     more = [f"also failed: {error}" for error in others]
     if result.skipped:
-        more.append(f"not built because of that: {', '.join(result.skipped)}")
+        left = len(result.skipped) - _MOST_NAMED
+        rest = f" and {left} more" if left > 0 else ""
+        more.append(f"not built because of that: {', '.join(result.skipped[:_MOST_NAMED])}{rest}")
     if isinstance(first, BuilderError):
         first.message = "\n".join([first.message, *more])
     raise first

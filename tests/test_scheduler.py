@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from msgspec import Struct, field
 
 from builder import scheduler
+from builder.build import _raise_failures
+from builder.errors import BuildError
 from builder.scheduler import Result, Work
 
 Needs = Mapping[str, tuple[str, ...]]
@@ -241,3 +243,9 @@ def test_a_long_chain_of_nothing_to_do() -> None:
     needs = {str(i): (str(i - 1),) if i else () for i in range(count)}
     result = scheduler.run(needs, lambda _: None, jobs=1, priority={})
     assert result.done == [str(i) for i in range(count)]
+
+
+def test_of_many_packages_that_were_not_built_ten_are_named() -> None:
+    result = Result(failed={"a 1": BuildError("it broke", where="a 1")}, skipped=[f"b{number} 1" for number in range(12)])
+    with pytest.raises(BuildError, match=r"not built because of that: b0 1, .*b9 1 and 2 more$"):
+        _raise_failures(result)

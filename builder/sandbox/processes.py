@@ -1,6 +1,7 @@
 """What running sandboxes use, read from /proc (proc(5)): resident memory and number of processes."""
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -95,16 +96,24 @@ def _buffers(folder: str) -> Iterator[tuple[str, int]]:
 def inside(init: int) -> list[str]:
     """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
 
-    Raises OSError when the kernel does not let us look into it.
+    Raises OSError when the kernel does not let us look into it, or it has no root directory of its own yet.
     """
+    _require_own_root(init)
     proc = f"/proc/{init}/root/proc"
     return [f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit() and name != "1"]
 
 
 def in_memory_files(init: int, targets: Iterable[str]) -> int:
-    """Bytes that the files below `targets`, file systems in memory as `init` sees them, take up. Raises OSError."""
+    """Bytes that the files below `targets`, file systems in memory as `init` sees them, take up. Raises OSError as `inside`."""
+    _require_own_root(init)
     found = [os.statvfs(f"/proc/{init}/root{target}") for target in targets]
     return sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
+
+
+def _require_own_root(init: int) -> None:
+    """Until a sandbox is set up its first process still has our root: what it would show is the host's."""
+    if os.path.samefile(f"/proc/{init}/root", "/"):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) -> list[str]:
