@@ -218,7 +218,7 @@ def test_descendants_are_found_by_their_parents() -> None:
     assert sorted(processes.below(2, lambda: table)) == ["/proc/3", "/proc/4", "/proc/6"]
 
 
-@pytest.mark.parametrize("ask", [processes.inside, lambda init: processes.in_memory_files(init, ("/tmp",))])  # noqa: S108
+@pytest.mark.parametrize("ask", [processes.inside, lambda init: processes.in_memory_files(init, ("/tmp",))])
 def test_the_host_is_not_counted_while_a_sandbox_is_set_up(ask: Callable[[int], object]) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:  # its root directory is still ours
         with pytest.raises(OSError, match="temporarily"):
