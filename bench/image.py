@@ -19,8 +19,9 @@ from pathlib import Path
 from builder import lock_text
 from builder.lock import LockedPackage
 from builder.plan import Graph
+from builder.platform import DEFAULT as PLATFORM
 from builder.store import Store
-from builder.workspace import DEFAULT_IMAGE, PLATFORM
+from builder.workspace import DEFAULT_IMAGE
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = "embedded"

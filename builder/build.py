@@ -12,14 +12,14 @@ from msgspec.structs import replace
 from builder import folder, memo, scheduler
 from builder.derivation import Trees
 from builder.errors import BuilderError, MachineError, RefusedError
+from builder.executor import Executor
 from builder.fetch import Wanted, unpack_key
-from builder.jobserver import Jobserver
 from builder.lock import Lock, LockedOutput, LockedPackage
 from builder.plan import Graph, Plan, UnmeasuredError, is_builtin, priorities
+from builder.platform import PLATFORMS
 from builder.realise import Order, Realiser, weakness
 from builder.recipe import Recipe
 from builder.reporter import Reporter
-from builder.sandbox import Sandbox
 from builder.source import Source
 from builder.store import Store
 
@@ -35,9 +35,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     platform: str
     jobs: int = 2
-    cores: int = 2
     keep_going: bool = False
-    keep_failed: str = ""
     locked: bool = False
     allow_weak: bool = False
 
@@ -73,13 +71,12 @@ class Builder(Struct, kw_only=True):
     recipes: Mapping[str, Recipe]
     store: Store
     fetcher: Callable[[], "Fetcher"]  # opened when a source must be fetched
-    sandbox: Callable[[Callable[[str], str | None]], Sandbox]
+    executor: Callable[[Callable[[str], str | None]], Executor]  # given what finds the tree of a tool by its name
     reporter: Reporter
     options: Options
     cancel: threading.Event = field(default_factory=threading.Event)
     _folders: dict[Source, str] = field(default_factory=dict)
-    _opened: Sandbox | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _opened: Executor | None = None
 
     def plan(self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False) -> Plan:
         """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow.
@@ -93,7 +90,7 @@ class Builder(Struct, kw_only=True):
         if not look:
             self.refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
         plan = Plan(
-            graph=graph, recipes=self.recipes, platform=self.options.platform,
+            graph=graph, recipes=self.recipes, host_platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
             remembered=memo.read(self.cache_dir, self._memo) or {},
         )
@@ -109,7 +106,7 @@ class Builder(Struct, kw_only=True):
             MachineError: one of them needs tools that do not run here.
         """
         platform, machine = self.options.platform, os.uname().machine
-        if platform.partition("-")[0] == machine:
+        if PLATFORMS[platform].machine == machine:
             return
         packages = [graph.packages[name] for name in sorted(names)]
         missing = [each.id for each in packages if not is_builtin(self.recipes[each.name], each.version)]
@@ -240,30 +237,26 @@ class Builder(Struct, kw_only=True):
         took = {name: self._took(plan, name) for name in needed}
         seconds = {name: UNKNOWN_SECONDS if known is None else known for name, known in took.items()}
         self.reporter.expect("build", took, jobs=self.options.jobs)
-        with Jobserver(self.options.cores) as jobserver:
-            realiser = Realiser(
-                store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter,
-                jobserver=jobserver, cancel=self.cancel, keep_failed=self.options.keep_failed,
-            )
+        realiser = Realiser(store=self.store, executor=self.open_executor(plan), reporter=self.reporter, cancel=self.cancel)
 
-            def prepare(name: str) -> Callable[[], None] | None:
-                plan.key(name)
-                if plan.look_up(name) is not None and plan.present(name) and name not in force:
-                    self.reporter.skip("build", name)
-                    return None  # early cutoff: built before from inputs with these very bytes
-                return lambda: work(name)
+        def prepare(name: str) -> Callable[[], None] | None:
+            plan.key(name)
+            if plan.look_up(name) is not None and plan.present(name) and name not in force:
+                self.reporter.skip("build", name)
+                return None  # early cutoff: built before from inputs with these very bytes
+            return lambda: work(name)
 
-            def work(name: str) -> None:
-                self._unpack(plan.graph.packages[name])
-                output = realiser.realise(self.order(plan, name))
-                self._refuse_weak(name, output)
-                outputs[name] = output
-                plan.trees[name] = output.trees
+        def work(name: str) -> None:
+            self._unpack(plan.graph.packages[name])
+            output = realiser.realise(self.order(plan, name))
+            self._refuse_weak(name, output)
+            outputs[name] = output
+            plan.trees[name] = output.trees
 
-            result = scheduler.run(
-                needed, prepare, jobs=self.options.jobs, priority=priorities(needed, seconds.__getitem__),
-                keep_going=self.options.keep_going, cancel=self.cancel,
-            )
+        result = scheduler.run(
+            needed, prepare, jobs=self.options.jobs, priority=priorities(needed, seconds.__getitem__),
+            keep_going=self.options.keep_going, cancel=self.cancel,
+        )
         _raise_failures(result)
 
     def _unpack(self, package: LockedPackage) -> None:
@@ -281,18 +274,18 @@ class Builder(Struct, kw_only=True):
                 return record.seconds
         return 1.0 if package.sources == () else None
 
-    def open_sandbox(self, plan: Plan) -> Sandbox:
-        """The sandbox of this run, opened once; the tools that start it must be realised."""
-        with self._lock:
-            if self._opened is None:
-                def tree_of(package: str) -> str | None:
-                    for name, trees in plan.trees.items():
-                        if name.split(" ")[0] == package:
-                            return self.store.tree_path(trees["out"])
-                    return None
+    def open_executor(self, plan: Plan) -> Executor:
+        """What runs the builds of this command, opened once; the tools that it needs are realised before its first build."""
+        if self._opened is None:
+            self._opened = self.executor(lambda package: self.tool(plan, package))
+        return self._opened
 
-                self._opened = self.sandbox(tree_of)
-            return self._opened
+    def tool(self, plan: Plan, package: str) -> str | None:
+        """The directory of a package's output, where the plan has it."""
+        for name, trees in plan.trees.items():
+            if name.split(" ")[0] == package:
+                return self.store.tree_path(trees["out"])
+        return None
 
     def _refuse_weak(self, name: str, output: LockedOutput) -> None:
         if output.sandbox and self.options.locked and not self.options.allow_weak:
@@ -308,7 +301,7 @@ class Builder(Struct, kw_only=True):
         recipe = self.recipes[package.name]
         version = recipe.version(package.version)
         assert version is not None, f"{name} is in the lock but not in its recipe; relock first"
-        return Order(derivation=plan.derive(name), version=version, limits=recipe.limits, pinned=plan.locked(name))
+        return Order(derivation=plan.derive(name), patches=version.patches, pinned=plan.locked(name))
 
     def bring(self, plan: Plan, name: str) -> None:
         """Have a package's sources in the store, unpacked."""
@@ -318,21 +311,6 @@ class Builder(Struct, kw_only=True):
     def is_builtin(self, plan: Plan, name: str) -> bool:
         package = plan.graph.packages[name]
         return is_builtin(self.recipes[package.name], package.version)
-
-    def shell(self, plan: Plan, name: str, words: tuple[str, ...], failed: str = "") -> int:
-        """Run words, on this terminal, in the sandbox of a package as its build sees it; the exit code. failed: a kept tree."""
-        self.bring(plan, name)
-        order = self.order(plan, name)
-        with Jobserver(self.options.cores) as jobserver, self.store.stage() as stage:
-            realiser = Realiser(
-                store=self.store, sandbox=lambda: self.open_sandbox(plan), reporter=self.reporter, jobserver=jobserver
-            )
-            self.reporter.close()  # the terminal is the shell's from here on
-            return realiser.shell(order, stage, words, failed)
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
 
 
 def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, LockedOutput]) -> Lock:

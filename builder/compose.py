@@ -17,6 +17,7 @@ from builder.oci.compress import Blob
 from builder.oci.config import About
 from builder.oci.entry import Entry
 from builder.plan import Graph, is_builtin
+from builder.platform import PLATFORMS
 from builder.recipe import Recipe
 from builder.store import Store
 
@@ -117,7 +118,7 @@ def compose(request: Request, store: Store) -> list[Layer]:
     from builder.contract.image import BUILD_PATHS  # noqa: PLC0415
 
     made = layers(request, store)
-    machine = request.platform.partition("-")[0]
+    machine = PLATFORMS[request.platform].machine
     found = contract.survey([entries for _, entries in made], machine=machine, build_paths=(*BUILD_PATHS, store.root))
     contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers)
     return [layer for layer, _ in made]

@@ -1,25 +1,29 @@
 """A derivation: everything that can influence one build, and nothing else, in canonical JSON. Its SHA-256 is the key.
 
 Inputs are named by the digests of their output trees, not by how these were made, so a rebuilt input with the same bytes
-changes no key after it (early cutoff). How many cores a build may use, how long, and where the store lies are not part of
-it: they must not matter.
+changes no key after it (early cutoff). Its limits, how many cores it may use and where the store lies are not part of the
+key: they must not matter. What a derivation holds, with the trees that it names, is enough to run it anywhere.
 """
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from builder import canonical, digest
+from builder.environment import SOURCES, STANDARD, Environment
 from builder.errors import Problem, RecipeError
 from builder.lock import LockedPackage
-from builder.recipe import Recipe, Version, builtin_variables, expand, merge_feature
+from builder.recipe import Limits, Recipe, Version, builtin_variables, expand, merge_feature
 from builder.source import Patch, PatchSet
 from builder.styles import STYLES, Step, shell
 
-# Raised when the meaning of a derivation changes (environment, sandbox layout, splitting): every key changes with it.
-FORMAT = 1
+# Raised when the meaning of a derivation changes, and with it every key. What it means: the trees of the inputs are merged
+# at "/", those of the sources lie below `environment.sources`, both read-only. /tmp and /dev/shm are writable and empty;
+# there are /proc, the usual devices, one user, no network and no other process. The script's exit code decides, and
+# `environment.output` is taken, split by globs: a file goes to the first output with a glob for it, else to "out".
+FORMAT = 2
 
 NOTHING: Mapping[str, str] = {}
 Trees = Mapping[str, str]  # output name ("out", "dev", "debug") -> tree digest
@@ -34,32 +38,40 @@ class Input(Struct, frozen=True, kw_only=True):
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
-    """One build as data. `steps` run in order in a sandbox; with `builtin` the builder joins trees by `options`."""
+    """One build as data. `steps` run in order in a sandbox; with `builtin` the builder joins trees by `options`.
+
+    build_platform: of the machine that builds. host_platform: of the machines that the outputs are for. limits: what the
+    build may use at the most, for whatever runs it; not part of the key.
+    """
 
     name: str
     version: str
-    platform: str
+    build_platform: str
+    host_platform: str
     builtin: str = ""  # "", "prebuilt" or "union"
     options: Mapping[str, Any]
     steps: tuple[Step, ...]
     sources: Mapping[str, str]  # source name -> tree digest
     inputs: tuple[Input, ...]
     split: Mapping[str, tuple[str, ...]]
+    environment: Environment = STANDARD
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def id(self) -> str:
         return f"{self.name} {self.version}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for canonical JSON. Which package an input came from does not count, only its tree."""
+        """Plain values for canonical JSON. Which package an input came from does not count, only its tree; nor do limits."""
         return {
             "format": FORMAT,
             "name": self.name,
             "version": self.version,
-            "platform": self.platform,
+            "platforms": {"build": self.build_platform, "host": self.host_platform},
             "builtin": self.builtin,
             "options": self.options if self.builtin else {},
-            "steps": [[step.name, step.run] for step in self.steps],
+            "script": "" if self.builtin else self.script(),
+            "environment": {} if self.builtin else self.environment.as_dict(),
             "sources": dict(self.sources),
             "inputs": sorted({each.tree for each in self.inputs}),
             "split": {name: list(globs) for name, globs in self.split.items()},
@@ -72,18 +84,20 @@ class Derivation(Struct, frozen=True, kw_only=True):
     def parts(self) -> dict[str, str]:
         """What the key is made of, by names for people, each as a digest: to tell later which of it changed."""
         steps = (FORMAT, self.steps, self.options if self.builtin else {})
-        found = {"its steps": digest.of_bytes(repr(steps).encode()), "its outputs' globs": digest.of_bytes(repr(self.split).encode())}
+        around = (self.build_platform, self.host_platform, self.environment)
+        told = {"its steps": steps, "its outputs' globs": self.split, "the environment of builds": around}
+        found = {name: digest.of_bytes(repr(each).encode()) for name, each in told.items()}
         found |= {f"source '{name}'": tree for name, tree in self.sources.items()}
         return found | {f"{each.package} ({each.output})": each.tree for each in self.inputs}
 
     def script(self) -> str:
-        """The dash source that the sandbox runs: each step in a subshell of its own, announced in the log."""
-        steps = (f"printf '==> %s\\n' {each.name}\n(\ncd /build/src\n{each.run}\n)\n" for each in self.steps)
+        """The dash source that is run: each step in a subshell of its own, announced in the log."""
+        steps = (f"printf '==> %s\\n' {each.name}\n(\ncd {self.environment.workdir}\n{each.run}\n)\n" for each in self.steps)
         return "".join(("set -eu\n", *steps))
 
 
 def derive(
-    recipe: Recipe, package: LockedPackage, *, platform: str, sources: Mapping[str, str], inputs: Iterable[Input],
+    recipe: Recipe, package: LockedPackage, *, build_platform: str, host_platform: str, sources: Mapping[str, str], inputs: Iterable[Input],
     provided: Mapping[str, str] = NOTHING,
 ) -> Derivation:
     """The derivation of a locked package, given its recipe, its sources' trees, and the trees that it sees.
@@ -120,13 +134,15 @@ def derive(
     return Derivation(
         name=package.name,
         version=package.version,
-        platform=platform,
+        build_platform=build_platform,
+        host_platform=host_platform,
         builtin=version.style if style.builtin else "",
         options=options,
         steps=steps,
         sources=sources,
         inputs=tuple(sorted(inputs, key=lambda each: (each.package, each.output))),
         split={} if style.builtin else recipe.split,
+        limits=recipe.limits,
     )
 
 
@@ -144,7 +160,7 @@ def _prepare(version: Version) -> tuple[Step, ...]:
     steps = []
     if any(source.name == "main" for source in version.sources):
         # All times in the store are equal, and stay so: nothing looks older than what it is generated from.
-        copy = "cp -R --preserve=timestamps,links /sources/main/. .\nchmod -R u+w ."
+        copy = f"cp -R --preserve=timestamps,links {SOURCES}/main/. .\nchmod -R u+w ."
         steps.append(Step("unpack", copy))
     patches = [patch for each in version.patches for patch in each.patches]
     if patches:
@@ -153,7 +169,7 @@ def _prepare(version: Version) -> tuple[Step, ...]:
 
 
 def _apply(patch: Patch) -> str:
-    path = f"/sources/{patch.source}/{patch.path}"
+    path = f"{SOURCES}/{patch.source}/{patch.path}"
     quoted = "'" + path.replace("'", "'\"'\"'") + "'"
     place = f" -d {shell.glob(patch.directory)}" if patch.directory else ""
     return f"echo {shlex.quote(path)}\npatch -p{patch.strip} --fuzz=0 --no-backup-if-mismatch --batch --forward{place} -i {quoted}"

@@ -79,7 +79,7 @@ def _size(wanted: Wanted) -> str:
 def _build(plan: Plan, name: str, needed: dict[str, tuple[str, ...]], store: Store, before: LockedPackage | None) -> Build:
     """Why a package is built."""
     package = plan.graph.packages[name]
-    pin = package.outputs.get(plan.platform)
+    pin = package.outputs.get(plan.host_platform)
     first = [each for each in needed[name] if each not in plan.trees]
     if pin is None:
         return Build(package=name, why="it was never built", sure=True)

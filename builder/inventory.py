@@ -57,7 +57,7 @@ def state(plan: Plan, name: str, store: Store) -> str:
         return "building"
     if plan.present(name):
         return "built"
-    pin = plan.graph.packages[name].outputs.get(plan.platform)
+    pin = plan.graph.packages[name].outputs.get(plan.host_platform)
     if pin is None:
         return "absent"
     return "pinned" if name in plan.unmeasured or pin.key == key else "stale"

@@ -16,7 +16,6 @@ import struct
 import termios
 import threading
 from contextlib import suppress
-from types import TracebackType
 
 
 class Jobserver:
@@ -32,10 +31,7 @@ class Jobserver:
         self._out = os.open(f"/proc/self/fd/{self.write}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._fill(self.cores)
 
-    def __enter__(self) -> "Jobserver":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
         for each in (self.read, self.write, self._in, self._out):
             os.close(each)
 

@@ -18,7 +18,8 @@ from builder.decode import Choice, Field, ListOf, MapOf, Number, Problems, Table
 from builder.errors import LockError, Problem
 from builder.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
 from builder.order import CycleFoundError, topological
-from builder.recipe import OUTPUTS, PLATFORMS, SOURCE, read_source
+from builder.platform import PLATFORMS
+from builder.recipe import OUTPUTS, SOURCE, read_source
 from builder.source import Source, default_filename
 
 HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"

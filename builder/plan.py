@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from builder.derivation import Derivation, Input, Trees, derive
 from builder.lock import LockedPackage
+from builder.platform import BUILD
 from builder.recipe import Recipe
 from builder.source import Source
 from builder.styles import STYLES
@@ -72,9 +73,10 @@ class Plan(Struct):
 
     graph: Graph
     recipes: Mapping[str, Recipe]
-    platform: str
+    host_platform: str  # that the outputs are for
     source_tree: Callable[[LockedPackage, str], str]  # package, source name -> tree digest
     known: Known
+    build_platform: str = BUILD
     enforce: bool = True  # trust and enforce the lock's outputs
     trees: dict[str, Trees] = field(default_factory=dict)
     derivations: dict[str, Derivation] = field(default_factory=dict)
@@ -105,8 +107,8 @@ class Plan(Struct):
             package = self.graph.packages[name]
             sources = {source.name: self.source_tree(package, source.name) for source in self._sources(package)}
             found = derive(
-                self.recipes[package.name], package, platform=self.platform, sources=sources, inputs=self.inputs(name),
-                provided=self._provided(package),
+                self.recipes[package.name], package, build_platform=self.build_platform, host_platform=self.host_platform,
+                sources=sources, inputs=self.inputs(name), provided=self._provided(package),
             )
             self.derivations[name] = found
             self.keys[name] = found.key
@@ -126,7 +128,7 @@ class Plan(Struct):
         """
         package = self.graph.packages[name]
         direct = package.requires + package.build_requires
-        told = [self.platform, name, package.recipe, *package.features, "needs"]
+        told = [self.build_platform, self.host_platform, name, package.recipe, *package.features, "needs"]
         told += [f"{each} {self.graph.packages[each].recipe}" for each in direct]
         told += [f"{source.name} {self.source_tree(package, source.name)}" for source in self._sources(package)]
         for each in self.visible(name):
@@ -134,7 +136,7 @@ class Plan(Struct):
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
     def _sources(self, package: LockedPackage) -> list[Source]:
-        return [source for source in package.sources if source.platform in (None, self.platform)]
+        return [source for source in package.sources if source.platform in (None, self.host_platform)]
 
     def _provided(self, package: LockedPackage) -> dict[str, str]:
         """What the requirements of a package carry inside: a profile may let one of them stand for another."""
@@ -153,7 +155,7 @@ class Plan(Struct):
 
     def locked(self, name: str) -> Trees | None:
         """The lock's outputs for the derived key of a package; None when the lock has none for this key."""
-        pin = self.graph.packages[name].outputs.get(self.platform)
+        pin = self.graph.packages[name].outputs.get(self.host_platform)
         return pin.trees if self.enforce and pin is not None and pin.key == self.keys[name] else None
 
     def advance(self) -> None:
@@ -169,7 +171,7 @@ class Plan(Struct):
 
     def _believe(self, name: str) -> None:
         self.unmeasured.add(name)
-        pin = self.graph.packages[name].outputs.get(self.platform)
+        pin = self.graph.packages[name].outputs.get(self.host_platform)
         if pin is not None:
             self.trees[name] = pin.trees
 

@@ -1,9 +1,8 @@
 """Realising one derivation: from inputs in the store to outputs in the store.
 
     stage/
-      build/     the sandbox's /build: $HOME, and src/ where the steps run
-      output/    the sandbox's /output: $OUT
-      dev/, debug/   what the split takes out of output/
+      run/           the executor's; the output lies below it
+      dev/, debug/   what the split takes out of the output
 
 Nothing of it has a name in the store before the build has ended well, the outputs were split and the witnesses of its
 patches were found.
@@ -11,54 +10,39 @@ patches were found.
 
 import errno
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
-from builder import failures, join, kept, nar, textfile, within, witness, workbench
+from builder import failures, join, nar, textfile, within, witness
 from builder.derivation import Derivation, series_problems
-from builder.errors import BuilderError, BuildError, Problem, RecipeError, StoreError
-from builder.jobserver import Jobserver
+from builder.errors import BuildError, Problem, RecipeError
+from builder.executor import Executor, Job
 from builder.lock import LockedOutput
-from builder.log import Log
-from builder.recipe import Limits, Version
 from builder.reporter import Reporter, Task
-from builder.sandbox import environment
-from builder.sandbox.layout import plan_mounts
-from builder.sandbox.listing import tree_listing
-from builder.sandbox.port import Outcome, Sandbox, limit_error
-from builder.sandbox.spec import Mount, SandboxSpec
+from builder.source import PatchSet
 from builder.store import Record, Store
 from builder.store.trouble import trying
-
-LAST_LINES = 30
-LONGEST = 300  # characters of a log line in an error
-_ROOM = 1 << 20  # bytes; a disk with less is full
 
 
 class Order(Struct, frozen=True, kw_only=True):
     """What to build: the derivation, and of its recipe what does not belong in a key."""
 
     derivation: Derivation
-    version: Version
-    limits: Limits
+    patches: tuple[PatchSet, ...] = ()
     pinned: Mapping[str, str] | None = None  # outputs that the lock holds for this very key
 
 
 class Realiser(Struct, kw_only=True):
-    """Builds derivations. `keep_failed`: folder that the tree of a failed build is moved to, or "" to drop it."""
+    """Builds derivations."""
 
     store: Store
-    sandbox: Callable[[], Sandbox]  # opened when the first build needs it: the tools that start it are built first
+    executor: Executor
     reporter: Reporter
-    jobserver: Jobserver
     cancel: threading.Event = field(default_factory=threading.Event)
-    keep_failed: str = ""
     last_seconds: float = 0.0
 
     def realise(self, order: Order, *, again: bool = False) -> LockedOutput:
@@ -90,19 +74,21 @@ class Realiser(Struct, kw_only=True):
             stage = stack.enter_context(self.store.stage())
             task = stack.enter_context(self.reporter.task("build", derivation.id))
             started = time.monotonic()
-            for name in ("build", "output", *derivation.split):
+            for name in ("run", *derivation.split):
                 os.mkdir(os.path.join(stage, name))
+            output = os.path.join(stage, "run")
             if derivation.builtin:
-                self._join(derivation, os.path.join(stage, "output"))
+                self._join(derivation, output)
             else:
-                self._run(order, stage, task)
+                output = self._execute(derivation, output, task)
             task.line("hashing its output")
-            trees = self._take(order, stage)
+            with _fit(derivation, output):
+                trees = self._take(order, stage, output)
             task.done()
             self.last_seconds = time.monotonic() - started
             return Record(
                 trees=trees,
-                sandbox="" if derivation.builtin else self.sandbox().name,
+                sandbox="" if derivation.builtin else self.executor.name,
                 seconds=self.last_seconds,
                 log="" if derivation.builtin else self.store.log_path(derivation.key),
                 parts=derivation.parts(),
@@ -123,107 +109,24 @@ class Realiser(Struct, kw_only=True):
         added = {name: options.get(name, {}) for name in ("files", "programs", "links")}
         join.add_files(output, **added)
 
-    def spec(self, order: Order, build: str, output: str) -> SandboxSpec:
-        """The sandbox of a build: read-only inputs at their final paths, sources, and the two writable folders."""
-        derivation = order.derivation
-        trees = [tree_listing(self.store.tree_path(each.tree), each.package) for each in derivation.inputs]
-        layout = plan_mounts(trees, environment.BASE_FILES)
-        sources = [Mount(self.store.tree_path(tree), f"/sources/{name}") for name, tree in sorted(derivation.sources.items())]
-        writable = [Mount(build, "/build", writable=True), Mount(output, "/output", writable=True)]
-        return SandboxSpec(
-            mounts=(*layout.mounts, *sources, *writable),
-            links=layout.links,
-            folders=layout.folders,
-            argv=("/bin/sh", "/build/.builder.sh"),
-            env=environment.build_env(self.jobserver.cores, {"MAKEFLAGS": self.jobserver.makeflags}),
-            workdir="/build/src",
-            limits=order.limits,
-            pass_fds=self.jobserver.fds,
-        )
-
-    def prepare(self, order: Order, build: str) -> None:
-        """Fill the folder that becomes /build: the script, src/ and tmp/."""
-        for name in ("src", "tmp"):
-            os.mkdir(os.path.join(build, name))
-        with open(os.path.join(build, ".builder.sh"), "w", encoding="utf-8") as file:
-            file.write(order.derivation.script())
-
-    def _run(self, order: Order, stage: str, task: Task) -> None:
-        derivation = order.derivation
-        build, output = os.path.join(stage, "build"), os.path.join(stage, "output")
-        self.prepare(order, build)
-        spec = self.spec(order, build, output)
-        path = self.store.log_path(derivation.key)
-        if not self.jobserver.acquire(self.cancel):
-            raise KeyboardInterrupt
+    def _execute(self, derivation: Derivation, stage: str, task: Task) -> str:
+        log = self.store.log_path(derivation.key)
+        job = Job(derivation=derivation, tree_path=self.store.tree_path, stage=stage, log=log, task=task)
         try:
-            with Log(path, task, every=self.reporter.verbose) as log:
-                outcome = self.sandbox().run(spec, log.fd, self.cancel, log)
-        finally:
-            self.jobserver.release()
-        if outcome.killed == "cancelled":
-            raise KeyboardInterrupt
-        if outcome.code != 0 or outcome.killed:
-            full = _is_full(build)
-            if not full:
-                failures.note(path)
-            place = self._keep(derivation, build)
-            raise _failed(order, outcome, path, log.step, place, full=full)
+            return self.executor.execute(job, self.cancel)
+        except BuildError:
+            failures.note(log)
+            raise
 
-    def shell(self, order: Order, stage: str, words: tuple[str, ...], failed: str = "") -> int:
-        """Run `words`, or a shell, on this terminal in the sandbox of a build whose sources are ready; the exit code.
-
-        failed: folder of a kept tree to enter instead.
-        """
-        folders = {name: os.path.join(stage, name) for name in ("build", "output", "bench")}
-        for folder in folders.values():
-            os.mkdir(folder)
-        if not failed:
-            self.prepare(order, folders["build"])
-        workbench.write(folders["bench"], order.derivation, prepare=not failed)
-        spec = self.spec(order, failed or folders["build"], folders["output"])
-        terminal = {"TERM": os.environ.get("TERM", "dumb"), "ENV": f"{workbench.PLACE}/settings"}
-        if not words:
-            self.reporter.say(workbench.banner(order.derivation, failed))
-        spec = replace(
-            spec, argv=("/bin/sh", f"{workbench.PLACE}/start", *(words or ("/bin/sh", "-i"))), interactive=True,
-            mounts=(*spec.mounts, Mount(folders["bench"], workbench.PLACE)),
-            env={**spec.env, **({} if words else terminal)},
-        )  # fmt: skip
-        try:
-            return self.sandbox().run(spec, 2, self.cancel).code
-        finally:
-            if failed:
-                kept.settle(failed)
-
-    def _keep(self, derivation: Derivation, build: str) -> str:
-        if not self.keep_failed:
-            return ""
-        os.makedirs(self.keep_failed, mode=0o700, exist_ok=True)
-        target = os.path.join(self.keep_failed, derivation.id.replace(" ", "-"))
-        number = 1
-        while os.path.lexists(place := f"{target}-{number}"):
-            number += 1
-        kept.settle(build)
-        shutil.move(build, place)  # may be another file system than the store's
-        os.mkdir(build)
-        return place
-
-    def _take(self, order: Order, stage: str) -> dict[str, str]:
+    def _take(self, order: Order, stage: str, output: str) -> dict[str, str]:
         """Split the output, look for the witnesses, and bring the parts into the store."""
-        derivation = order.derivation
-        output = os.path.join(stage, "output")
-        with _fit(derivation, output):
-            return self._parts(order, stage, output)
-
-    def _parts(self, order: Order, stage: str, output: str) -> dict[str, str]:
         derivation = order.derivation
         if not derivation.builtin:
             nar.require_shallow(output)  # before anything walks it
         folders = {"out": output, **{name: os.path.join(stage, name) for name in derivation.split}}
         if derivation.split:
             join.split(output, derivation.split, folders)
-        patches = [patch for each in order.version.patches for patch in each.patches]
+        patches = [patch for each in order.patches for patch in each.patches]
         if absent := witness.missing(patches, list(folders.values())):
             names = ", ".join(f"{each.path} ({each.symbol or each.string})" for each in absent)
             raise BuildError(
@@ -235,7 +138,7 @@ class Realiser(Struct, kw_only=True):
         return {name: self.store.add_tree(folder) for name, folder in parts.items()}
 
     def _check_series(self, order: Order) -> None:
-        for number, patches in enumerate(order.version.patches):
+        for number, patches in enumerate(order.patches):
             if patches.series is None or not patches.patches:
                 continue
             tree = self.store.tree_path(order.derivation.sources[patches.patches[0].source])
@@ -292,38 +195,3 @@ def read_series(path: str, prefix: str) -> list[str]:
     lines = textfile.read(path).decode("utf-8", "replace").split("\n")
     names = [line.split("#", 1)[0].split() for line in lines]
     return [f"{prefix}/{words[0]}" if prefix else words[0] for words in names if words]
-
-
-def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
-    """The last lines of a log file."""
-    with open(log, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 65536))
-        return file.read().decode("utf-8", "replace").splitlines()[-count:]
-
-
-def _is_full(path: str) -> bool:
-    """Whether the file system of `path` has no room: then a failure is the machine's, whatever the step made of it."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize < _ROOM
-
-
-def _failed(order: Order, outcome: Outcome, log: str, step: str, place: str, *, full: bool) -> BuilderError:
-    derivation, limits = order.derivation, order.limits
-    if outcome.killed:
-        limit = limit_error(outcome, limits, derivation.id)
-        message, hint = f"in step '{step}' {limit.message}", limit.hint + ", or "
-    else:
-        message, hint = f"step '{step}' ended with exit code {outcome.code}", ""
-    tail = "\n".join("  | " + line[:LONGEST] for line in last_lines(log))
-    name = derivation.name
-    more = f"its tree is kept in {place}, `builder shell --failed {name}` enters it"
-    if not place:
-        more = f"`builder build --keep-failed {name}` keeps its tree"
-    if full:
-        hint = "the disk is full: free some space there or run `builder gc`, then run the command again; or "
-    return (StoreError if full else BuildError)(
-        f"{message}\n{tail}",
-        where=derivation.id,
-        hint=f"{hint}`builder log {name}` shows the whole log ({log}); {more}; `builder shell {name}` opens its sandbox",
-    )

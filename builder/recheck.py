@@ -7,18 +7,17 @@ sees of these is meant to be nothing; an output that shows any of them is not re
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from builder import difference
-from builder.jobserver import Jobserver
+from builder.executor import Executor
 from builder.join import copy_links
 from builder.realise import Order, Realiser
 from builder.reporter import Reporter
-from builder.sandbox import Sandbox
 from builder.store import Store
 
 _OTHER = {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}
@@ -37,9 +36,8 @@ class Recheck(Struct, kw_only=True):
     """Builds packages again, each in a store of its own beside the first one."""
 
     store: Store
-    sandbox: Callable[[], Sandbox]  # opened when a build needs it
+    executor: Executor  # with another number of cores than the first one
     reporter: Reporter
-    cores: int
 
     def check(self, order: Order, trees: Mapping[str, str]) -> Verdict:
         """Build `order` again; `trees` are the outputs of the first build."""
@@ -48,10 +46,10 @@ class Recheck(Struct, kw_only=True):
             self.reporter.task("check", derivation.id, brief=True),
             tempfile.TemporaryDirectory(prefix="other-place-", dir=self.store.root) as place, _other_conditions(),
         ):
-            with Store(os.path.join(place, "deeper", "store")) as other, Jobserver(self.cores) as jobserver:
+            with Store(os.path.join(place, "deeper", "store")) as other:
                 for tree in {*derivation.sources.values(), *(each.tree for each in derivation.inputs)}:
                     copy_links(self.store.tree_path(tree), other.tree_path(tree))
-                realiser = Realiser(store=other, sandbox=self.sandbox, reporter=self.reporter, jobserver=jobserver)
+                realiser = Realiser(store=other, executor=self.executor, reporter=self.reporter)
                 found = realiser.realise(replace(order, pinned=None), again=True)  # to compare is done here
                 record_seconds = realiser.last_seconds
                 lines = self._differences(trees, found.trees, other)

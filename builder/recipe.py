@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from builder import canonical, decode, requirement
 from builder.decode import JsonSchema, Problems, Table, near
 from builder.errors import Problem
-from builder.recipe_shapes import DEFAULT_TOOLS, OUTPUTS, PLATFORMS, RECIPE, SOURCE, path_problem
+from builder.recipe_shapes import DEFAULT_TOOLS, OUTPUTS, RECIPE, SOURCE, path_problem
 from builder.requirement import Requirement
 from builder.source import Patch, PatchSet, Source, default_filename
 from builder.styles import STYLES
 
 __all__ = [
-    "DEFAULT_DEBUG", "DEFAULT_DEV", "DEFAULT_TOOLS", "OUTPUTS", "PLATFORMS", "SOURCE", "Feature", "Limits", "Recipe", "Version",
+    "DEFAULT_DEBUG", "DEFAULT_DEV", "DEFAULT_TOOLS", "OUTPUTS", "SOURCE", "Feature", "Limits", "Recipe", "Version",
     "build", "builtin_variables", "expand", "merge_feature", "path_problem", "read", "read_source", "schema", "variables_in",
 ]
 

@@ -5,9 +5,9 @@ from typing import Any
 from builder import digest, requirement
 from builder.decode import Choice, Field, JsonSchema, ListOf, MapOf, Number, Problems, Table, Text, join, kind_of, one_of
 from builder.errors import Problem
+from builder.platform import PLATFORMS
 from builder.styles import STYLES
 
-PLATFORMS = ("x86_64-linux-musl", "aarch64-linux-musl")
 OUTPUTS = ("out", "dev", "debug")
 DEFAULT_TOOLS = "toolset"
 
@@ -48,7 +48,7 @@ SOURCE = Table({
     "entries": Field(Number(1), "entries that the tree may hold at most"),
     "folder": Field(_PATH, "a folder of this repository, instead of locations"),
     "include": Field(ListOf(_PATH, 1), "globs of the files that are taken of the folder (default: all)"),
-    "platform": Field(Choice(PLATFORMS), "only wanted there"),
+    "platform": Field(Choice(tuple(PLATFORMS)), "only wanted there"),
 }, check=one_of(("locations", "folder"), doc="a source is fetched or lies in this repository"))
 
 _PATCH = Table({

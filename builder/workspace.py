@@ -16,7 +16,6 @@ from builder.project import Project
 
 LOCK = "lock.toml"
 _LEFT = re.compile(r"lock\.toml\.(\d+)\.tmp")
-PLATFORM = "x86_64-linux-musl"
 DEFAULT_IMAGE = "gateway"
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from builder.environment import BASE_FILES, build_env
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, plan_mounts, tree_listing
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
-from builder.sandbox.environment import BASE_FILES, build_env
 from builder.sandbox.program import find_program
 from builder.sandbox.watch import Follower
 

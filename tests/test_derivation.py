@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from builder import canonical, derivation, digest, recipe
 from builder.derivation import Derivation, Input, derive, series_problems
+from builder.environment import Environment
 from builder.errors import Problem, RecipeError
 from builder.lock import LockedPackage
 from builder.recipe import Recipe
@@ -124,12 +125,13 @@ INPUTS = (
     Input(package="toolset 1", output="out", tree=tree("toolset")),
 )
 SOURCES = {"main": tree("nginx source"), "debian": tree("debian")}
+ON: Mapping[str, Any] = {"build_platform": PLATFORM, "host_platform": PLATFORM}
 WANTS: Mapping[str, Any] = {"requires": ("zlib 1.3.1",), "build_requires": ("module 4", "toolset 1")}
 
 
 def nginx(text: str = NGINX, *, features: tuple[str, ...] = (), wants: Mapping[str, Any] = WANTS, **more: Any) -> Derivation:
     found = read(text)
-    given_: dict[str, Any] = {"platform": PLATFORM, "sources": SOURCES, "inputs": INPUTS, **more}
+    given_: dict[str, Any] = {**ON, "sources": SOURCES, "inputs": INPUTS, **more}
     return derive(found, locked(found, features=features, **wants), **given_)
 
 
@@ -137,18 +139,18 @@ def zlib() -> Derivation:
     found = read(ZLIB)
     inputs = (Input(package="toolset 1", output="out", tree=tree("toolset")),)
     return derive(
-        found, locked(found, build_requires=("toolset 1",)), platform=PLATFORM, sources={"main": tree("zlib source")}, inputs=inputs
+        found, locked(found, build_requires=("toolset 1",)), **ON, sources={"main": tree("zlib source")}, inputs=inputs
     )
 
 
 def toolset() -> Derivation:
     found = read(TOOLSET)
-    return derive(found, locked(found), platform=PLATFORM, sources={"main": tree("dash"), "zig": tree("zig")}, inputs=())
+    return derive(found, locked(found), **ON, sources={"main": tree("dash"), "zig": tree("zig")}, inputs=())
 
 
 def union() -> Derivation:
     found = read(UNION)
-    return derive(found, locked(found, build_requires=("toolset 1", "zlib 1.3.1")), platform=PLATFORM, sources={}, inputs=INPUTS)
+    return derive(found, locked(found, build_requires=("toolset 1", "zlib 1.3.1")), **ON, sources={}, inputs=INPUTS)
 
 
 # ---- golden keys
@@ -179,7 +181,8 @@ def changed(text: str, old: str, new: str) -> str:
 
 
 INFLUENCES: Mapping[str, Callable[[], Derivation]] = {
-    "platform": lambda: nginx(platform="aarch64-linux-musl"),
+    "the platform that builds": lambda: nginx(build_platform="aarch64-linux-musl"),
+    "the platform that it is for": lambda: nginx(host_platform="aarch64-linux-musl"),
     "a source": lambda: nginx(sources={**SOURCES, "main": tree("other")}),
     "another source": lambda: nginx(sources={**SOURCES, "debian": tree("other")}),
     "names of sources": lambda: nginx(sources={"main": SOURCES["debian"], "debian": SOURCES["main"]}),
@@ -205,6 +208,47 @@ def test_what_influences_a_build_changes_its_key(what: str) -> None:
     assert INFLUENCES[what]().key != nginx().key
 
 
+UNKEYED = {
+    "options": "the steps hold what they come to; only what the builder makes itself reads them",
+    "limits": "they end a build and change none",
+}
+
+
+def another(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case str():
+            return value + "x"
+        case int():
+            return value + 1
+        case tuple():
+            return value[:-1]
+        case Mapping():
+            return dict(list(value.items())[1:])
+    raise AssertionError(value)
+
+
+@pytest.mark.parametrize("field", sorted({*Derivation.__struct_fields__} - {"environment", *UNKEYED}))
+def test_every_field_of_a_derivation_counts(field: str) -> None:
+    made = nginx()
+    assert replace(made, **{field: another(getattr(made, field))}).key != made.key
+
+
+@pytest.mark.parametrize("field", Environment.__struct_fields__)
+def test_every_field_of_the_environment_counts(field: str) -> None:
+    made = nginx()
+    other = replace(made.environment, **{field: another(getattr(made.environment, field))})
+    assert replace(made, environment=other).key != made.key
+
+
+def test_every_variable_and_every_file_of_the_environment_counts() -> None:
+    made = nginx()
+    for field in ("variables", "files"):
+        for name, text in getattr(made.environment, field).items():
+            other = replace(made.environment, **{field: {**getattr(made.environment, field), name: text + "x"}})
+            assert replace(made, environment=other).key != made.key
+
+
 def test_all_these_keys_differ() -> None:
     keys = [make().key for make in INFLUENCES.values()]
     assert len(set(keys)) == len(keys)
@@ -225,7 +269,7 @@ def test_the_format_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("old", ['into = { zig = "opt/zig" }', 'links = { "usr/bin/sh" = "dash" }'])
 def test_options_of_a_builtin_count(old: str) -> None:
     found = read(changed(TOOLSET, old, ""))
-    other = derive(found, locked(found), platform=PLATFORM, sources={"main": tree("dash"), "zig": tree("zig")}, inputs=())
+    other = derive(found, locked(found), **ON, sources={"main": tree("dash"), "zig": tree("zig")}, inputs=())
     assert other.key != toolset().key
 
 
@@ -264,7 +308,7 @@ def test_other_profiles_and_pins_do_not_count() -> None:
     package = locked(found, build_requires=("toolset 1",))
     inputs = (Input(package="toolset 1", output="out", tree=tree("toolset")),)
     for other in (replace(package, profiles=("x", "y")), replace(package, recipe="sha256-other"), replace(package, outputs={})):
-        made = derive(found, other, platform=PLATFORM, sources={"main": tree("zlib source")}, inputs=inputs)
+        made = derive(found, other, **ON, sources={"main": tree("zlib source")}, inputs=inputs)
         assert made.key == zlib().key
 
 

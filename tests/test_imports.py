@@ -22,18 +22,21 @@ import builder
 ROOT = Path(builder.__file__).parent
 
 LEVELS = {
-    "foundations": "errors addresses outside units textfile digest canonical collector memo order globs decode goal reporter reporters "
-    "stamp within",
+    "foundations": "errors platform environment addresses outside units textfile digest canonical collector memo order globs decode "
+    "goal reporter reporters stamp within",
     "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes lock_merge "
     "settings settings_file crosscheck project unneeded",
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
-    "adapters": "nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept failures",
-    "verbs": "locking workspace workbench realise build compose recheck inventory forecast audit rootfs clean testing serving doctor",
+    "adapters": "executor local nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept "
+    "failures workbench",
+    "verbs": "locking workspace realise build compose recheck inventory forecast audit rootfs clean testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.
 ADAPTERS = {
-    "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "failures": "", "unpack": "", "sandbox": "store",
+    "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "workbench": "",
+    "failures": "", "unpack": "", "sandbox": "store",
+    "executor": "", "local": "executor kept log jobserver sandbox workbench",
     "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
 }
 CORE = (
@@ -174,4 +177,5 @@ def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
         "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.cli.parser", "builder.errors", "builder.addresses",
+        "builder.platform",
     }

@@ -31,7 +31,7 @@ def key_of(name: str) -> str:
 def plan_of(lock: Lock, store: Store, platform: str = PLATFORM) -> Plan:
     """A plan whose keys are made of the packages' names alone; outputs are those that the lock pins for them."""
     graph = Graph.of(lock.in_profile("embedded"), lock.targets(lock.images[0]))
-    plan = Plan(graph=graph, recipes={}, platform=platform, source_tree=lambda *_: "", known=StoreView(store))
+    plan = Plan(graph=graph, recipes={}, host_platform=platform, source_tree=lambda *_: "", known=StoreView(store))
     for name, package in graph.packages.items():
         plan.keys[name] = key_of(package.name)
         plan.look_up(name)

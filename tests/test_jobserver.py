@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from builder.jobserver import Jobserver
 
 @pytest.fixture
 def two() -> Iterator[Jobserver]:
-    with Jobserver(2) as jobserver:
+    with closing(Jobserver(2)) as jobserver:
         yield jobserver
 
 
@@ -37,7 +38,7 @@ def test_as_many_tokens_as_cores(two: Jobserver) -> None:
 
 @pytest.mark.parametrize("cores", [0, -1])
 def test_at_least_one_token(cores: int) -> None:
-    with Jobserver(cores) as jobserver:
+    with closing(Jobserver(cores)) as jobserver:
         assert (jobserver.cores, tokens(jobserver)) == (1, 1)
 
 
@@ -54,7 +55,7 @@ def test_a_build_takes_one_and_gives_it_back(two: Jobserver) -> None:
 
 
 def test_the_descriptors_are_closed() -> None:
-    with Jobserver(1) as jobserver:
+    with closing(Jobserver(1)) as jobserver:
         pass
     for each in jobserver.fds:
         with pytest.raises(OSError, match="Bad file descriptor"):
@@ -96,7 +97,7 @@ def test_waiting_ends_when_cancelled(two: Jobserver) -> None:
 def test_cancelled_before() -> None:
     cancel = threading.Event()
     cancel.set()
-    with Jobserver(1) as jobserver:
+    with closing(Jobserver(1)) as jobserver:
         assert not jobserver.acquire(cancel)
         assert tokens(jobserver) == 1
 
@@ -136,7 +137,7 @@ def test_a_build_cannot_make_the_builder_wait(two: Jobserver) -> None:
 def test_no_more_users_than_tokens() -> None:
     """Eight threads on three tokens: never more than three at a time, and all tokens are there at the end."""
     never = threading.Event()
-    with Jobserver(3) as jobserver:
+    with closing(Jobserver(3)) as jobserver:
         lock = threading.Lock()
         inside = most = 0
 
@@ -166,7 +167,7 @@ def test_no_more_users_than_tokens() -> None:
 def test_make_understands_it(tmp_path: Path) -> None:
     """GNU make runs as many jobs as there are tokens beside its own, and gives all back."""
     (tmp_path / "Makefile").write_text("all: a b c d\na b c d:\n\t@echo + >> log; sleep 0.1; echo - >> log\n")
-    with Jobserver(3) as jobserver:
+    with closing(Jobserver(3)) as jobserver:
         assert jobserver.acquire(threading.Event())
         env = {"PATH": os.environ["PATH"], "MAKEFLAGS": jobserver.makeflags}
         done = subprocess.run(["make"], cwd=tmp_path, env=env, pass_fds=jobserver.fds, capture_output=True, text=True, check=False)

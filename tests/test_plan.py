@@ -66,7 +66,7 @@ class World(Struct, frozen=True):
             return tree(f"source of {package.id} {self.sources.get(package.id, '')}")
 
         plan = Plan(
-            graph=Graph.of(self.packages(), self.requires), recipes=self.recipes(), platform=platform,
+            graph=Graph.of(self.packages(), self.requires), recipes=self.recipes(), host_platform=platform,
             source_tree=source_tree, known=store, enforce=enforce,
         )
         plan.advance()
@@ -170,7 +170,7 @@ def test_sources_of_other_platforms_do_not_count() -> None:
     ))
     recipe = World(requires={"a 1": ()}, builds={"a 1": ()}).recipes()
     plan = Plan(
-        graph=Graph.of({"a 1": package}, ["a 1"]), recipes=recipe, platform=PLATFORM,
+        graph=Graph.of({"a 1": package}, ["a 1"]), recipes=recipe, host_platform=PLATFORM,
         source_tree=lambda _, name: tree(name), known=FakeStore(),
     )
     assert plan.derive("a 1").sources == {"main": tree("main"), "x": tree("x")}
@@ -191,7 +191,7 @@ def test_the_version_of_what_a_provider_stands_for() -> None:
 
 
 def replace_recipes(plan: Plan, recipes: Mapping[str, Recipe]) -> Plan:
-    return Plan(graph=plan.graph, recipes=recipes, platform=PLATFORM, source_tree=plan.source_tree, known=plan.known)
+    return Plan(graph=plan.graph, recipes=recipes, host_platform=PLATFORM, source_tree=plan.source_tree, known=plan.known)
 
 
 # ---- how far it gets

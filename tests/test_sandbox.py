@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from builder.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.errors import SandboxError
 from builder.log import Log
 from builder.recipe import Limits
 from builder.reporter import PlainReporter
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
-from builder.sandbox.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside
 from builder.sandbox.refusal import refusal

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sandboxes import MARKS, REPOSITORY, Runner, bubblewrap, chroot, pinned, plain, run, scratch, tools
 
+from builder.environment import build_env
 from builder.sandbox import hostuser
-from builder.sandbox.environment import build_env
 
 pytestmark = MARKS
 

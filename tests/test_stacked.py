@@ -301,7 +301,7 @@ def test_roles_in_a_stack(tmp_path: Path) -> None:
     lock = stacked_lock()
     part = Graph.of(lock.in_profile("embedded"), lock.targets(lock.images[1]))
     with Store(str(tmp_path / "store")) as store:
-        plan = Plan(graph=part, recipes={}, platform=PLATFORM, source_tree=lambda *_: "", known=StoreView(store))
+        plan = Plan(graph=part, recipes={}, host_platform=PLATFORM, source_tree=lambda *_: "", known=StoreView(store))
         roles = {row.package: row.role for row in inventory.rows(plan, lock, lock.images[1], store)}
     assert [name for name, role in roles.items() if role == "image"] == ["openresty"]
     assert [name for name, role in roles.items() if role == "base"] == ["musl", "nginx", "openssl", "pcre2", "zlib"]

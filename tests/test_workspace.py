@@ -12,7 +12,8 @@ from small import Small
 from builder import digest, lock_text
 from builder.errors import LockError, MachineError, RecipeError, RefusedError, UsageError
 from builder.lock import Lock, LockedOutput
-from builder.workspace import PLATFORM, Workspace, find_root
+from builder.platform import DEFAULT as PLATFORM
+from builder.workspace import Workspace, find_root
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from builder import __version__
+from builder import __version__, platform
 from builder.cli.parser import Parser, meant
 from builder.errors import UsageError
 
@@ -106,7 +106,7 @@ def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
 
 def _target(made: Parser) -> None:
     made.named("profiles", "--profile", metavar="NAME", help="profile (default: the image's first)")
-    made.add_argument("--platform", default="x86_64-linux-musl", choices=("x86_64-linux-musl", "aarch64-linux-musl"))
+    made.add_argument("--platform", default=platform.DEFAULT, choices=tuple(platform.PLATFORMS))
 
 
 def _image(made: Parser, default: str = "gateway", *, positional: bool = False) -> None:

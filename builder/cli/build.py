@@ -276,7 +276,10 @@ def shell(options: argparse.Namespace, _argv: list[str]) -> int:
         builder.build(plan, inputs)
         if builder.is_builtin(plan, name):
             raise UsageError(f"{name} is made without a sandbox", hint="there is nothing to look into")
-        return builder.shell(plan, name, tuple(options.words), failed)
+        builder.bring(plan, name)
+        executor = opened.executor(lambda package: builder.tool(plan, package))
+        with opened.store.stage() as stage:
+            return executor.shell(plan.derive(name), opened.store.tree_path, stage, tuple(options.words), failed)
 
 
 def _kept_tree(opened: Session, name: str) -> str:

@@ -26,9 +26,8 @@ def run(opened: Session) -> int:
         raise UsageError("nothing of it is built in a sandbox", hint="name a package to see it joined again")
     inputs = [each for name in wanted for each in plan.visible(name)]
     builder.build(plan, [*wanted, *inputs])
-    checker = Recheck(
-        store=opened.store, sandbox=lambda: builder.open_sandbox(plan), reporter=opened.reporter, cores=opened.cores + 1
-    )
+    executor = opened.executor(lambda package: builder.tool(plan, package), cores=opened.cores + 1)
+    checker = Recheck(store=opened.store, executor=executor, reporter=opened.reporter)
     verdicts = []
     for name in wanted:
         builder.bring(plan, name)

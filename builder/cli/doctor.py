@@ -3,12 +3,12 @@
 import argparse
 import os
 
-from builder import digest, doctor
+from builder import digest, doctor, platform
 from builder import settings as user_settings
 from builder.cli import output
 from builder.errors import BuilderError, MachineError
 from builder.sandbox.program import find_program
-from builder.workspace import PLATFORM, Workspace, find_root
+from builder.workspace import Workspace, find_root
 
 
 def run(options: argparse.Namespace, _argv: list[str]) -> int:
@@ -36,7 +36,7 @@ def _program(root: str, store: str, cache_dir: str) -> tuple[str, ...]:
     """How bubblewrap is started: the system's, or that of the lock's tool set when it was built; else nothing."""
     try:
         lock = Workspace.open(root, cache_dir).lock if root else None
-        pins = [each.outputs.get(PLATFORM) for each in (lock.packages if lock else ()) if each.name == "launcher"]
+        pins = [each.outputs.get(platform.DEFAULT) for each in (lock.packages if lock else ()) if each.name == "launcher"]
         trees = [os.path.join(store, "trees", digest.to_hex(pin.trees["out"])) for pin in pins if pin is not None]
         return find_program(next(filter(os.path.isdir, trees), ""))
     except BuilderError:  # there is none yet, or recipes or lock are wrong: that is for other verbs to tell

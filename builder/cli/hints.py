@@ -5,11 +5,12 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
+from builder import platform
 from builder.cli.arguments import parser, verbs
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
 _CHOICES = {  # options that say what a command is about, and their defaults
-    "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": "x86_64-linux-musl", "--sandbox": "auto",
+    "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": platform.DEFAULT, "--sandbox": "auto",
 }
 
 

@@ -23,6 +23,7 @@ from builder.workspace import Workspace
 if TYPE_CHECKING:
     from builder.build import Builder
     from builder.fetch import Fetcher
+    from builder.local import LocalExecutor
     from builder.sandbox import Sandbox
 
 
@@ -117,27 +118,32 @@ class Session(Struct, dict=True):
         from builder.build import Builder, Options  # noqa: PLC0415
 
         told = self.options
-        failed = self.out("failed") if getattr(told, "keep_failed", False) else ""
-        made = Builder(
+        return Builder(
             root=self.workspace.root, cache_dir=self.workspace.cache_dir, recipes=self.workspace.project.recipes,
             store=self.store, fetcher=lambda: self.fetcher,
-            sandbox=self._sandbox, reporter=self.reporter, cancel=self.cancel,
+            executor=self.executor, reporter=self.reporter, cancel=self.cancel,
             options=Options(
-                platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores, cores=self.cores,
-                keep_going=getattr(told, "keep_going", False), keep_failed=failed, locked=getattr(told, "locked", False),
+                platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores,
+                keep_going=getattr(told, "keep_going", False), locked=getattr(told, "locked", False),
                 allow_weak=getattr(told, "allow_weak_sandbox", False),
             ),
         )
-        self.stack.callback(made.close)
-        return made
 
-    def _sandbox(self, tree_of: Callable[[str], str | None]) -> "Sandbox":
+    def executor(self, tool: Callable[[str], str | None], cores: int = 0) -> "LocalExecutor":
+        """What runs builds on this machine. tool: gives the directory of a tool's output by its name."""
+        from builder.local import LocalExecutor  # noqa: PLC0415
+
+        failed = self.out("failed") if getattr(self.options, "keep_failed", False) and not cores else ""
+        made = LocalExecutor(lambda: self._sandbox(tool), self.reporter, cores=cores or self.cores, keep_failed=failed)
+        return self.stack.enter_context(made)
+
+    def _sandbox(self, tool: Callable[[str], str | None]) -> "Sandbox":
         from builder import sandbox  # noqa: PLC0415
 
         if self.options.sandbox == "chroot":
             self.reporter.warn("--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode")
         scratch = self.stack.enter_context(self.store.stage()) if self.options.sandbox == "chroot" else ""
-        return sandbox.find(self.options.sandbox, tree_of("launcher") or "", scratch=scratch, self_exe=_COMPILER)
+        return sandbox.find(self.options.sandbox, tool("launcher") or "", scratch=scratch, self_exe=_COMPILER)
 
     def launcher(self, image: LockedImage) -> str:
         """The tool root with the launcher for what is run from an image, to be given to `sandbox.find`; "" for the system's."""

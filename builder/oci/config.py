@@ -7,10 +7,10 @@ from msgspec import Struct, field
 
 from builder.image import Config, Healthcheck
 from builder.oci.compress import Blob
+from builder.platform import PLATFORMS
 
 EPOCH = "1970-01-01T00:00:00Z"
 PREFIX = "org.opencontainers.image."
-ARCHITECTURES = {"x86_64-linux-musl": "amd64", "aarch64-linux-musl": "arm64"}  # platform -> Go's name of it
 SIZES = "builder.layer-sizes"  # label: bytes of the uncompressed layers, base first
 _NANOSECONDS = 1_000_000_000
 
@@ -31,7 +31,7 @@ def config_of(layers: Iterable[tuple[str, Blob]], about: About) -> dict[str, Any
     layers = list(layers)
     return {
         "created": EPOCH,
-        "architecture": ARCHITECTURES[about.platform],
+        "architecture": PLATFORMS[about.platform].oci,
         "os": "linux",
         "config": _execution(about, [blob.diff_size for _, blob in layers]),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{blob.diff_id}" for _, blob in layers]},

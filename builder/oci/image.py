@@ -23,9 +23,10 @@ from msgspec import Struct
 from builder import canonical, digest, textfile, units
 from builder.errors import ArchiveError, RefusedError
 from builder.oci.compress import THREADS, Blob
-from builder.oci.config import ARCHITECTURES, PREFIX, SIZES, About, annotations, config_of
+from builder.oci.config import PREFIX, SIZES, About, annotations, config_of
 from builder.oci.entry import Entry
 from builder.oci.folder import replacing, stranger
+from builder.platform import PLATFORMS
 
 LAYOUT = "oci"
 _BLOBS = f"{LAYOUT}/blobs/sha256"
@@ -195,7 +196,7 @@ def _documents(layers: Sequence[tuple[str, Blob, str]], about: About) -> tuple[d
         "manifests": [{
             "mediaType": f"{_TYPE}.manifest.v1+json",
             **manifest,
-            "platform": {"architecture": ARCHITECTURES[about.platform], "os": "linux"},
+            "platform": {"architecture": PLATFORMS[about.platform].oci, "os": "linux"},
             "annotations": {f"{PREFIX}ref.name": about.version},
         }],
     })

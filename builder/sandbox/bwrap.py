@@ -31,10 +31,10 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder import outside
+from builder import environment, outside
 from builder.errors import BuildError, SandboxError
 from builder.recipe import Limits
-from builder.sandbox import cgroup, environment, farm, hostuser, processes, refusal, seccomp
+from builder.sandbox import cgroup, farm, hostuser, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within

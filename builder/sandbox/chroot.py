@@ -19,9 +19,9 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from builder import outside
+from builder import environment, outside
 from builder.errors import BuildError, SandboxError
-from builder.sandbox import environment, processes, seccomp
+from builder.sandbox import processes, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.roots import Roots

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 
-from builder.sandbox import environment
+from builder import environment
 from builder.store.remove import remove_tree
 
 _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)

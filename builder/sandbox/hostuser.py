@@ -27,8 +27,8 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from builder import outside
-from builder.sandbox import environment, refusal
+from builder import environment, outside
+from builder.sandbox import refusal
 from builder.sandbox.rlimits import Rlimits
 
 ID = 65530  # of the user and of its group

@@ -17,8 +17,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
+from builder import environment
 from builder.errors import SandboxError, StoreError
-from builder.sandbox import environment, farm
+from builder.sandbox import farm
 from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store.remove import remove_tree
 

@@ -23,11 +23,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from builder import textfile, within
+from builder.environment import BASE_FILES
 from builder.errors import UsageError
 from builder.recipe import Limits
 from builder.rootfs import Rootfs
 from builder.sandbox import Mount, SandboxSpec, plan_mounts, tree_listing
-from builder.sandbox.environment import BASE_FILES
 from builder.serving.listening import Listening
 from builder.store.remove import remove_tree
 

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from builder.environment import BASE_FILES, BUILD
 from builder.recipe import Limits
 from builder.rootfs import Rootfs
 from builder.sandbox import Mount, SandboxSpec, plan_mounts, tree_listing
-from builder.sandbox.environment import BASE_FILES, BUILD
 from builder.testing.files import UNIT_CONF, Suite, TestFile
 
 SUITE = "/suite"

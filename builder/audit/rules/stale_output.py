@@ -54,7 +54,7 @@ def plan_of(context: Context, profile: str) -> Plan:
         return context.source_tree(source) or ""
 
     plan = Plan(
-        graph=graph, recipes=context.project.recipes, platform=context.platform, source_tree=source_tree,
+        graph=graph, recipes=context.project.recipes, host_platform=context.platform, source_tree=source_tree,
         known=_Nothing(), enforce=False,
     )
     for name, package in graph.packages.items():

@@ -13,7 +13,7 @@ from builder.audit.rules.stale_output import request_of
 from builder.lock import LockedImage
 from builder.locking import image_digest
 from builder.oci import image as oci
-from builder.oci.config import ARCHITECTURES
+from builder.platform import PLATFORMS
 from builder.project import Project
 from builder.workspace import read_lock
 
@@ -38,7 +38,7 @@ def _wrong(context: Context, project: Project, image: LockedImage, target: str, 
     try:
         _, config = oci.documents(os.path.join(target, oci.LAYOUT))
         layers = oci.kept(target)
-        mine = config["config"]["Labels"]["builder.lock"] == label and config["architecture"] == ARCHITECTURES[context.platform]
+        mine = config["config"]["Labels"]["builder.lock"] == label and config["architecture"] == PLATFORMS[context.platform].oci
     except oci.DAMAGED:
         return "it is no image, or a layer is not what the image says of it"
     request = request_of(context, image)
