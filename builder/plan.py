@@ -25,11 +25,13 @@ class UnmeasuredError(Exception):
 
 
 class Known(Protocol):
-    """What the plan asks of a store."""
+    """What knows outputs: the local store, and whatever stands behind it. It is asked before anything is decided."""
 
-    def has_tree(self, tree: str) -> bool: ...
+    def has_tree(self, tree: str) -> bool:
+        """Whether a tree is there, or can be had without building."""
 
-    def outputs(self, key: str) -> Trees | None: ...
+    def outputs(self, key: str) -> Trees | None:
+        """The outputs of a derivation that was built before, whether or not their trees are there."""
 
 
 class Graph(Struct, frozen=True, kw_only=True):
@@ -84,6 +86,7 @@ class Plan(Struct):
     remembered: Mapping[str, str] = field(default_factory=dict)  # mark -> key, from runs before
     marks: dict[str, str] = field(default_factory=dict)  # package -> mark
     unmeasured: set[str] = field(default_factory=set)
+    asked: dict[str, set[str]] = field(default_factory=dict)  # package -> outputs that must be in the store
 
     def visible(self, name: str) -> list[str]:
         """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
@@ -91,15 +94,18 @@ class Plan(Struct):
         direct = package.requires + package.build_requires
         return self.graph.closure(direct) if any(self.graph.packages[each].requires for each in direct) else sorted(direct)
 
-    def inputs(self, name: str) -> tuple[Input, ...]:
-        """The trees that a build sees; development files only of direct requirements. All must be known."""
+    def sees(self, name: str) -> list[tuple[str, str]]:
+        """(package, output) of what the build of `name` sees: development files only of direct requirements."""
         package = self.graph.packages[name]
         direct = {*package.requires, *package.build_requires}
-        found = []
-        for each in self.visible(name):
-            outputs = ("out", "dev") if each in direct else ("out",)
-            found += [Input(package=each, output=out, tree=self.trees[each][out]) for out in outputs if out in self.trees[each]]
-        return tuple(found)
+        return [(each, output) for each in self.visible(name) for output in (("out", "dev") if each in direct else ("out",))]
+
+    def inputs(self, name: str) -> tuple[Input, ...]:
+        """The trees that a build sees. All must be known."""
+        return tuple(
+            Input(package=each, output=output, tree=self.trees[each][output])
+            for each, output in self.sees(name) if output in self.trees[each]
+        )
 
     def derive(self, name: str) -> Derivation:
         """The derivation of a package whose inputs are all known (computed once)."""
@@ -176,19 +182,22 @@ class Plan(Struct):
             self.trees[name] = pin.trees
 
     def present(self, name: str) -> bool:
-        return name in self.trees and all(map(self.known.has_tree, self.trees[name].values()))
+        """Whether what is asked of a package is there: "out", and what builds of others see of it (`to_build`)."""
+        wanted = self.asked.get(name, {"out"})
+        return name in self.trees and all(self.known.has_tree(tree) for output, tree in self.trees[name].items() if output in wanted)
 
     def to_build(self, targets: Iterable[str], *, force: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-        """What must be realised so that the targets' outputs are in the store: package -> those of it that come before."""
+        """What must be realised so that the targets' "out" is in the store: package -> those of it that come before."""
         needed: dict[str, tuple[str, ...]] = {}
-        stack = sorted(targets)
+        stack = [(name, "out") for name in sorted(targets)]
         forced = set(force)
         while stack:
-            name = stack.pop()
+            name, output = stack.pop()
+            self.asked.setdefault(name, {"out"}).add(output)
             if name in needed or (name not in forced and self.present(name)):
                 continue
             needed[name] = tuple(self.visible(name))
-            stack.extend(needed[name])
+            stack.extend(self.sees(name))
         return {name: tuple(each for each in before if each in needed) for name, before in needed.items()}
 
 

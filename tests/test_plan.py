@@ -116,6 +116,35 @@ CHAIN = World(
 )
 
 
+# ---- presence of each output
+
+
+def built_chain() -> tuple[FakeStore, Plan]:
+    store = FakeStore()
+    plan, _ = CHAIN.build(store, ["app 1"])
+    return store, plan
+
+
+def test_a_tool_that_is_gone_is_not_built_for_what_is_known() -> None:
+    store, plan = built_chain()
+    for name in ("tool 1", "lib2 1", "base 1"):
+        store.trees -= set(plan.trees[name].values())
+    assert CHAIN.plan(store).to_build(["app 1"]) == {}
+
+
+@pytest.mark.parametrize(("package", "output", "expected"), [
+    ("app 1", "dev", []),  # the target's own development files: nothing is built on it
+    ("tool 1", "dev", ["tool 1"]),
+    ("lib2 1", "dev", []),  # seen through the tool only, so without development files
+    ("lib2 1", "out", ["lib2 1"]),
+])  # fmt: skip
+def test_an_output_is_asked_for_where_it_is_seen(package: str, output: str, expected: list[str]) -> None:
+    store, plan = built_chain()
+    store.trees.discard(plan.trees[package][output])
+    assert sorted(CHAIN.plan(store).to_build(["app 1"], force=["app 1"])) == sorted({"app 1", *expected})
+    assert CHAIN.plan(store).to_build(["app 1"]) == {}
+
+
 # ---- graph
 
 
@@ -254,7 +283,7 @@ def test_what_is_built_is_the_least(world: World, data: st.DataObject) -> None:
 def test_one_lost_output_of_several_is_enough() -> None:
     store = FakeStore()
     first, _ = CHAIN.build(store, ["app 1"])
-    store.trees.remove(first.trees["app 1"]["dev"])
+    store.trees.remove(first.trees["app 1"]["out"])
     assert CHAIN.plan(store).to_build(["app 1"]) == {"app 1": ()}
 
 
