@@ -8,8 +8,9 @@ can be set on it and so on all its children. It reports the number of `init` and
 lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace; so the run
 is over when `init` is, and killing it leaves nothing.
 
-Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
-end it with its parent), that one run goes on to its end in folders that nobody looks at.
+Should a plain user's builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the
+kernel to end it with its parent), that one run goes on to its end, or waits for ever, in folders that nothing else uses.
+With root's it ends, too (`hostuser`).
 
 The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
 build could read if it tried to.
@@ -221,22 +222,30 @@ class _Descriptors:
         return (self.options, self.status, *self.files.values(), *self.filter, *self.users)
 
 
+_TAKING = threading.Lock()
+
+
 @functools.cache
+def _taken() -> str:
+    with contextlib.suppress(OSError):
+        return cgroup.take(cgroup.find())
+    return ""
+
+
 def _place() -> str:
-    """Where control groups can be made, "" for nowhere. What killed builders left there is removed first."""
-    path = cgroup.find().path
-    if path:
-        cgroup.clean(path)
-    return path
+    """Where control groups can be made, "" for nowhere: found and made ready once."""
+    with _TAKING:
+        return _taken()
 
 
 def _group(limits: Limits) -> cgroup.Group | None:
     """A control group with these limits, where the kernel lets us have one."""
-    if not _place():
+    place = _place()
+    if not place:
         return None
     group = None
     try:
-        group = cgroup.Group(_place())
+        group = cgroup.Group(place)
         group.limit(limits)
     except OSError:
         if group is not None:

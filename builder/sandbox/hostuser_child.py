@@ -11,7 +11,7 @@ A request is one byte with a file that holds, as `marshal` writes it, either the
 status as waitpid(2) has it, or, below 0, an errno.
 """
 
-import _socket  # not `socket` nor `signal`: with what they import, half of the time until the first build starts would be theirs
+import _socket  # not `socket`, `signal`, `contextlib`: with what they import, half of the time until the first build is theirs
 import ctypes
 import fcntl
 import marshal
@@ -20,7 +20,7 @@ import resource
 import sys
 from array import array
 
-_SET_DUMPABLE, _SET_KEEPCAPS = 4, 8  # linux/prctl.h
+_SET_DUMPABLE, _SET_KEEPCAPS, _SET_CHILD_SUBREAPER = 4, 8, 36  # linux/prctl.h
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, linux/capability.h
 _NEW_USER = 0x10000000  # CLONE_NEWUSER, linux/sched.h
 _MOST = 253  # descriptors of a message: SCM_MAX_FD, unix(7)
@@ -44,10 +44,14 @@ def main() -> None:
         return
     _capabilities(none=True)
     _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+    _call("prctl", _SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [namespace]))])
     os.close(namespace)
     os.umask(umask)
-    _serve(requests)
+    try:
+        _serve(requests)
+    finally:
+        _end()
 
 
 def _become(user: int) -> None:
@@ -104,13 +108,54 @@ def _serve(requests: _socket.socket) -> None:
         found = list(array("i", messages[0][2]))
         try:
             request = marshal.loads(_content(found[0]))  # noqa: S302 - from the builder, which started us
-            answer = os.waitpid(request, 0)[1] if isinstance(request, int) else _start(found[1], found[2:], *request)
+            answer = _wait(request) if isinstance(request, int) else _start(found[1], found[2:], *request)
         except OSError as problem:
             answer = -(problem.errno or 1)
         finally:
             for each in found:
                 os.close(each)
         requests.send(str(answer).encode())
+
+
+def _wait(process: int) -> int:
+    """The status of a process that has ended or soon does. The first process of its sandbox, which it may leave to us, is
+    of the same group.
+    """
+    status = os.waitpid(process, 0)[1]
+    try:
+        while os.waitpid(-process, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    return status
+
+
+def _end() -> None:
+    """End what still runs. Bubblewrap ends with its parent, but only once it has asked for that; and its first process, which
+    waits for it before, is then a child of ours.
+    """
+    try:
+        while True:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                for each in _children():
+                    os.kill(each, _SIGKILL)
+                os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
+
+
+def _children() -> list[int]:
+    found = []
+    for each in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{each}/stat", "rb") as file:
+                # After the name in parentheses, which may hold anything: state, parent (proc(5), /proc/pid/stat).
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+        if parent == os.getpid():
+            found.append(int(each))
+    return found
 
 
 def _content(descriptor: int) -> bytes:
