@@ -1,20 +1,17 @@
 # ruff: noqa: F401, F811 - fixtures are imported, and named again by the tests that use them
 """The process that starts builds as a user of their own: it ends with the builder, and what it started ends with it."""
 
-import functools
 import os
 import select
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sandboxes import MARKS, Runner, bubblewrap, pinned, run, scratch, tools
 
 from builder.errors import SandboxError
-from builder.sandbox import bwrap, hostuser, processes
+from builder.sandbox import hostuser, processes
 from builder.sandbox.bwrap import Bubblewrap
 
 pytestmark = [*MARKS, pytest.mark.skipif(not hostuser.exists(), reason="only root has one")]
@@ -43,32 +40,6 @@ def test_nothing_is_left_of_a_builder_that_is_killed(bubblewrap: Runner, pinned:
     assert len(handles) == 4, "the user's process, bubblewrap, its first process, the command"
     assert all_end(handles)
     assert os.read(told, 1) == b""
-
-
-def test_nothing_is_left_of_a_builder_that_is_killed_while_bubblewrap_sets_up(
-    bubblewrap: Runner, pinned: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before its first process has asked to end with it, and before it has asked to end with us."""
-    spec, let_go = bubblewrap.spec("exec sleep 1000"), bwrap._let_go
-
-    def late(seconds: float, *given: Any) -> None:
-        let_go(*given)
-        time.sleep(seconds)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    for wait in [each / 4000 for each in range(24)]:
-        told, tell = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(told)
-            monkeypatch.setattr(bwrap, "_let_go", functools.partial(late, wait))
-            Bubblewrap(pinned).run(spec, tell)
-            os._exit(0)
-        os.close(tell)
-        os.waitpid(child, 0)
-        with open(told, "rb") as log:
-            assert select.select([log], [], [], 10)[0], "one still has the log"
-            assert log.read() == b""
 
 
 def test_a_run_ends_with_the_process_that_started_it(bubblewrap: Runner, pinned: tuple[str, ...]) -> None:

@@ -1,10 +1,10 @@
-"""A process of another user that makes a user namespace of that user's and then starts programs: a program of its own,
-started as root by `hostuser.py`.
+"""A process that starts programs, and ends them when it ends; for root it is another user, and makes a user namespace of that
+user's first. It is a program of its own, started by `hostuser.py`.
 
-Arguments: the number of that user, the table of the namespace, the umask of what it starts, and the number of a socket.
-The namespace's descriptor goes to that socket; then each request from it is answered, until it is closed. It imports nothing
-of ours. The user keeps root's capabilities while it makes the namespace, so it works where plain users may make none, and
-where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
+Arguments: the number of that user ("" to stay our own), the table of the namespace, the umask of what it starts, and the
+number of a socket. The namespace's descriptor, if it made one, goes to that socket; then each request from it is answered,
+until it is closed. It imports nothing of ours. That user keeps root's capabilities while it makes the namespace, so it works
+where plain users may make none, and where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
 
 A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or what
 `_start` takes; then the directory to start it in and its descriptors follow. The answer is a number: the process, or its
@@ -31,27 +31,34 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    user, table, umask, number = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    user, table, umask, number = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     os.set_inheritable(number, False)
     requests = _socket.socket(fileno=number)
     try:
-        _become(user)
-        namespace = _namespace(table)
+        rights = _change(int(user), table) if user else []
     except OSError as problem:  # in bubblewrap's words: `refusal` knows these
         new = problem.filename == "unshare"
         what = "Creating new namespace failed" if new else f"setting up uid map, {problem.filename}"
         requests.send(f"bwrap: {what}: {problem.strerror}".encode())
         return
-    _capabilities(none=True)
-    _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
     _call("prctl", _SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [namespace]))])
-    os.close(namespace)
+    requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", rights))] if rights else [])
+    for each in rights:
+        os.close(each)
     os.umask(umask)
     try:
         _serve(requests)
     finally:
         _end()
+
+
+def _change(user: int, table: str) -> list[int]:
+    """Be another user from now on, without capabilities; the descriptor of its namespace."""
+    _become(user)
+    namespace = _namespace(table)
+    _capabilities(none=True)
+    _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
+    return [namespace]
 
 
 def _become(user: int) -> None:
@@ -182,7 +189,10 @@ def _start(  # noqa: PLR0917 - as they lie in the request
             os.close(each)
     try:
         for which, most in limits:
-            resource.prlimit(process, which, most)
+            try:  # noqa: SIM105
+                resource.prlimit(process, which, most)
+            except PermissionError:  # a setuid bubblewrap cannot be limited by a plain user
+                pass
     except OSError:
         os.kill(process, _SIGKILL)
         os.waitpid(process, 0)
