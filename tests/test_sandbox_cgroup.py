@@ -36,7 +36,7 @@ cgroup._write = write
 cgroup.take(cgroup.Place(sys.argv[1], ready=False))
 down = f"builder-{os.getpid()}-0"
 for path in (f"{down}/cgroup.procs", "cgroup.subtree_control"):
-    print(path.replace(str(os.getpid()), "PID"), open(f"{sys.argv[1]}/{path}").read())
+    print(f"{path} {open(f'{sys.argv[1]}/{path}').read()}".replace(str(os.getpid()), "PID"))
 """
 
 
@@ -106,6 +106,8 @@ def test_root_takes_only_what_is_marked_as_delegated(tree: Path) -> None:
     assert find(tree) == cgroup.Place("", "no group with a memory controller is delegated to this user")
     os.setxattr(tree / "user.slice", "trusted.delegate", b"1")
     assert find(tree).path == f"{tree}/user.slice"
+    os.chown(tree / "user.slice", 1000, 1000)  # to another user
+    assert find(tree).path == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -132,7 +134,7 @@ def test_a_delegated_service_is_divided_and_builder_moves_down(tree: Path, deleg
     place = find(tree)
     assert place == cgroup.Place(str(delegated), ready=False)
     written = subprocess.run([sys.executable, "-c", TAKE, str(delegated)], check=True, capture_output=True, text=True).stdout
-    assert written.splitlines() == [f"builder-PID-0/cgroup.procs {os.getpid()} ", "cgroup.subtree_control +memory +pids "]
+    assert written.splitlines() == [f"builder-PID-0/cgroup.procs PID {os.getpid()} ", "cgroup.subtree_control +memory +pids "]
 
 
 def test_children_of_ours_move_with_us_and_others_do_not(tree: Path, delegated: Path) -> None:

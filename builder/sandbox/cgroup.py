@@ -2,13 +2,14 @@
 kernel, which also sees what no sample can.
 
     GROUP                a group that was delegated to us: its controllers are given to its children
-    ├── ...              the group that builder runs in, as its session or service was started; builder-PID-0 where that is GROUP
+    ├── ...              the group that builder runs in, as its session or service was started
+    ├── builder-PID-0    or, where that was GROUP itself, the one that builder has moved to
     └── builder-PID-N    one run: memory.max, no swap, all of it ends together; removed when the run has ended
 
 A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made where nothing says that it is
-ours: a plain user's is one that the user may write to; root's has the mark that systemd gives with Delegate=. A group with
-processes hands no controllers on: where a marked one holds us alone, we move down; others' processes are not ours to move.
-Version 1 has no delegation and is not used. What a builder that was killed has left is removed by the next one.
+ours: a plain user's is one that the user may write to; root's belongs to root and has the mark that systemd gives with
+Delegate=. A group with processes hands no controllers on: where a marked one holds us alone, we move down; others' processes
+are not ours to move. Version 1 has no delegation and is not used. What a killed builder has left is removed by the next one.
 """
 
 import contextlib
@@ -70,13 +71,8 @@ def take(place: Place) -> str:
     if not place.path:
         return ""
     if not place.ready:
-        inside = _words(f"{place.path}/cgroup.procs")
-        if inside:
-            down = f"{place.path}/builder-{os.getpid()}-0"
-            os.mkdir(down)
-            for each in inside:
-                with contextlib.suppress(ProcessLookupError):
-                    _write(f"{down}/cgroup.procs", each)
+        if _words(f"{place.path}/cgroup.procs"):
+            _move_down(place.path)
         _write(f"{place.path}/cgroup.subtree_control", "+memory")
         with contextlib.suppress(OSError):  # a group without that controller
             _write(f"{place.path}/cgroup.subtree_control", "+pids")
@@ -84,9 +80,21 @@ def take(place: Place) -> str:
     return place.path
 
 
+def _move_down(path: str) -> None:
+    """Us first: what we start from then on is there, too."""
+    down = f"{path}/builder-{os.getpid()}-0"
+    os.mkdir(down)
+    _write(f"{down}/cgroup.procs", str(os.getpid()))
+    for each in _words(f"{path}/cgroup.procs"):
+        with contextlib.suppress(ProcessLookupError):
+            _write(f"{down}/cgroup.procs", each)
+
+
 def _is_ours(path: str) -> bool:
     if os.geteuid() == 0:
-        return _is_marked(path)
+        with contextlib.suppress(OSError):
+            return os.stat(path).st_uid == 0 and _is_marked(path)
+        return False
     return os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
 
 
