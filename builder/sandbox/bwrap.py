@@ -9,7 +9,7 @@ lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended 
 is over when `init` is, and killing it leaves nothing.
 
 Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
-end it with its parent), the process that started bubblewrap for us ends the run (`hostuser`).
+end it with its parent), the process that started bubblewrap for us ends the build (`hostuser`); a server would go on.
 
 The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
 build could read if it tried to.
@@ -20,22 +20,27 @@ import dataclasses
 import functools
 import os
 import re
+import resource
 import select
 import signal
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from builder import outside
 from builder.errors import BuildError, SandboxError
 from builder.recipe import Limits
-from builder.sandbox import cgroup, farm, hostuser, processes, refusal, seccomp
+from builder.sandbox import cgroup, environment, farm, hostuser, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
 from builder.sandbox.rlimits import Rlimits, rlimits
 from builder.sandbox.spec import SandboxSpec, by_target, parents
 from builder.sandbox.watch import watch
+
+_Process = subprocess.Popen[bytes] | hostuser.Process
 
 _IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
 # Files of /proc about the whole machine: the user's keys; and timers, pages and memory of the kernel, whose modes shut out
@@ -64,12 +69,12 @@ class Bubblewrap(Sandbox):
     def __init__(self, program: tuple[str, ...]) -> None:
         self._program = program
         self._lock = threading.Lock()
-        self._users: dict[bool, hostuser.User] = {}  # once a run was started: whether it is that of builds
+        self._user: hostuser.User | None = None  # of builds, once one was started
 
     def close(self) -> None:
-        for each in self._users.values():
-            each.close()
-        self._users.clear()
+        if self._user is not None:
+            self._user.close()
+            self._user = None
 
     def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None) -> Outcome:
         with _Run(self._program, spec, log_fd, self._user_for(spec)) as run:
@@ -86,13 +91,14 @@ class Bubblewrap(Sandbox):
         if text:
             raise refusal.refusal(text)
 
-    def _user_for(self, spec: SandboxSpec) -> hostuser.User:
-        """The user of builds, whose namespace a sandbox joins; ours, when it has one of its own, which belongs to our user."""
-        own = not spec.as_caller and hostuser.exists()
+    def _user_for(self, spec: SandboxSpec) -> hostuser.User | None:
+        """The user of builds; None for a server, which we start ourselves: it is found by its place below us."""
+        if spec.as_caller:
+            return None
         with self._lock:
-            if own not in self._users:
-                self._users[own] = hostuser.User(own=own)
-            return self._users[own]
+            if self._user is None:
+                self._user = hostuser.User(own=hostuser.exists())
+            return self._user
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
         """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
@@ -118,7 +124,7 @@ class Bubblewrap(Sandbox):
 class _Run:
     """One running bubblewrap. pidfd: a handle on it. started: whether the command was started; known after `end`."""
 
-    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User) -> None:
+    def __init__(self, program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User | None) -> None:
         self.started = False
         self._init = 0
         self._init_fd: int | None = None
@@ -248,25 +254,27 @@ def _group(limits: Limits) -> cgroup.Group | None:
 
 
 def _start(
-    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User, enter: Callable[[int], None]
-) -> tuple[hostuser.Process, BinaryIO]:
+    program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User | None, enter: Callable[[int], None]
+) -> tuple[_Process, BinaryIO]:
     """Starts bubblewrap; the process and the stream of its status lines. enter: called with its number before it does anything."""
     with contextlib.ExitStack() as open_here:
         options_in, options_out = _pipe(open_here)
         status_in, status_out = _pipe(open_here)
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
-        theirs = _Descriptors(options_in, status_out, files, filters, () if user.namespace is None else (user.namespace,))
-        if user.namespace is not None:
+        namespaces = () if user is None or user.namespace is None else (user.namespace,)
+        theirs = _Descriptors(options_in, status_out, files, filters, namespaces)
+        if namespaces:
             _hand_over(spec, log_fd)
         folder, words = from_within(program)
         argv = [*words, "--args", str(options_in), "--", *spec.argv]
         outputs = {} if spec.interactive else {1: log_fd, 2: log_fd if spec.errors_fd is None else spec.errors_fd}
         outputs |= {each: each for each in (*theirs.all(), *spec.pass_fds)}
-        process = _spawn(argv, folder, outputs, rlimits(spec.limits, spec.open_files), user, quiet=not spec.interactive)
+        limits = rlimits(spec.limits, spec.open_files)
+        process = _spawn(argv, folder, outputs, limits, user, quiet=not spec.interactive)
         try:
             enter(process.pid)
-            _let_go(options(spec, theirs), options_out)
+            _let_go(process.pid, [] if user is not None else limits, options(spec, theirs), options_out)
         except BaseException:
             _abandon(process)
             raise
@@ -284,14 +292,19 @@ def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
 
 
 def _spawn(
-    argv: list[str], folder: str, fds: Mapping[int, int], limits: Rlimits, user: hostuser.User, *, quiet: bool
-) -> hostuser.Process:
-    """Starts bubblewrap, limited. fds: number that it sees -> descriptor.
+    argv: list[str], folder: str, fds: Mapping[int, int], limits: Rlimits, user: hostuser.User | None, *, quiet: bool
+) -> _Process:
+    """Starts bubblewrap, as the user of builds and limited, or as ours. fds: number that it sees -> descriptor.
 
     quiet: with an empty input, and away from our terminal, whose interrupts are for us to handle.
     """
     try:
-        return user.start(argv, folder, fds, limits, quiet=quiet)
+        if user is not None:
+            return user.start(argv, folder, fds, limits, quiet=quiet)
+        return outside.start(
+            argv, cwd=folder, env={}, umask=environment.UMASK, pass_fds=[each for each in fds if each > 2],
+            start_new_session=quiet, stdin=subprocess.DEVNULL if quiet else None, stdout=fds.get(1), stderr=fds.get(2),
+        )
     except OSError as error:
         raise SandboxError(
             f"bubblewrap cannot be started: {error.strerror}", where=argv[0],
@@ -299,8 +312,11 @@ def _spawn(
         ) from error
 
 
-def _let_go(words: list[str], options_out: int) -> None:
-    """Hands the waiting bubblewrap its options."""
+def _let_go(pid: int, limits: Rlimits, words: list[str], options_out: int) -> None:
+    """Limits the waiting bubblewrap and hands it its options."""
+    for which, limit in limits:
+        with contextlib.suppress(PermissionError):  # a setuid bubblewrap cannot be limited by a plain user
+            resource.prlimit(pid, which, limit)
     with contextlib.suppress(BrokenPipeError), open(options_out, "wb", closefd=False) as stream:
         stream.write("\0".join(words).encode("utf-8", "surrogateescape"))
 
@@ -311,7 +327,7 @@ def _wait(pidfd: int) -> None:
     poller.poll()
 
 
-def _abandon(process: hostuser.Process) -> None:
+def _abandon(process: _Process) -> None:
     process.kill()
     process.wait()
 

@@ -54,7 +54,7 @@ def _text(path: str) -> str:
 
 
 class Process:
-    """A program that the user of builds runs: as much of `subprocess.Popen` as a sandbox needs."""
+    """A program that a `User` runs: as much of `subprocess.Popen` as a sandbox needs."""
 
     def __init__(self, user: "User", pid: int) -> None:
         self._user = user
