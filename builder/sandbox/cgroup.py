@@ -8,8 +8,9 @@ kernel, which also sees what no sample can.
 
 A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made where nothing says that it is
 ours: a plain user's is one that the user may write to; root's belongs to root and has the mark that systemd gives with
-Delegate=. A group with processes hands no controllers on: where a marked one holds us alone, we move down; others' processes
-are not ours to move. Version 1 has no delegation and is not used. What a killed builder has left is removed by the next one.
+Delegate=. A group with processes hands no controllers on: where a marked one holds us alone, we move down; others'
+processes are not ours to move. Version 1 has no delegation and is not used. What a killed builder has left is removed by
+the next one.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ _RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where groups can be made: path of a folder, or "" and why not. ready: whether it hands memory on to its children."""
+    """Where groups can be made: path of a folder, or "" and why not. ready: whether it hands memory on by now."""
 
     path: str
     reason: str = ""
@@ -38,7 +39,7 @@ class Place:
 
 
 def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Place:
-    """Our group or the nearest above it that is delegated to us and hands memory on to its children, or can: see `take`."""
+    """Our group or the nearest above it that is delegated to us and hands memory on to its children, or can (`take`)."""
     try:
         with open(mounts, encoding="utf-8") as file:
             roots = [line.split()[4] for line in file if " - cgroup2 " in line]

@@ -9,7 +9,8 @@ So the host's device nodes, and all else of root's that a build sees, do not bel
 as unused (systemd.io/UIDS-GIDS). One user namespace with this table serves all sandboxes of a run: they join it, which its
 owner may, and that is the user of builds.
 
-Root of a container without such users is a plain user of the host, and is treated as one.
+Root of a container without such users is a plain user of the host, and is treated as one: builds belong to our own user,
+and are started by a process as well, which ends them should we be killed before they can see to it themselves.
 """
 
 import _socket  # not `socket`: what that makes of its constants takes longer than starting a build
@@ -82,8 +83,8 @@ class User:
     It is small, so starting from it is quick, and it is no part of us: Python changes the user of what it starts itself in a
     copy of its whole process. It ends with us, and it ends what it started then. Safe to use from many threads.
 
-    own: whether it is the user of builds, not ours. namespace: a descriptor of the user namespace that this one has made,
-    else None. Raises SandboxError when this machine refuses it.
+    own: whether it is the user of builds, not ours. namespace: a descriptor of the user namespace that this one has
+    made, else None. Raises SandboxError when this machine refuses it.
     """
 
     def __init__(self, *, own: bool) -> None:
@@ -91,7 +92,8 @@ class User:
         self._lock = threading.Lock()
         self._socket, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            argv = [sys.executable, "-I", "-S", _CHILD, str(ID) if own else "", _TABLE, str(environment.UMASK), str(theirs.fileno())]
+            words = [str(ID) if own else "", _TABLE, str(environment.UMASK), str(theirs.fileno())]
+            argv = [sys.executable, "-I", "-S", _CHILD, *words]
             # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
             process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
         finally:

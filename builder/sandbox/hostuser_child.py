@@ -1,17 +1,17 @@
-"""A process that starts programs, and ends them when it ends; for root it is another user, and makes a user namespace of that
-user's first. It is a program of its own, started by `hostuser.py`.
+"""A process that starts programs, and ends them when it ends; for root it is another user, and makes a user namespace of
+that user's first. It is a program of its own, started by `hostuser.py`, and imports nothing of ours.
 
 Arguments: the number of that user ("" to stay our own), the table of the namespace, the umask of what it starts, and the
-number of a socket. The namespace's descriptor, if it made one, goes to that socket; then each request from it is answered,
-until it is closed. It imports nothing of ours. That user keeps root's capabilities while it makes the namespace, so it works
-where plain users may make none, and where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
+number of a socket. The namespace's descriptor, if it made one, goes to that socket; then each request from it is
+answered, until it is closed. That user keeps root's capabilities while it makes the namespace, so it works where plain
+users may make none, and where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
 
 A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or what
 `_start` takes; then the directory to start it in and its descriptors follow. The answer is a number: the process, or its
 status as waitpid(2) has it, or, below 0, an errno.
 """
 
-import _socket  # not `socket`, `signal`, `contextlib`: with what they import, half of the time until the first build is theirs
+import _socket  # not `socket`, `signal`, `contextlib`: half of the time until the first build starts would be theirs
 import ctypes
 import fcntl
 import marshal
@@ -125,8 +125,8 @@ def _serve(requests: _socket.socket) -> None:
 
 
 def _wait(process: int) -> int:
-    """The status of a process that has ended or soon does. The first process of its sandbox, which it may leave to us, is
-    of the same group.
+    """The status of a process that has ended or soon does. The first process of its sandbox, which it may leave to us,
+    is of the same group.
     """
     status = os.waitpid(process, 0)[1]
     try:
@@ -138,8 +138,8 @@ def _wait(process: int) -> int:
 
 
 def _end() -> None:
-    """End what still runs. Bubblewrap ends with its parent, but only once it has asked for that; and its first process, which
-    waits for it before, is then a child of ours.
+    """End what still runs. Bubblewrap ends with its parent, but only once it has asked for that; and its first process,
+    which waits for it before that, is then a child of ours.
     """
     try:
         while True:
