@@ -73,6 +73,16 @@ def test_too_many_processes_end_a_run(run: Runner) -> None:
     assert (outcome.killed, outcome.code) == ("processes", 137)
 
 
+def test_the_machine_is_not_counted_while_a_sandbox_is_set_up(
+    bubblewrap: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then, its first process sees the machine's root: its processes, and the files in its /tmp."""
+    monkeypatch.setattr(sys.modules["builder.sandbox.watch"], "TICK", 0.0001)
+    monkeypatch.setattr(sys.modules["builder.sandbox.watch"], "SAMPLE", 0)
+    limits = Limits(memory=4096, processes=8)
+    assert {bubblewrap("true", limits=limits).killed for _ in range(20)} == {""}
+
+
 def test_too_much_time_ends_a_run(run: Runner) -> None:
     outcome = run("trap '' TERM INT; sleep 60; sleep 60", limits=Limits(seconds=1))
     assert (outcome.killed, outcome.code) == ("time", 137)

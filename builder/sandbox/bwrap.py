@@ -192,6 +192,8 @@ class _Run:
         if not self._init:
             return Usage(0, 0)
         try:
+            if processes.has_our_root(self._init):  # still set up: what it sees is the machine's
+                return Usage(0, 0)
             if self._group is not None:
                 return Usage(self._group.memory(), len(processes.inside(self._init)))
             in_memory = processes.in_memory_files(self._init, _IN_MEMORY)

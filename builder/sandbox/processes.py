@@ -92,6 +92,11 @@ def _buffers(folder: str) -> Iterator[tuple[str, int]]:
                 yield name, _BUFFERS[kind]
 
 
+def has_our_root(pid: int) -> bool:
+    """Whether a process sees our root: a sandbox's first process does until the sandbox is set up. Raises OSError."""
+    return os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
+
+
 def inside(init: int) -> list[str]:
     """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
 
