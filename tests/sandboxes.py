@@ -91,7 +91,7 @@ class Runner:
 
     def lines(self, script: str, **changes: Any) -> list[str]:
         outcome = self(script, **changes)
-        assert outcome.code == 0, self.log
+        assert outcome.code == 0, (outcome, self.log)
         return self.log.splitlines()
 
 

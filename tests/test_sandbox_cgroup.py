@@ -1,6 +1,6 @@
 """Control groups: where one is taken, what is written to it, and that none is left. Groups are real where the kernel has some.
 
-No machine of ours has the memory controller in version 2, so what the kernel does at `memory.max` is not tried here.
+What the kernel does at `memory.max` is tried by the tests of limits, where the controller is delegated to their caller.
 """
 
 import os
@@ -23,6 +23,20 @@ sleep = subprocess.Popen(["sleep", "60"])
 group.enter(sleep.pid)
 print(sleep.pid, flush=True)
 sys.stdin.read()
+"""
+
+
+TAKE = """
+import os, sys
+from builder.sandbox import cgroup
+def write(path, value):
+    with open(path, "a") as file:
+        file.write(value + " ")
+cgroup._write = write
+cgroup.take(cgroup.Place(sys.argv[1], ready=False))
+down = f"builder-{os.getpid()}-0"
+for path in (f"{down}/cgroup.procs", "cgroup.subtree_control"):
+    print(f"{path} {open(f'{sys.argv[1]}/{path}').read()}".replace(str(os.getpid()), "PID"))
 """
 
 
@@ -60,11 +74,11 @@ def test_what_a_killed_builder_left_is_removed_by_the_next(place: str) -> None:
     with subprocess.Popen([sys.executable, "-c", LEFT, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:
         assert builder.stdout is not None
         sleep = int(builder.stdout.readline())
-        cgroup.clean(place)  # while it lives, its group is its own
+        cgroup.take(cgroup.Place(place))  # while it lives, its group is its own
         assert os.path.isdir(f"{place}/builder-{builder.pid}-1")
         builder.kill()
     pidfd = os.pidfd_open(sleep)
-    cgroup.clean(place)
+    cgroup.take(cgroup.Place(place))
     assert [name for name in os.listdir(place) if name.startswith("builder-")] == []
     os.close(pidfd)
 
@@ -92,6 +106,8 @@ def test_root_takes_only_what_is_marked_as_delegated(tree: Path) -> None:
     assert find(tree) == cgroup.Place("", "no group with a memory controller is delegated to this user")
     os.setxattr(tree / "user.slice", "trusted.delegate", b"1")
     assert find(tree).path == f"{tree}/user.slice"
+    os.chown(tree / "user.slice", 1000, 1000)  # to another user
+    assert find(tree).path == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -99,6 +115,41 @@ def test_a_user_takes_the_nearest_that_it_may_write_to(tree: Path) -> None:
     assert find(tree).path == f"{tree}/user.slice/app"
     (tree / "user.slice/app/cgroup.procs").chmod(0o444)
     assert find(tree).path == f"{tree}/user.slice"
+
+
+@pytest.fixture
+def delegated(tree: Path) -> Path:
+    """A service with Delegate=, as systemd starts it: builder is in it, and it hands nothing on."""
+    service = tree / "user.slice/app/shell"
+    (service / "cgroup.controllers").write_text("memory pids\n")
+    (service / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    try:
+        os.setxattr(service, "user.delegate", b"1")
+    except OSError:
+        pytest.skip("no marks on this file system")
+    return service
+
+
+def test_a_delegated_service_is_divided_and_builder_moves_down(tree: Path, delegated: Path) -> None:
+    place = find(tree)
+    assert place == cgroup.Place(str(delegated), ready=False)
+    written = subprocess.check_output([sys.executable, "-c", TAKE, str(delegated)], text=True).splitlines()
+    moved = f"builder-PID-0/cgroup.procs PID {os.getpid()} "
+    assert written == [moved, "cgroup.subtree_control +memory +pids "]
+
+
+def test_children_of_ours_move_with_us_and_others_do_not(tree: Path, delegated: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        (delegated / "cgroup.procs").write_text(f"{os.getpid()}\n{child.pid}\n")
+        assert find(tree).path == str(delegated)
+        (delegated / "cgroup.procs").write_text(f"{os.getpid()}\n{os.getppid()}\n")
+        found = find(tree)
+        child.kill()
+    if os.geteuid() == 0:
+        reason = f"{delegated} is delegated but cannot be divided, because process {os.getppid()} is in it, too"
+        assert found == cgroup.Place("", reason)
+    else:
+        assert found == cgroup.Place(str(delegated.parent))
 
 
 def test_a_kernel_without_the_controller_is_told(tree: Path) -> None:

@@ -2,15 +2,19 @@
 """Real runs: how they end, by limits, cancelling and failures, with no process left; and ways of use."""
 
 import contextlib
+import functools
 import os
 import pickle
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandboxes import (
@@ -31,7 +35,7 @@ from sandboxes import (
 
 from builder.errors import BuildError, SandboxError
 from builder.recipe import Limits
-from builder.sandbox import Mount, limit_error
+from builder.sandbox import Mount, bwrap, limit_error
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
 
@@ -47,7 +51,7 @@ def test_too_much_memory_ends_a_run(run: Runner) -> None:
     limits = Limits(memory=100)
     outcome = run(EAT % 200, limits=limits)
     assert (outcome.killed, outcome.code) == ("memory", 137)
-    assert outcome.peak_memory_mib > 100
+    assert outcome.peak_memory_mib >= 100
     assert str(limit_error(outcome, limits, "zlib 1.3.1")) == (
         "zlib 1.3.1: the build used more than 100 MiB of memory\n"
         "  next: give it fewer cores, or raise 'memory' (MiB) under [limits] in the recipe"
@@ -67,6 +71,16 @@ def test_files_in_memory_count(bubblewrap: Runner, plain: Runner) -> None:
 def test_too_many_processes_end_a_run(run: Runner) -> None:
     outcome = run("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; wait", limits=Limits(processes=8))
     assert (outcome.killed, outcome.code) == ("processes", 137)
+
+
+def test_the_machine_is_not_counted_while_a_sandbox_is_set_up(
+    bubblewrap: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then, its first process sees the machine's root: its processes, and the files in its /tmp."""
+    monkeypatch.setattr(sys.modules["builder.sandbox.watch"], "TICK", 0.0001)
+    monkeypatch.setattr(sys.modules["builder.sandbox.watch"], "SAMPLE", 0)
+    limits = Limits(memory=4096, processes=8)
+    assert {bubblewrap("true", limits=limits).killed for _ in range(20)} == {""}
 
 
 def test_too_much_time_ends_a_run(run: Runner) -> None:
@@ -134,6 +148,32 @@ def test_nothing_survives_a_killed_builder(run_here: Runner, pinned: tuple[str, 
     wait_until(lambda: not marked(mark))
     for each in scratch.glob("root-*"):
         shutil.rmtree(each)
+
+
+def test_nothing_is_left_of_a_builder_that_is_killed_while_bubblewrap_sets_up(
+    bubblewrap: Runner, pinned: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its first process has asked to end with it, and before it has asked to end with us."""
+    spec, let_go = bubblewrap.spec("exec sleep 1000"), bwrap._let_go
+
+    def late(seconds: float, *given: Any) -> None:
+        let_go(*given)
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for wait in [each / 4000 for each in range(24)]:
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(told)
+            monkeypatch.setattr(bwrap, "_let_go", functools.partial(late, wait))
+            Bubblewrap(pinned).run(spec, tell)
+            os._exit(0)
+        os.close(tell)
+        os.waitpid(child, 0)
+        with open(told, "rb") as log:
+            assert select.select([log], [], [], 10)[0], "one still has the log"
+            assert log.read() == b""
 
 
 def wait_until(true: Callable[[], bool]) -> None:

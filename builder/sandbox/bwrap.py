@@ -9,7 +9,7 @@ lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended 
 is over when `init` is, and killing it leaves nothing.
 
 Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
-end it with its parent), that one run goes on to its end in folders that nobody looks at.
+end it with its parent), the process that started bubblewrap for us ends the build (`hostuser`); a server would go on.
 
 The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
 build could read if it tried to.
@@ -94,12 +94,12 @@ class Bubblewrap(Sandbox):
             raise refusal.refusal(text)
 
     def _user_for(self, spec: SandboxSpec) -> hostuser.User | None:
-        """The user whose namespace a sandbox joins, None when it has one of its own, in which it belongs to our user."""
-        if spec.as_caller or not hostuser.exists():
+        """The user of builds; None for a server, which we start ourselves: it is found by its place below us."""
+        if spec.as_caller:
             return None
         with self._lock:
             if self._user is None:
-                self._user = hostuser.User()
+                self._user = hostuser.User(own=hostuser.exists())
             return self._user
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
@@ -194,6 +194,8 @@ class _Run:
         if not self._init:
             return Usage(0, 0)
         try:
+            if processes.has_our_root(self._init):  # still set up: what it sees is the machine's
+                return Usage(0, 0)
             if self._group is not None:
                 return Usage(self._group.memory(), len(processes.inside(self._init)))
             in_memory = processes.in_memory_files(self._init, _IN_MEMORY)
@@ -222,22 +224,30 @@ class _Descriptors(Struct, frozen=True):
         return (self.options, self.status, *self.files.values(), *self.filter, *self.users)
 
 
+_TAKING = threading.Lock()
+
+
 @functools.cache
+def _taken() -> str:
+    with contextlib.suppress(OSError):
+        return cgroup.take(cgroup.find())
+    return ""
+
+
 def _place() -> str:
-    """Where control groups can be made, "" for nowhere. What killed builders left there is removed first."""
-    path = cgroup.find().path
-    if path:
-        cgroup.clean(path)
-    return path
+    """Where control groups can be made, "" for nowhere: found and made ready once."""
+    with _TAKING:
+        return _taken()
 
 
 def _group(limits: Limits) -> cgroup.Group | None:
     """A control group with these limits, where the kernel lets us have one."""
-    if not _place():
+    place = _place()
+    if not place:
         return None
     group = None
     try:
-        group = cgroup.Group(_place())
+        group = cgroup.Group(place)
         group.limit(limits)
     except OSError:
         if group is not None:
@@ -255,8 +265,9 @@ def _start(
         status_in, status_out = _pipe(open_here)
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
-        theirs = _Descriptors(options_in, status_out, files, filters, () if user is None else (user.namespace,))
-        if user is not None:
+        namespaces = () if user is None or user.namespace is None else (user.namespace,)
+        theirs = _Descriptors(options_in, status_out, files, filters, namespaces)
+        if namespaces:
             _hand_over(spec, log_fd)
         folder, words = from_within(program)
         argv = [*words, "--args", str(options_in), "--", *spec.argv]

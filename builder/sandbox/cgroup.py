@@ -1,13 +1,16 @@
 """A control group for each run, where the kernel lets us have one (version 2, cgroups(7)): memory is then limited by the
 kernel, which also sees what no sample can.
 
-    GROUP            a group that was delegated to us: its controllers are given to its children
-    ├── ...          the group that builder runs in, as its session or service was started
+    GROUP                a group that was delegated to us: its controllers are given to its children
+    ├── ...              the group that builder runs in, as its session or service was started
+    ├── builder-PID-0    or, where that was GROUP itself, the one that builder has moved to
     └── builder-PID-N    one run: memory.max, no swap, all of it ends together; removed when the run has ended
 
 A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made where nothing says that it is
-ours: a plain user's is one that the user may write to; root's has the mark that systemd gives with Delegate=. Version 1 has no
-delegation and is not used. What a builder that was killed has left is removed by the next one.
+ours: a plain user's is one that the user may write to; root's belongs to root and has the mark that systemd gives with
+Delegate=. A group with processes hands no controllers on: where a marked one holds us alone, we move down; others'
+processes are not ours to move. Version 1 has no delegation and is not used. What a killed builder has left is removed by
+the next one.
 """
 
 import contextlib
@@ -19,7 +22,7 @@ import time
 from msgspec import Struct
 
 from builder.recipe import Limits
-from builder.sandbox.processes import MIB
+from builder.sandbox.processes import MIB, below, read_parents
 
 _NAME = re.compile(r"builder-(\d+)-\d+")
 _COUNT = itertools.count(1)
@@ -28,14 +31,15 @@ _RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be
 
 
 class Place(Struct, frozen=True):
-    """Where groups can be made: path of a folder, or "" and why not."""
+    """Where groups can be made: path of a folder, or "" and why not. ready: whether it hands memory on by now."""
 
     path: str
     reason: str = ""
+    ready: bool = True
 
 
 def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Place:
-    """The nearest group above ours, or ours, that is delegated to us and hands memory on to its children."""
+    """Our group or the nearest above it that is delegated to us and hands memory on to its children, or can (`take`)."""
     try:
         with open(mounts, encoding="utf-8") as file:
             roots = [line.split()[4] for line in file if " - cgroup2 " in line]
@@ -48,19 +52,65 @@ def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -
     if "memory" not in _words(f"{roots[0]}/cgroup.controllers"):
         return Place("", "version 2 has no memory controller here; version 1, which cannot be delegated, holds it")
     path = roots[0] + groups[0].rstrip("/")
+    reason = "no group with a memory controller is delegated to this user"
     while path.startswith(roots[0]):
         if _is_ours(path) and "memory" in _words(f"{path}/cgroup.subtree_control"):
             return Place(path)
+        if _is_marked(path) and _is_ours(path) and "memory" in _words(f"{path}/cgroup.controllers"):
+            if not (others := _others(path)):
+                return Place(path, ready=False)
+            reason = f"{path} is delegated but cannot be divided, because process {others[0]} is in it, too"
         path = os.path.dirname(path)
-    return Place("", "no group with a memory controller is delegated to this user")
+    return Place("", reason)
+
+
+def take(place: Place) -> str:
+    """Make a place ready; its path, "" when there is none. What builders that were killed have left there is removed.
+
+    Raises OSError when the kernel refuses it.
+    """
+    if not place.path:
+        return ""
+    if not place.ready:
+        if _words(f"{place.path}/cgroup.procs"):
+            _move_down(place.path)
+        _write(f"{place.path}/cgroup.subtree_control", "+memory")
+        with contextlib.suppress(OSError):  # a group without that controller
+            _write(f"{place.path}/cgroup.subtree_control", "+pids")
+    _clean(place.path)
+    return place.path
+
+
+def _move_down(path: str) -> None:
+    """Us first: what we start from then on is there, too."""
+    down = f"{path}/builder-{os.getpid()}-0"
+    os.mkdir(down)
+    _write(f"{down}/cgroup.procs", str(os.getpid()))
+    for each in _words(f"{path}/cgroup.procs"):
+        with contextlib.suppress(ProcessLookupError):
+            _write(f"{down}/cgroup.procs", each)
 
 
 def _is_ours(path: str) -> bool:
-    if os.geteuid() != 0:
-        return os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            return os.stat(path).st_uid == 0 and _is_marked(path)
+        return False
+    return os.access(path, os.W_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
+
+
+def _is_marked(path: str) -> bool:
     with contextlib.suppress(OSError):
         return any(mark in os.listxattr(path) and os.getxattr(path, mark) == b"1" for mark in _MARKS)
     return False
+
+
+def _others(path: str) -> list[str]:
+    """Processes in a group, without us and those that we have started."""
+    found = set(_words(f"{path}/cgroup.procs")) - {str(os.getpid())}
+    if found:
+        found -= {os.path.basename(each) for each in below(os.getpid(), read_parents)}
+    return sorted(found)
 
 
 def _words(path: str) -> list[str]:
@@ -107,8 +157,12 @@ class Group:
         _remove(self.path)
 
     def _write(self, name: str, value: str) -> None:
-        with open(f"{self.path}/{name}", "w", encoding="ascii") as file:
-            file.write(value)
+        _write(f"{self.path}/{name}", value)
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(value)
 
 
 def _remove(path: str) -> None:
@@ -125,7 +179,7 @@ def _remove(path: str) -> None:
             return
 
 
-def clean(place: str) -> None:
+def _clean(place: str) -> None:
     """Remove what builders that were killed have left."""
     for name in os.listdir(place):
         if (found := _NAME.fullmatch(name)) and not os.path.exists(f"/proc/{found.group(1)}"):

@@ -9,7 +9,8 @@ So the host's device nodes, and all else of root's that a build sees, do not bel
 as unused (systemd.io/UIDS-GIDS). One user namespace with this table serves all sandboxes of a run: they join it, which its
 owner may, and that is the user of builds.
 
-Root of a container without such users is a plain user of the host, and is treated as one.
+Root of a container without such users is a plain user of the host, and is treated as one: builds belong to our own user,
+and are started by a process as well, which ends them should we be killed before they can see to it themselves.
 """
 
 import _socket  # not `socket`: what that makes of its constants takes longer than starting a build
@@ -54,7 +55,7 @@ def _text(path: str) -> str:
 
 
 class Process:
-    """A program that the user of builds runs: as much of `subprocess.Popen` as a sandbox needs."""
+    """A program that a `User` runs: as much of `subprocess.Popen` as a sandbox needs."""
 
     def __init__(self, user: "User", pid: int) -> None:
         self._user = user
@@ -77,30 +78,34 @@ class Process:
 
 
 class User:
-    """The user of builds: a process of its own that starts bubblewrap for us, and the namespace that it made.
+    """The user that runs bubblewrap: a process of its own that starts it for us.
 
     It is small, so starting from it is quick, and it is no part of us: Python changes the user of what it starts itself in a
-    copy of its whole process. It ends with us, and what it started ends with it. Safe to use from many threads.
+    copy of its whole process. It ends with us, and it ends what it started then. Safe to use from many threads.
 
-    namespace: a descriptor of the user namespace. Raises SandboxError when this machine refuses it.
+    own: whether it is the user of builds, not ours. namespace: a descriptor of the user namespace that this one has
+    made, else None. Raises SandboxError when this machine refuses it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, own: bool) -> None:
+        self.namespace: int | None = None
         self._lock = threading.Lock()
         self._socket, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
-            argv = [sys.executable, "-I", "-S", _CHILD, str(ID), _TABLE, str(environment.UMASK), str(theirs.fileno())]
+            words = [str(ID) if own else "", _TABLE, str(environment.UMASK), str(theirs.fileno())]
+            argv = [sys.executable, "-I", "-S", _CHILD, *words]
             # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
             process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
         finally:
             theirs.close()
         self.close = weakref.finalize(self, _end, self._socket, process)  # a sandbox that is dropped ends it, too
         said, found, _, _ = self._socket.recvmsg(1 << 12, _socket.CMSG_SPACE(array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
-        if not found:
+        if found:
+            self.namespace = array("i", found[0][2])[0]
+            weakref.finalize(self, os.close, self.namespace)
+        elif own:
             self.close()
             raise refusal.refusal(said.decode(errors="replace"))
-        self.namespace = array("i", found[0][2])[0]
-        weakref.finalize(self, os.close, self.namespace)
 
     def start(
         self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool

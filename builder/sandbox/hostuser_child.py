@@ -1,17 +1,17 @@
-"""A process of another user that makes a user namespace of that user's and then starts programs: a program of its own,
-started as root by `hostuser.py`.
+"""A process that starts programs, and ends them when it ends; for root it is another user, and makes a user namespace of
+that user's first. It is a program of its own, started by `hostuser.py`, and imports nothing of ours.
 
-Arguments: the number of that user, the table of the namespace, the umask of what it starts, and the number of a socket.
-The namespace's descriptor goes to that socket; then each request from it is answered, until it is closed. It imports nothing
-of ours. The user keeps root's capabilities while it makes the namespace, so it works where plain users may make none, and
-where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
+Arguments: the number of that user ("" to stay our own), the table of the namespace, the umask of what it starts, and the
+number of a socket. The namespace's descriptor, if it made one, goes to that socket; then each request from it is
+answered, until it is closed. That user keeps root's capabilities while it makes the namespace, so it works where plain
+users may make none, and where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
 
 A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or what
 `_start` takes; then the directory to start it in and its descriptors follow. The answer is a number: the process, or its
 status as waitpid(2) has it, or, below 0, an errno.
 """
 
-import _socket  # not `socket` nor `signal`: with what they import, half of the time until the first build starts would be theirs
+import _socket  # not `socket`, `signal`, `contextlib`: half of the time until the first build starts would be theirs
 import ctypes
 import fcntl
 import marshal
@@ -20,7 +20,7 @@ import resource
 import sys
 from array import array
 
-_SET_DUMPABLE, _SET_KEEPCAPS = 4, 8  # linux/prctl.h
+_SET_DUMPABLE, _SET_KEEPCAPS, _SET_CHILD_SUBREAPER = 4, 8, 36  # linux/prctl.h
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, linux/capability.h
 _NEW_USER = 0x10000000  # CLONE_NEWUSER, linux/sched.h
 _MOST = 253  # descriptors of a message: SCM_MAX_FD, unix(7)
@@ -31,23 +31,34 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    user, table, umask, number = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    user, table, umask, number = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     os.set_inheritable(number, False)
     requests = _socket.socket(fileno=number)
     try:
-        _become(user)
-        namespace = _namespace(table)
+        rights = _change(int(user), table) if user else []
     except OSError as problem:  # in bubblewrap's words: `refusal` knows these
         new = problem.filename == "unshare"
         what = "Creating new namespace failed" if new else f"setting up uid map, {problem.filename}"
         requests.send(f"bwrap: {what}: {problem.strerror}".encode())
         return
+    _call("prctl", _SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", rights))] if rights else [])
+    for each in rights:
+        os.close(each)
+    os.umask(umask)
+    try:
+        _serve(requests)
+    finally:
+        _end()
+
+
+def _change(user: int, table: str) -> list[int]:
+    """Be another user from now on, without capabilities; the descriptor of its namespace."""
+    _become(user)
+    namespace = _namespace(table)
     _capabilities(none=True)
     _call("prctl", _SET_DUMPABLE, 0, 0, 0, 0)
-    requests.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [namespace]))])
-    os.close(namespace)
-    os.umask(umask)
-    _serve(requests)
+    return [namespace]
 
 
 def _become(user: int) -> None:
@@ -104,13 +115,54 @@ def _serve(requests: _socket.socket) -> None:
         found = list(array("i", messages[0][2]))
         try:
             request = marshal.loads(_content(found[0]))  # noqa: S302 - from the builder, which started us
-            answer = os.waitpid(request, 0)[1] if isinstance(request, int) else _start(found[1], found[2:], *request)
+            answer = _wait(request) if isinstance(request, int) else _start(found[1], found[2:], *request)
         except OSError as problem:
             answer = -(problem.errno or 1)
         finally:
             for each in found:
                 os.close(each)
         requests.send(str(answer).encode())
+
+
+def _wait(process: int) -> int:
+    """The status of a process that has ended or soon does. The first process of its sandbox, which it may leave to us,
+    is of the same group.
+    """
+    status = os.waitpid(process, 0)[1]
+    try:
+        while os.waitpid(-process, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    return status
+
+
+def _end() -> None:
+    """End what still runs. Bubblewrap ends with its parent, but only once it has asked for that; and its first process,
+    which waits for it before that, is then a child of ours.
+    """
+    try:
+        while True:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                for each in _children():
+                    os.kill(each, _SIGKILL)
+                os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
+
+
+def _children() -> list[int]:
+    found = []
+    for each in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{each}/stat", "rb") as file:
+                # After the name in parentheses, which may hold anything: state, parent (proc(5), /proc/pid/stat).
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+        if parent == os.getpid():
+            found.append(int(each))
+    return found
 
 
 def _content(descriptor: int) -> bytes:
@@ -137,7 +189,10 @@ def _start(  # noqa: PLR0917 - as they lie in the request
             os.close(each)
     try:
         for which, most in limits:
-            resource.prlimit(process, which, most)
+            try:  # noqa: SIM105
+                resource.prlimit(process, which, most)
+            except PermissionError:  # a setuid bubblewrap cannot be limited by a plain user
+                pass
     except OSError:
         os.kill(process, _SIGKILL)
         os.waitpid(process, 0)

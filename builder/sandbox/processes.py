@@ -1,7 +1,6 @@
 """What running sandboxes use, read from /proc (proc(5)): resident memory and number of processes."""
 
 import contextlib
-import errno
 import os
 import threading
 import time
@@ -93,27 +92,24 @@ def _buffers(folder: str) -> Iterator[tuple[str, int]]:
                 yield name, _BUFFERS[kind]
 
 
+def has_our_root(pid: int) -> bool:
+    """Whether a process sees our root: a sandbox's first process does until the sandbox is set up. Raises OSError."""
+    return os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
+
+
 def inside(init: int) -> list[str]:
     """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
 
-    Raises OSError when the kernel does not let us look into it, or it has no root directory of its own yet.
+    Raises OSError when the kernel does not let us look into it.
     """
-    _require_own_root(init)
     proc = f"/proc/{init}/root/proc"
     return [f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit() and name != "1"]
 
 
 def in_memory_files(init: int, targets: Iterable[str]) -> int:
-    """Bytes that the files below `targets`, file systems in memory as `init` sees them, take up. Raises OSError as `inside`."""
-    _require_own_root(init)
+    """Bytes that the files below `targets`, file systems in memory as `init` sees them, take up. Raises OSError."""
     found = [os.statvfs(f"/proc/{init}/root{target}") for target in targets]
     return sum((each.f_blocks - each.f_bfree) * each.f_frsize for each in found)
-
-
-def _require_own_root(init: int) -> None:
-    """Until a sandbox is set up its first process still has our root: what it would show is the host's."""
-    if os.path.samefile(f"/proc/{init}/root", "/"):
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) -> list[str]:
