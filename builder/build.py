@@ -175,6 +175,7 @@ class Builder(Struct, kw_only=True):
         self._refuse_unpinned(plan, needed)
         outputs: dict[str, LockedOutput] = {}
         if needed:
+            self.open_executor(plan).prepare()
             self._bring_sources(plan, needed)
             self._run(plan, needed, outputs, set(force))
         self._remember(plan)

@@ -58,6 +58,9 @@ class Executor(ABC):
     @abstractmethod
     def _execute(self, job: Job, cancel: threading.Event) -> str: ...
 
+    def prepare(self) -> None:  # noqa: B027 - most adapters need no time
+        """Begin what takes time before the first execution, without waiting for it."""
+
     def close(self) -> None:  # noqa: B027 - most adapters keep nothing
         """End what is kept between executions."""
 

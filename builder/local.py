@@ -9,13 +9,14 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from builder import kept, workbench
 from builder.derivation import Derivation
 from builder.environment import UMASK
-from builder.errors import BuilderError, BuildError, StoreError
+from builder.errors import BuilderError, BuildError, SandboxError, StoreError
 from builder.executor import Executor, Job
 from builder.jobserver import Jobserver
 from builder.log import Log
@@ -54,6 +55,10 @@ class LocalExecutor(Executor):
             if self._opened is None:
                 self._opened = self._find()
             return self._opened
+
+    def prepare(self) -> None:
+        with suppress(SandboxError):  # the tools may still have to be built; what is wrong then is told by the first build
+            self.sandbox.prepare()
 
     def close(self) -> None:
         self._jobserver.close()

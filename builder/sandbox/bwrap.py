@@ -93,13 +93,19 @@ class Bubblewrap(Sandbox):
         if text:
             raise refusal.refusal(text)
 
+    def prepare(self) -> None:
+        with self._lock:
+            if self._user is None:
+                self._user = hostuser.User(own=hostuser.exists())
+
     def _user_for(self, spec: SandboxSpec) -> hostuser.User | None:
         """The user of builds; None for a server, which we start ourselves: it is found by its place below us."""
         if spec.as_caller:
             return None
+        self.prepare()
         with self._lock:
-            if self._user is None:
-                self._user = hostuser.User(own=hostuser.exists())
+            assert self._user is not None
+            self._user.wait()
             return self._user
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:

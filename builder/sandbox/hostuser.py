@@ -84,7 +84,7 @@ class User:
     copy of its whole process. It ends with us, and it ends what it started then. Safe to use from many threads.
 
     own: whether it is the user of builds, not ours. namespace: a descriptor of the user namespace that this one has
-    made, else None. Raises SandboxError when this machine refuses it.
+    made, else None; known from `wait` on.
     """
 
     def __init__(self, *, own: bool) -> None:
@@ -99,11 +99,18 @@ class User:
         finally:
             theirs.close()
         self.close = weakref.finalize(self, _end, self._socket, process)  # a sandbox that is dropped ends it, too
+        self._own, self._ready = own, False
+
+    def wait(self) -> None:
+        """Wait until it can start something. Raises SandboxError when this machine refuses it."""
+        if self._ready:
+            return
+        self._ready = True
         said, found, _, _ = self._socket.recvmsg(1 << 12, _socket.CMSG_SPACE(array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
         if found:
             self.namespace = array("i", found[0][2])[0]
             weakref.finalize(self, os.close, self.namespace)
-        elif own:
+        elif self._own:
             self.close()
             raise refusal.refusal(said.decode(errors="replace"))
 

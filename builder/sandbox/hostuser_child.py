@@ -25,6 +25,7 @@ _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, linux/capability.h
 _NEW_USER = 0x10000000  # CLONE_NEWUSER, linux/sched.h
 _MOST = 253  # descriptors of a message: SCM_MAX_FD, unix(7)
 _SIGKILL, _SIGPIPE, _SIGXFSZ = 9, 13, 25  # signal(7)
+_SET_USER = 0o4000  # S_ISUID, inode(7)
 _IGNORED_HERE = (_SIGPIPE, _SIGXFSZ)  # by Python
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -189,10 +190,11 @@ def _start(  # noqa: PLR0917 - as they lie in the request
             os.close(each)
     try:
         for which, most in limits:
-            try:  # noqa: SIM105
+            try:
                 resource.prlimit(process, which, most)
-            except PermissionError:  # a setuid bubblewrap cannot be limited by a plain user
-                pass
+            except PermissionError:
+                if not os.stat(argv[0]).st_mode & _SET_USER:  # only a setuid bubblewrap cannot be limited, by a plain user
+                    raise
     except OSError:
         os.kill(process, _SIGKILL)
         os.waitpid(process, 0)

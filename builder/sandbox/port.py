@@ -56,6 +56,9 @@ class Sandbox(ABC):
         self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None
     ) -> Outcome: ...
 
+    def prepare(self) -> None:  # noqa: B027 - most adapters need no time
+        """Begins what takes time before the first run of a build, without waiting for it."""
+
     @abstractmethod
     def probe(self) -> None:
         """Raises SandboxError when a sandbox cannot be made on this machine."""
