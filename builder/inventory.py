@@ -48,8 +48,8 @@ def rows(plan: Plan, lock: Lock, image: LockedImage, store: Store) -> list[Row]:
 def state(plan: Plan, name: str, store: Store) -> str:
     """What is true of a package now, for the recipes, sources and inputs of now.
 
-    building: a process builds it. built: its outputs are in the store. pinned: the lock knows its outputs, and the store
-    lacks them. stale: the lock's outputs are of other inputs, or something that it needs must be built first. absent: none
+    building: a process builds it. built: its output "out" is in the store. pinned: the lock knows its outputs,
+    and the store lacks "out". stale: the lock's outputs are of other inputs, or something that it needs must be built first. absent: none
     of these.
     """
     key = plan.keys.get(name)

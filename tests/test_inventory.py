@@ -86,7 +86,7 @@ def test_states_and_sizes(store: Store) -> None:
     lock = with_outputs(lock, "old", key=key_of("another recipe"), out=tree)
     found = rows(lock, store)
     states = [(row.package, row.state, row.size) for row in found]
-    assert states == [("gone", "pinned", None), ("half", "pinned", None), ("old", "stale", None), ("zlib", "built", 1520)]
+    assert states == [("gone", "pinned", None), ("half", "built", 1520), ("old", "stale", None), ("zlib", "built", 1520)]
     assert found[3].as_dict() == {"package": "zlib", "version": "1", "role": "image", "state": "built", "size": 1520}
 
 
