@@ -21,10 +21,14 @@ import builder
 def code_stamp() -> str:
     """Changes with this program's code, so that no other version's results are taken for its own."""
     rows = [builder.__version__, sys.implementation.cache_tag or "", str(marshal.version)]
-    base = os.path.dirname(os.path.abspath(builder.__file__))
-    for folder in (base, os.path.join(base, "styles")):
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            rows += sorted(f"{each.name} {each.stat().st_mtime_ns} {each.stat().st_size}" for each in entries if each.name.endswith(".py"))
+    todo = [os.path.dirname(os.path.abspath(builder.__file__))]
+    while todo:
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for each in sorted(entries, key=lambda each: each.name):
+                if each.name.endswith(".py"):
+                    rows.append(f"{each.path} {each.stat().st_mtime_ns} {each.stat().st_size}")
+                elif each.is_dir(follow_symlinks=False) and each.name != "__pycache__":
+                    todo.append(each.path)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 

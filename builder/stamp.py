@@ -189,4 +189,4 @@ def _forget_old(folder: str) -> None:
 
 def own_code() -> str:
     """The directory of the builder's own code: another builder is another answer."""
-    return os.path.dirname(os.path.abspath(sys.modules[__name__].__file__ or ""))
+    return os.path.dirname(os.path.abspath(sys.modules["builder"].__file__ or ""))

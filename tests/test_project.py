@@ -13,6 +13,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import builder
 from builder import memo, project, recipe
 from builder.errors import RecipeError
 from builder.order import CycleFoundError, topological
@@ -329,6 +330,18 @@ def test_a_memory_of_other_code_is_forgotten(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(memo, "code_stamp", lambda: "other")
     assert memo.read(str(tmp_path), "x") is None
     assert memo.read(None, "x") is None
+
+
+@pytest.mark.parametrize("name", ["new.py", "part/new.py", "part/deeper/new.py"])
+def test_code_anywhere_in_the_package_counts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "part/deeper").mkdir(parents=True)
+    (tmp_path / "__init__.py").touch()
+    monkeypatch.setattr(builder, "__file__", str(tmp_path / "__init__.py"))
+    stamp_of = memo.code_stamp.__wrapped__
+    before = stamp_of()
+    assert stamp_of() == before
+    (tmp_path / name).touch()
+    assert stamp_of() != before
 
 
 def test_what_is_needed_comes_first() -> None:
