@@ -81,10 +81,13 @@ class Builder:
     _opened: Sandbox | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def plan(self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False) -> Plan:
+    def plan(
+        self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False, doubted: frozenset[str] = frozenset()
+    ) -> Plan:
         """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow.
 
-        look: fetch nothing to know more. Without it a source that is not measured is fetched.
+        look: fetch nothing to know more. Without it a source that is not measured is fetched. doubted: packages whose
+        pinned outputs are neither trusted nor enforced.
 
         Raises:
             MachineError: to build, where nothing can be built for the platform.
@@ -95,7 +98,7 @@ class Builder:
         plan = Plan(
             graph=graph, recipes=self.recipes, platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
-            remembered=memo.read(self.cache_dir, self._memo) or {},
+            remembered=memo.read(self.cache_dir, self._memo) or {}, doubted=doubted,
         )
         plan.advance()
         return plan
@@ -308,7 +311,7 @@ class Builder:
         recipe = self.recipes[package.name]
         version = recipe.version(package.version)
         assert version is not None, f"{name} is in the lock but not in its recipe; relock first"
-        return Order(derivation=plan.derive(name), version=version, limits=recipe.limits, pinned=plan.locked(name))
+        return Order(derivation=plan.derive(name), version=version, limits=recipe.limits, pinned=plan.enforced(name))
 
     def bring(self, plan: Plan, name: str) -> None:
         """Have a package's sources in the store, unpacked."""

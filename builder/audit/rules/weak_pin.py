@@ -23,7 +23,7 @@ def check(context: Context) -> Iterator[Finding]:
         reason = _weakness(source)
         if reason:
             key = "sha256" if source.sha256 is None else "size"
-            remedy = f"declare {key} in the recipe, from the publisher or measured by `builder fetch --json`; run `builder resolve`"
+            remedy = f"declare {key} in the recipe, from the publisher or measured by `builder fetch --all --json`; run `builder resolve`"
             yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
