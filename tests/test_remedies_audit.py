@@ -4,7 +4,6 @@ A row says how a sound project is broken, and does by hand what a remedy says be
 as they stand in the output: they must name the project and the store by themselves.
 """
 
-import ast
 import gzip
 import re
 import shlex
@@ -20,9 +19,9 @@ from small import Answer, Small
 from test_remedies import edited, git
 
 from builder.audit import RULES
-from builder.audit import rules as audit_rules
 
 PLACES = '"https://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"'
+MORE = ("http://gone.example.org/hello-1.tar.gz",)
 ARM = "aarch64-linux-musl"
 Step = Callable[["Away"], object]
 
@@ -53,11 +52,6 @@ class Away:
 
     def resolve(self) -> None:
         assert self.run("resolve").code == 0
-
-    def stored(self, folder: str, start: str = "") -> Path:
-        """The only entry of a directory of the store whose name starts so."""
-        (found,) = (each for each in (self.store / folder).iterdir() if each.name.startswith(start))
-        return found
 
     def commit(self) -> None:
         git(self.project, "commit", "-q", "-a", "--allow-empty", "-m", "because")
@@ -105,10 +99,6 @@ def back(away: Away) -> None:
     git(away.project, "checkout", "-q", ".")
 
 
-def nothing(away: Away) -> None:
-    pass
-
-
 def unlocked(keys: str) -> Step:
     """Remove keys of the archive's block in the lock."""
     return lambda away: away.lock("hello", rf"(^(?:{keys}) = \S+\n)+", "")
@@ -118,6 +108,24 @@ def unsized(away: Away) -> None:
     text = (away.project.root / "recipes/hello.toml").read_text()
     (away.project.root / "recipes/hello.toml").write_text(re.sub(r"^size = .*\n", "", text, flags=re.MULTILINE))
     unlocked("size")(away)
+    away.resolve()
+    assert away.run("build", "--all").code == 0
+
+
+def undeclared(*places: str) -> Step:
+    """The recipe pins nothing, and neither does the lock."""
+    def forget(away: Away) -> None:
+        text = (away.project.root / "recipes/hello.toml").read_text()
+        (away.project.root / "recipes/hello.toml").write_text(re.sub(r"^(size|sha256) = .*\n", "", text, flags=re.MULTILINE))
+        relocated(*places)(away)
+        unlocked("size|sha256|tree|unpacked|entries")(away)
+    return forget
+
+
+def other_bytes(away: Away) -> None:
+    path = away.store.parent / "archives/hello-1.tar.gz"
+    path.write_bytes(gzip.compress(make_tar(entry("hello-1/greeting", b"HELLO\n")), mtime=0))
+    undeclared(*PLACES.strip('"').split('", "'))(away)
     away.resolve()
     assert away.run("build", "--all").code == 0
 
@@ -137,16 +145,15 @@ def relocated(*places: str) -> Step:
     return move
 
 
+def relocked(away: Away) -> None:
+    """`builder resolve` refuses what the lock tells of; without one it cannot."""
+    (away.project.root / "lock.toml").unlink()
+    away.resolve()
+    assert away.run("build", "--all").code == 0
+
+
 def placed(old: str, new: str) -> Step:
     return lambda away: away.recipe(old, new)
-
-
-def damaged(folder: str) -> Step:
-    def damage(away: Away) -> None:
-        (path,) = (each for each in (away.store / folder).rglob("*") if each.is_file() and each.name in ("greeting", "x"))
-        path.chmod(0o644)
-        path.write_text("Hello")
-    return damage
 
 
 def damaged_trees(away: Away) -> None:
@@ -228,6 +235,13 @@ ROWS = [
     Row(rule="measured-pin", said="remove all pins of that source there, and `builder resolve",
         make=lambda away: away.lock("hello", r"^entries = .", "entries = 9"), first=unlocked("size|sha256|tree|unpacked|entries")),
     Row(rule="weak-pin", said="measured by `builder fetch", make=unsized, first=declared_size),
+    Row(rule="unpinned-source", said="or let `builder resolve", make=undeclared(*PLACES.strip('"').split('", "'))),
+    Row(rule="plain-http-unpinned", said="or use https", make=undeclared("http://gone.example/hello-1.tar.gz", *MORE),
+        first=placed("http:", "https:")),
+    Row(rule="stale-output", said="which builds from the inputs of now",
+        make=lambda away: (away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"), away.resolve())),
+    Row(rule="stale-output", said="which builds from the inputs of now", argv=("--all",),
+        make=lambda away: (optional("other")(away), away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"), away.resolve())),
     Row(rule="plain-http-first", said="first in the recipe; run `builder resolve",
         make=relocated("http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"),
         first=placed('"http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"', PLACES)),
@@ -256,6 +270,13 @@ ROWS = [
     Row(rule="outputs-optional", said="or let one require its outputs", make=optional("small", "other"), hand=back),
     Row(rule="outputs-optional", said="take back `outputs`", make=optional("other"), hand=back, argv=("--since", "HEAD")),
     Row(rule="version-went-down", said="`builder why", make=went_down, argv=("--since", "HEAD"), hand=Away.commit),
+    Row(rule="version-changed-same-hash", said="or take back the version", argv=("--since", "HEAD"), hand=back,
+        make=lambda away: (away.recipe('version = "1"', 'version = "2"'), relocked(away))),
+    Row(rule="url-changed-same-hash", said="list that place beside the old one first", argv=("--since", "HEAD"),
+        make=lambda away: (away.recipe(PLACES, '"https://new.example/hello-1.tar.gz", "https://new.example.org/hello-1.tar.gz"'),
+                           relocked(away)),
+        hand=lambda away: (placed('locations = [', f"locations = [{PLACES}, ")(away), away.resolve(), away.run("build", "--all"))),
+    Row(rule="hash-changed-same-version", said="before you take the new hash", argv=("--since", "HEAD"), make=other_bytes, hand=back),
     Row(rule="image-rights-changed", said="take it back in the image recipe", argv=("--since", "HEAD"), make=lambda away: (
         away.project.write("recipes/images/openresty.toml", small.FILES["recipes/images/openresty.toml"] + '[config]\nuser = "7"\n'),
         away.run("build", "--all")), hand=lambda away: (back(away), away.run("build", "--all"))),
@@ -294,3 +315,12 @@ def commands_of(answer: Answer) -> list[str]:
     """Commands in backticks of an answer's remedies, in their order."""
     lines = [line for line in (answer.out + answer.err).splitlines() if line.strip().startswith("next: ")]
     return list(dict.fromkeys(each for line in lines for each in re.findall(r"`((?:builder|git) [^`]+)`", line)))
+
+
+ELSEWHERE = {  # rules without a row: these packages need a build in a sandbox
+    "patch-witness": "tests/integration/test_remedies.py", "patch-weakened": "tests/integration/test_remedies.py",
+}
+
+
+def test_every_rule_has_a_row() -> None:
+    assert {each.id for each in RULES} == {each.rule for each in ROWS} | ELSEWHERE.keys()
