@@ -1,5 +1,6 @@
 """The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -20,6 +21,7 @@ from builder.reporter import Reporter
 from builder.sandbox import Sandbox
 from builder.source import Source
 from builder.store import Store
+from builder.store.trouble import explain
 
 if TYPE_CHECKING:
     from builder.fetch import Fetcher
@@ -236,7 +238,12 @@ class Builder:
         if self.store.has_tree(tree):
             return
         with self.store.stage() as stage:
-            folder.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
+            try:
+                folder.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
+            except OSError as error:  # which names a file of the project, whatever it is that has no room
+                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise explain(OSError(error.errno, ""), "copy a folder of the project", self.store.root) from error
+                raise
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
     def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:

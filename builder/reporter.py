@@ -288,8 +288,9 @@ class PlainReporter(Reporter):
             self._on_text(task.title + self._place(task.kind))
         if self._thread is None:
             self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
+            thread.start()
+            self._thread = thread  # one that could not start is not waited for
 
     def _on_finish(self, task: Task) -> None:
         if not task.brief or self.verbose:

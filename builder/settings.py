@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from builder.errors import Problem, RecipeError
+from builder.errors import MachineError, Problem, RecipeError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +73,11 @@ def _expanded(path: str, environ: Mapping[str, str]) -> str:
 
 
 def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("HOME") or os.path.expanduser("~")
+    found = environ.get("HOME") or os.path.expanduser("~")
+    if found == "~":
+        hint = "set HOME, or XDG_CACHE_HOME and XDG_CONFIG_HOME"
+        raise MachineError("HOME is not set, and this user has no home directory", where="environment", hint=hint)
+    return found
 
 
 def _base(kind: str, environ: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from builder.store.guard import Guard, is_locked, key_lock
 from builder.store.record import Record
 from builder.store.remove import remove_tree
 from builder.store.root import Root
-from builder.store.trouble import trying
+from builder.store.trouble import ELSEWHERE, trying
 
 if TYPE_CHECKING:
     from builder.store.collect import Freed
@@ -51,7 +51,7 @@ class Store:
         self._tmp = os.path.join(self.root, "tmp")
         self._locks = os.path.join(self.root, "locks")
         self._say = say
-        with trying("open the store", self.root):
+        with trying("open the store", self.root, ELSEWHERE):
             _make_folders(self.root)
             self.guard = Guard(os.path.join(self._locks, "guard"), say)
             if self.guard.alone():
