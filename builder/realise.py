@@ -180,7 +180,7 @@ class Realiser:
             os.mkdir(folder)
         if not failed:
             self.prepare(order, folders["build"])
-        workbench.write(folders["bench"], order.derivation, prepare=not failed)
+        workbench.write(folders["bench"], order.derivation, prepare=not failed, quiet=self.reporter.quiet)
         spec = self.spec(order, failed or folders["build"], folders["output"])
         terminal = {"TERM": os.environ.get("TERM", "dumb"), "ENV": f"{workbench.PLACE}/settings"}
         if not words:

@@ -145,6 +145,8 @@ class Reporter:
     now: the clock, in seconds; only differences count. verbose: every line of a task's log is shown, not its newest alone.
     """
 
+    quiet = False  # no progress and no notes
+
     def __init__(self, *, now: Callable[[], float] = time.monotonic, verbose: bool = False) -> None:
         self.now = now
         self.verbose = verbose
@@ -229,6 +231,8 @@ class Reporter:
 
 class NullReporter(Reporter):
     """Says nothing."""
+
+    quiet = True
 
     def _on_text(self, text: str) -> None:
         pass

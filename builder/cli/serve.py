@@ -89,7 +89,7 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
         require_free(listening)
         target = image_folder(opened, opened.image())
         with opened.reporter.task("unpack", shown_path(target), brief=True):
-            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
+            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs"), opened.settings.cache_dir))
         place = _place(opened, folder, rootfs, policy, listening)
         place.write()
         tools = opened.launcher(opened.image())
