@@ -11,6 +11,7 @@ from builder.errors import UsageError
 from builder.workspace import find_root
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
+_WEAKER = "; or, as root, use the weaker --sandbox chroot"
 _GIT = re.compile(r"`git (?!-)")
 _CHOICES = {  # options that say what a command is about, and their defaults
     "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": "x86_64-linux-musl", "--sandbox": "auto",
@@ -36,6 +37,8 @@ def completed(hint: str, options: argparse.Namespace, image: str = "", profile: 
 
     if _GIT.search(hint):
         hint = _GIT.sub(lambda found: found[0] + _place(options), hint)
+    if _WEAKER in hint and options.command != "doctor" and "--sandbox" not in known[options.command].options():
+        hint = hint.replace(_WEAKER, "")  # tests and the gateway need namespaces
     return _COMMAND.sub(complete, hint)
 
 

@@ -1,6 +1,10 @@
 """Remedies that need a sandbox: a build that fails, one that is not reproduced, and what another process builds."""
 
+import re
+import subprocess
 import time
+
+import pytest
 
 from integration.world import World
 
@@ -50,3 +54,52 @@ def test_a_locked_build_of_a_lock_without_outputs(here: World) -> None:
     here.ok("build")  # "build once without --locked"
     here.ok("build", "--locked")
     here.ok("audit")
+
+
+def patched(here: World, witness: str) -> None:
+    here.write("src/file", "one\n")
+    here.write("src/fix.patch", "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-one\n+two\n")
+    more = '[[version.source]]\nfolder = "src"\n[[version.patches]]\nsource = "main"\n[[version.patches.patch]]\npath = "fix.patch"\n'
+    here.recipe("one", 'cp ../src/file "$OUT/file"')
+    path = here.root / "recipes/one.toml"
+    path.write_text(path.read_text() + more + witness)
+
+
+def test_findings_about_patches(here: World) -> None:
+    patched(here, 'string = "two"\n')
+    here.image("one")
+    here.ok("build")
+    git = ("git", "-C", str(here.root), "-c", "user.name=n", "-c", "user.email=n@example.org")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "sound"]):
+        subprocess.run([*git, *words], check=True)
+    patched(here, 'string = "three"\n')
+    here.ok("resolve")
+    answer = here.run("audit")
+    assert answer.code == 1
+    (command,) = re.findall(r"next: find out why it was not: `builder (log [^`]+)`; or correct the witness", answer.out)
+    assert "==> patch" in here.ok(*command.split()).out
+    patched(here, 'none = "it only changes a comment"\n')
+    here.ok("resolve")
+    here.ok("audit")
+    assert "next: put the witness back, or say in the commit why none can exist" in here.run("audit", "--since", "HEAD").out
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "the patch changes a comment only"], check=True)
+    here.ok("audit", "--since", "HEAD")
+
+
+def test_without_namespaces_only_builds_are_told_of_the_weaker_sandbox(here: World) -> None:
+    """The setting is that of a user namespace around the command, and what is advised for it is done there."""
+    refused = "echo 0 > /proc/sys/user/max_user_namespaces"
+    private = ["unshare", "-rm", "sh", "-ec"]
+    if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine refuses user namespaces")
+    here.recipe("fake", 'mkdir -p "$OUT/usr/bin"; for name in nginx perl; do echo "#!/bin/sh" > "$OUT/usr/bin/$name"; chmod +x "$OUT/usr/bin/$name"; done')
+    here.image("fake")
+    here.write("t/a.t", "")
+    first = here.run("build", before=[*private, f'{refused}; exec "$@"', "sh"])
+    assert (first.code, "next: sysctl -w user.max_user_namespaces=15000; or, as root, use the weaker --sandbox chroot\n" in first.err) == (5, True), first.err
+    here.ok("build", before=[*private, f'{refused}; sysctl -qw user.max_user_namespaces=15000; exec "$@"', "sh"])
+    path = here.root / "recipes/images/all.toml"
+    path.write_text(path.read_text() + '[config]\nenv = { PATH = "/usr/bin" }\n')
+    here.ok("build")
+    answer = here.run("test", "--image", "all", before=[*private, f'{refused}; exec "$@"', "sh"])
+    assert (answer.code, answer.err.splitlines()[-1]) == (5, "  next: sysctl -w user.max_user_namespaces=15000"), answer.err
