@@ -111,7 +111,8 @@ def disks(machine: Machine) -> list[Answer]:
         found.append(_disk("out", os.path.join(machine.root, "out")))
     parts = [path for name in ("trees", "files", "tmp") if os.path.isdir(path := os.path.join(machine.store, name))]
     if len({os.stat(path).st_dev for path in parts}) > 1:
-        found.append(Answer("bad", "store", "its folders lie on several file systems", "keep the store on one, or name another (--store, BUILDER_STORE)"))
+        hint = "keep the store on one, or name another (--store, BUILDER_STORE)"
+        found.append(Answer("bad", "store", "its folders lie on several file systems", hint))
     return found
 
 

@@ -8,9 +8,10 @@
 
 A folder that is there is whole: it is made under another name and renamed. What older states of the same image left is
 removed when nobody uses it. The digest of what the layers unpacked to is remembered in the user's cache, where no checkout
-writes: what was changed since, or was not unpacked here, is unpacked anew. A layer's bytes are checked against their digest and unpacked as `builder.unpack` does it, so
-nothing of a layer can lead out of its folder; whiteouts (image-spec v1.1, layer.md) are obeyed. Of modes only the
-executable bit stays, and owners and capabilities are those of whoever unpacks: in the sandbox everything belongs to its user.
+writes: what was changed since, or was not unpacked here, is unpacked anew. A layer's bytes are checked against their
+digest and unpacked as `builder.unpack` does it, so nothing of a layer can lead out of its folder; whiteouts (image-spec
+v1.1, layer.md) are obeyed. Of modes only the executable bit stays, and owners and capabilities are those of the user who
+unpacks: in the sandbox everything belongs to its user.
 """
 
 import fcntl
@@ -103,7 +104,8 @@ def _number(text: str) -> int | None:
 def unpacked(target: str, above: str, cache_dir: str) -> Iterator[Rootfs]:
     """The root file system of the image in the folder `target` ("out/gateway"), unpacked below `above` ("out/rootfs").
 
-    cache_dir: where it is remembered what layers unpack to. It stays as it is until the block ends, whatever other commands build meanwhile.
+    cache_dir: where it is remembered what layers unpack to. The folder stays as it is until the block ends, whatever other
+    commands build meanwhile.
 
     Raises:
         ArchiveError: a layer is not what its name says, is damaged or hostile. MachineError: the folder cannot be written.
@@ -177,7 +179,8 @@ def _discard_changed(place: str) -> None:
         _discard(place)
     except BlockingIOError as error:
         hint = "end the `builder run` or `builder test` that uses it, then run the command again"
-        raise MachineError("the unpacked image was changed, or not unpacked here, and another command uses it", where=place, hint=hint) from error
+        message = "the unpacked image was changed, or not unpacked here, and another command uses it"
+        raise MachineError(message, where=place, hint=hint) from error
 
 
 def _discard(place: str) -> None:

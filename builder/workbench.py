@@ -62,11 +62,12 @@ def write(folder: str, derivation: Derivation, *, prepare: bool, quiet: bool = F
         with open(f"{folder}/steps/{step.name}", "a", encoding="utf-8") as file:
             file.write(step.run + "\n")
     first = [name for name in names(derivation) if name in PREPARED] if prepare else []
+    words = ["-q"] * quiet + first
     settings = exports(derivation.options.get("env", {}))
     texts = {
         "step": _STEP.format(place=PLACE, names=" ".join(names(derivation))),
         "start": _START.format(
-            settings=settings, place=PLACE, left=_LEFT, prepare=f"{PLACE}/step {'-q ' * quiet}{' '.join(first)} >&2 || exit" if first else "",
+            settings=settings, place=PLACE, left=_LEFT, prepare=f"{PLACE}/step {' '.join(words)} >&2 || exit" if first else "",
         ),
         "settings": _SETTINGS.format(prompt=shlex.quote(f"{derivation.id} $PWD $ "), left=_LEFT),
     }  # fmt: skip

@@ -84,9 +84,16 @@ def test_namespaces_that_the_kernel_refuses_are_told_with_the_setting(doctor: Do
     ("mount", "line"),
     [
         ("-o size=1m tmpfs store", "bad: store: 1.0 MB free at "),
-        ("-o noexec,size=2g tmpfs store", "is mounted noexec: tools cannot run from there; next: name a store elsewhere (--store, BUILDER_STORE)"),
+        (
+            "-o noexec,size=2g tmpfs store",
+            "is mounted noexec: tools cannot run from there; next: name a store elsewhere (--store, BUILDER_STORE)",
+        ),
         ("-o ro tmpfs store", "/store cannot be written; next: name a store elsewhere (--store, BUILDER_STORE)"),
-        ("tmpfs store/trees", "bad: store: its folders lie on several file systems; next: keep the store on one, or name another (--store, BUILDER_STORE)"),
+        (
+            "tmpfs store/trees",
+            "bad: store: its folders lie on several file systems; next: keep the store on one, or name another "
+            "(--store, BUILDER_STORE)",
+        ),
     ],
 )
 def test_a_disk_that_cannot_hold_a_store(doctor: Doctor, mount: str, line: str) -> None:

@@ -179,7 +179,7 @@ def blob(away: Away) -> Path:
 def versions(*names: str) -> Step:
     """The recipe of base has these versions."""
     def write(away: Away) -> None:
-        head, _, tail = (away.project.root / "recipes/base.toml").read_text().partition("[[version]]\n")
+        head, _, _ = (away.project.root / "recipes/base.toml").read_text().partition("[[version]]\n")
         source = '[[version.source]]\nfolder = "files/base"\n'
         away.project.write("recipes/base.toml", head + "".join(f'[[version]]\nversion = "{each}"\n{source}' for each in names))
     return write
@@ -241,7 +241,8 @@ ROWS = [
     Row(rule="stale-output", said="which builds from the inputs of now",
         make=lambda away: (away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"), away.resolve())),
     Row(rule="stale-output", said="which builds from the inputs of now", argv=("--all",),
-        make=lambda away: (optional("other")(away), away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"), away.resolve())),
+        make=lambda away: (optional("other")(away), away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"),
+                           away.resolve())),
     Row(rule="plain-http-first", said="first in the recipe; run `builder resolve",
         make=relocated("http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"),
         first=placed('"http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"', PLACES)),

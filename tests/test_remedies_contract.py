@@ -41,7 +41,8 @@ def package(name: str, path: str, data: bytes, *, base: bool = False) -> Step:
     def add(project: Small) -> None:
         file(f"../{name}/{path}", data)(project)
         project.write(f"recipes/{name}.toml", small.FILES["recipes/base.toml"].replace("base", name))
-        project.replace(*("recipes/profiles/small.toml", '["base"', f'["base", "{name}"') if base else (IMAGE, '["part"', f'["part", "{name}"'))
+        place, first = ("recipes/profiles/small.toml", "base") if base else (IMAGE, "part")
+        project.replace(place, f'["{first}"', f'["{first}", "{name}"')
     return add
 
 

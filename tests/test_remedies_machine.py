@@ -15,7 +15,6 @@ import pytest
 import small
 from integration.world import Answer, World
 
-
 PRIVATE = ["unshare", "-rm", "sh", "-ec"]
 
 
@@ -84,6 +83,10 @@ def rooted_anew(case: Case) -> None:
     assert path.is_file()
 
 
+def variable(name: str, text: str) -> Step:
+    return lambda case: case.environ.update({name: text})
+
+
 def limited(limits: str) -> Step:
     return lambda case: setattr(case, "before", ["sh", "-c", f'{limits}; exec "$@"', "sh"])
 
@@ -96,81 +99,106 @@ def within(script: str) -> Step:
     return lambda case: case.within(script)
 
 
-def built(what: str, *steps: Step) -> Step:
+def built(*steps: Step) -> Step:
     """After a build."""
     def make(case: Case) -> None:
-        case.world.ok("build", what)
+        case.world.ok("build", "--all")
         for step in steps:
             step(case)
     return make
 
 
+DOCTOR = ["doctor", "--offline"]
+NO_SPACES = "echo 0 > /proc/sys/user/max_user_namespaces"
+CORES = f"cores = {len(os.sched_getaffinity(0))}"
 ROWS = {
     "the store is a file": Row(
         said="name a folder: --store, BUILDER_STORE, or `store` in the settings file", cures=(elsewhere, in_settings, by_option),
-        make=lambda case: (case.world.store_path.parent.mkdir(parents=True), case.world.store_path.write_text(""))),
+        make=lambda case: (case.world.store_path.parent.mkdir(parents=True), case.world.store_path.write_text("")),
+    ),
     "the store is read-only": Row(
         said="name a folder that you may write to: --store, BUILDER_STORE, or `store` in the settings file",
-        cures=(elsewhere, in_settings, by_option, Case.freely),
-        make=within('mkdir -p $S; mount -t tmpfs -o ro none "$S"')),
+        make=within('mkdir -p $S; mount -t tmpfs -o ro none "$S"'), cures=(elsewhere, in_settings, by_option, Case.freely),
+    ),
     "the store's name is too long": Row(
-        said="name a folder with a shorter path", make=lambda case: case.environ.update(BUILDER_STORE=f"/tmp/{'x' * 300}"), cures=(elsewhere,)),
+        said="name a folder with a shorter path", make=variable("BUILDER_STORE", f"/tmp/{'x' * 300}"), cures=(elsewhere, by_option),
+    ),
     "the store is full": Row(
         said="free some space there or run `builder gc`",
-        make=within('mkdir -p $S; mount -t tmpfs -o size=32k none "$S"; head -c 100000 /dev/zero > "$S/filler" || true'),
-        cures=(within('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"'),)),
+        make=within('mkdir -p $S; mount -t tmpfs -o size=32k none "$S"; head -c 100000 /dev/zero > "$S/filler" 2>&1 || true'),
+        cures=(within('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"'),),
+    ),
+    "BUILDER_STORE is no absolute path": Row(
+        said="like /big/builder or ~/builder", code=2, make=variable("BUILDER_STORE", "store"),
+        cures=(elsewhere, variable("BUILDER_STORE", "~/store")),
+    ),
+    "HOME is no directory": Row(
+        said="name a folder that you may write to: --store, BUILDER_STORE", make=variable("HOME", "/proc/nothing"),
+        cures=(elsewhere, by_option),
+    ),
+    "there is no store": Row(
+        said="the first build makes one", code=2, make=arguments("gc"), cures=(lambda case: case.world.ok("build"),),
+    ),
+    "a root of the store is damaged": Row(
+        said="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project again",
+        make=built(lambda case: a_root(case).write_text("x"), arguments("gc")), cures=(rooted_anew,),
+    ),
     "too many files": Row(
-        said="raise the limit of open files (`ulimit -n`)", make=limited("ulimit -n 8"),
-        cures=(Case.freely,)),
+        said="raise the limit of open files (`ulimit -n`)", make=limited("ulimit -n 8"), cures=(Case.freely,),
+    ),
+    "no memory for a thread": Row(
+        said="raise the limits of memory and processes (`ulimit -v`, `ulimit -u`)", make=limited("ulimit -v 30000"),
+        cures=(Case.freely,),
+    ),
     "lock.toml cannot be written": Row(
-        said="let the folder be writable; the old lock is whole", make=within('mount --bind "$P" "$P"; mount -o remount,bind,ro "$P"'),
-        cures=(Case.freely,)),
+        said="let the folder be writable; the old lock is whole", cures=(Case.freely,),
+        make=within('mount --bind "$P" "$P"; mount -o remount,bind,ro "$P"'),
+    ),
     "out is read-only": Row(
         said="write elsewhere with --out", make=within('mkdir -p "$P/out"; mount -t tmpfs -o ro none "$P/out"'),
-        cures=(arguments("build", "--out", "elsewhere"), Case.freely)),
+        cures=(arguments("build", "--out", "elsewhere"), Case.freely),
+    ),
     "out is full": Row(
         said="free space or permissions there, or write elsewhere with --out",
-        make=within('mkdir -p "$P/out"; mount -t tmpfs -o size=4k none "$P/out"'), cures=(arguments("build", "--out", "elsewhere"), Case.freely)),
-    "stdout is full": Row(
-        said="check the permissions and the space that is left there",
-        make=lambda case: (arguments("list")(case), limited("exec > /dev/full")(case)), cures=(Case.freely,)),
-    "no git": Row(
-        said="install git, or leave out --since", make=built("--all", arguments("audit", "--since", "HEAD"), lambda case: case.environ.update(PATH="/nonexistent")),
-        cures=(arguments("audit"),)),
-    "the archives go to a link": Row(
-        said="name the directory itself: --to ", code=2, make=lambda case: (
-            (case.world.home / "real").mkdir(), (case.world.home / "link").symlink_to("real"), setattr(case, "argv", ["fetch", "--to", str(case.world.home / "link")])),
-        cures=(lambda case: setattr(case, "argv", ["fetch", "--to", str(case.world.home / "real")]),)),
-    "a root of the store is damaged": Row(
-        said="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project again, which writes it",
-        make=built("--all", lambda case: a_root(case).write_text("x"), arguments("gc")),
-        cures=(rooted_anew,)),
-    "BUILDER_STORE is no absolute path": Row(
-        said="like /big/builder or ~/builder", code=2, make=lambda case: case.environ.update(BUILDER_STORE="store"),
-        cures=(elsewhere, lambda case: case.environ.update(BUILDER_STORE="~/store"))),
-    "more cores than there are": Row(
-        said=f"set cores = {len(os.sched_getaffinity(0))} in ", code=0,
-        make=lambda case: (case.settings.write_text("cores = 9999\n"), arguments("doctor", "--offline")(case)),
-        cures=(lambda case: case.settings.write_text(f"cores = {len(os.sched_getaffinity(0))}\n"),)),
-    "there is no store": Row(said="the first build makes one", code=2, make=arguments("gc"), cures=(lambda case: case.world.ok("build"),)),
+        make=within('mkdir -p "$P/out"; mount -t tmpfs -o size=4k none "$P/out"'),
+        cures=(arguments("build", "--out", "elsewhere"), Case.freely),
+    ),
     "out is a link": Row(
         said="remove the link", code=2, make=lambda case: (case.world.root / "out").symlink_to(case.world.home),
-        cures=(lambda case: (case.world.root / "out").unlink(), arguments("build", "--out", "elsewhere"))),
-    "no memory for a thread": Row(
-        said="raise the limits of memory and processes (`ulimit -v`, `ulimit -u`)", make=limited("ulimit -v 30000"), cures=(Case.freely,)),
-    "HOME is no directory": Row(
-        said="name a folder that you may write to: --store, BUILDER_STORE", make=lambda case: case.environ.update(HOME="/proc/nothing"),
-        cures=(elsewhere, by_option)),
-    "no namespaces": Row(
-        said="sysctl -w user.max_user_namespaces=15000",
-        make=lambda case: (case.within("echo 0 > /proc/sys/user/max_user_namespaces"), setattr(case, "argv", ["doctor", "--offline"])),
-        cures=(within("echo 0 > /proc/sys/user/max_user_namespaces; sysctl -qw user.max_user_namespaces=15000"),)),
+        cures=(lambda case: (case.world.root / "out").unlink(), arguments("build", "--out", "elsewhere")),
+    ),
+    "stdout is full": Row(
+        said="check the permissions and the space that is left there", cures=(Case.freely,),
+        make=lambda case: (arguments("list")(case), limited("exec > /dev/full")(case)),
+    ),
+    "there is no git": Row(
+        said="install git, or leave out --since", cures=(arguments("audit"),),
+        make=built(arguments("audit", "--since", "HEAD"), variable("PATH", "/nonexistent")),
+    ),
+    "the archives go to a link": Row(
+        said="name the directory itself: --to ", code=2,
+        cures=(lambda case: arguments("fetch", "--to", str(case.world.home / "real"))(case),),
+        make=lambda case: (
+            (case.world.home / "real").mkdir(), (case.world.home / "link").symlink_to("real"),
+            arguments("fetch", "--to", str(case.world.home / "link"))(case),
+        ),
+    ),
+    "doctor finds no namespaces": Row(
+        said="sysctl -w user.max_user_namespaces=15000", make=lambda case: (arguments(*DOCTOR)(case), case.within(NO_SPACES)),
+        cures=(within(f"{NO_SPACES}; sysctl -qw user.max_user_namespaces=15000"),),
+    ),
     "doctor finds a store without programs": Row(
-        said="name a store elsewhere (--store, BUILDER_STORE)", make=lambda case: (
-            case.within('mkdir -p $S; mount -t tmpfs -o noexec none "$S"'), setattr(case, "argv", ["doctor", "--offline"])), cures=(elsewhere,)),
+        said="name a store elsewhere (--store, BUILDER_STORE)", cures=(elsewhere, by_option),
+        make=lambda case: (arguments(*DOCTOR)(case), case.within('mkdir -p $S; mount -t tmpfs -o noexec none "$S"')),
+    ),
     "doctor finds a full store": Row(
-        said="free some space there, run `builder gc`, or name a store elsewhere (--store, BUILDER_STORE)", make=lambda case: (
-            case.within('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"'), setattr(case, "argv", ["doctor", "--offline"])), cures=(elsewhere,)),
+        said="free some space there, run `builder gc`, or name a store elsewhere (--store, BUILDER_STORE)", cures=(elsewhere, by_option),
+        make=lambda case: (arguments(*DOCTOR)(case), case.within('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"')),
+    ),
+    "doctor finds fewer cores": Row(
+        said=f"set {CORES} in ", code=0, cures=(lambda case: case.settings.write_text(f"{CORES}\n"),),
+        make=lambda case: (case.settings.write_text("cores = 9999\n"), arguments(*DOCTOR)(case)),
+    ),
 }  # fmt: skip
 
 

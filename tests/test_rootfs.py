@@ -124,7 +124,8 @@ def test_what_was_changed_while_it_is_used_is_refused(image: Callable[..., str],
     target = image([("a", "1")])
     with unpacked(target, str(tmp_path / "rootfs")) as found:
         (Path(found.root) / "a").write_text("2")
-        with pytest.raises(MachineError, match="was changed, or not unpacked here, and another command uses it"), unpacked(target, str(tmp_path / "rootfs")):
+        told = "was changed, or not unpacked here, and another command uses it"
+        with pytest.raises(MachineError, match=told), unpacked(target, str(tmp_path / "rootfs")):
             pass
         assert shown(found.root) == {"a": "2"}
 
@@ -293,10 +294,10 @@ def test_an_unpacked_image_that_a_checkout_brings_is_not_believed(image: Callabl
         assert shown(found.root) == {"bin": None, "bin/x": "good"}
 
 
-@pytest.mark.parametrize("line", ["nginx:x:one:102::/:", "nginx:x:101:two::/:", "nginx:x::::/:", "nginx:x:²:2::/:", f"nginx:x:{2**32}:1::/:"])
-def test_a_line_of_passwd_that_is_none_is_passed_over(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fields", ["one:102", "101:two", ":", "²:2", f"{2**32}:1"])
+def test_a_line_of_passwd_that_is_none_is_passed_over(fields: str, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text(f"{line}\n{PASSWD}")
+    (tmp_path / "etc/passwd").write_text(f"nginx:x:{fields}::/:\n{PASSWD}")
     assert Rootfs(root=str(tmp_path), env={}, command=(), user="nginx").account() == Account(101, 102, "/run/openresty")
 
 

@@ -391,7 +391,8 @@ class TestRoots:
             store.gc()
         assert str(caught.value) == (
             f"{path}: the root is damaged: the content does not match its check sum\n"
-            "  next: remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project again, which writes it"
+            "  next: remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
+            "again, which writes it"
         )
         assert store.has_tree(tree)
 

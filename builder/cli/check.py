@@ -10,7 +10,10 @@ from builder.recheck import Recheck, Verdict
 
 
 def run(opened: Session) -> int:
-    """Check the named packages, or all that an image needs; exit 1 when any is not reproduced, or gives other outputs than the lock pins."""
+    """Check the named packages, or all that an image needs.
+
+    Exit code 1 when any is not reproduced, or gives other outputs than the lock pins.
+    """
     options = opened.options
     if options.all or options.dry_run:
         raise UsageError("--check builds again what it is given", hint="leave out --all and --dry-run")

@@ -221,7 +221,8 @@ class Store:
             raise StoreError(
                 f"the root is damaged: {error}",
                 where=nar.shown(path),
-                hint="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project again, which writes it",
+                hint="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
+                "again, which writes it",
             ) from error
 
     def _root_path(self, name: str) -> str:
