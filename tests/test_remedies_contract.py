@@ -3,6 +3,7 @@
 The image holds one package, `part`, whose files are a directory of the project; the base has musl's loader.
 """
 
+import ast
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import small
 from elf_maker import make
 from small import Small
 
+import builder.contract
 from builder.contract.rules import RULES
 from builder.image_shapes import CONTRACT_RULES
 
@@ -164,3 +166,30 @@ def test_a_breach(project: Small, row: Row) -> None:
 def test_every_rule_has_a_row() -> None:
     assert {each.rule for each in ROWS} == {*CONTRACT_RULES, "waiver"}
     assert len(RULES) == len(CONTRACT_RULES) - 1
+
+
+def test_every_hint_of_the_contract_has_a_row() -> None:
+    """A hint is a text that stands in the source as `hint=`, as `hint = ` or `_NAME = `, or second in what `_problems` yields."""
+    folder = Path(builder.contract.__file__).parent
+    found = set()
+    for path in (*folder.glob("rules/*.py"), folder / "image.py", folder / "__init__.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+                values = [each.value for each in node.keywords if each.arg == "hint"]
+            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("hint", "_HINT", "_DAMAGED"):
+                values = [node.value]
+            elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                values = [node.value.elts[1]]
+            found |= {text for value in values for text in texts(value)}
+    assert len(found) > 15
+    assert [text for text in sorted(found) if not any(text in row.said or row.said in text for row in ROWS)] == []
+
+
+def texts(value: ast.expr) -> list[str]:
+    """Longest plain part of each text that an expression can be."""
+    if isinstance(value, ast.IfExp):
+        return [*texts(value.body), *texts(value.orelse)]
+    parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+    plain = [each.value for each in parts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    return [max(plain, key=len)] if plain else []
