@@ -32,6 +32,7 @@ from builder.sandbox.listing import tree_listing
 from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec
 from builder.store import Record, Store
+from builder.store.remove import remove_tree
 from builder.store.trouble import trying
 
 LAST_LINES = 30
@@ -199,13 +200,18 @@ class Realiser:
     def _keep(self, derivation: Derivation, build: str) -> str:
         if not self.keep_failed:
             return ""
-        os.makedirs(self.keep_failed, mode=0o700, exist_ok=True)
         target = os.path.join(self.keep_failed, derivation.id.replace(" ", "-"))
         number = 1
         while os.path.lexists(place := f"{target}-{number}"):
             number += 1
         kept.settle(build)
-        shutil.move(build, place)  # may be another file system than the store's
+        try:
+            os.makedirs(self.keep_failed, mode=0o700, exist_ok=True)
+            shutil.move(build, place)  # may be another file system than the store's
+        except OSError as error:  # how the build failed is more than its tree
+            remove_tree(place)
+            self.reporter.warn(f"the tree of the failed build could not be kept in {place}: {error.strerror or 'it could not be copied'}")
+            return ""
         os.mkdir(build)
         return place
 

@@ -94,6 +94,25 @@ class Row:
     argv: tuple[str, ...] = ()
 
 
+def steps(*each: Step) -> Step:
+    def run(away: Away) -> None:
+        for step in each:
+            step(away)
+    return run
+
+
+def build_all(away: Away) -> None:
+    assert away.run("build", "--all").code == 0
+
+
+def written(path: str, text: str) -> Step:
+    return lambda away: away.project.write(path, text)
+
+
+def world_moved(away: Away) -> None:
+    away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi")
+
+
 def back(away: Away) -> None:
     """Take back the change."""
     git(away.project, "checkout", "-q", ".")
@@ -228,6 +247,7 @@ def without_outputs(platform: str) -> Step:
     return lambda away: away.lock("world", rf"\n\[package\.output\.{platform}[^[]*", "\n")
 
 
+USER = written("recipes/images/openresty.toml", small.FILES["recipes/images/openresty.toml"] + '[config]\nuser = "7"\n')
 ROWS = [
     Row(rule="stale-recipe", said="run `builder resolve", make=placed("A greeting", "Greets")),
     Row(rule="pin-disagrees", said="if it is the recipe's, run `builder resolve",
@@ -239,19 +259,18 @@ ROWS = [
     Row(rule="plain-http-unpinned", said="or use https", make=undeclared("http://gone.example/hello-1.tar.gz", *MORE),
         first=placed("http:", "https:")),
     Row(rule="stale-output", said="which builds from the inputs of now",
-        make=lambda away: (away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"), away.resolve())),
+        make=steps(world_moved, Away.resolve)),
     Row(rule="stale-output", said="which builds from the inputs of now", argv=("--all",),
-        make=lambda away: (optional("other")(away), away.project.replace("recipes/world.toml", "usr/bin/greet", "usr/bin/hi"),
-                           away.resolve())),
+        make=steps(optional("other"), world_moved, Away.resolve)),
     Row(rule="plain-http-first", said="first in the recipe; run `builder resolve",
         make=relocated("http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"),
         first=placed('"http://gone.example/hello-1.tar.gz", "https://gone.example.org/hello-1.tar.gz"', PLACES)),
     Row(rule="single-location", said="add a second location", make=relocated("https://gone.example/hello-1.tar.gz"),
-        hand=lambda away: (placed('"https://gone.example/hello-1.tar.gz"', PLACES)(away), away.resolve())),
+        hand=steps(placed('"https://gone.example/hello-1.tar.gz"', PLACES), Away.resolve)),
     Row(rule="source-bytes", said="remove the file; the next build fetches it again", make=damaged_archive,
-        hand=lambda away: (archive(away).unlink(), away.run("build", "--all"))),
+        hand=steps(lambda away: archive(away).unlink(), build_all)),
     Row(rule="source-bytes", said="correct the size in the recipe or the lock",
-        make=lambda away: (away.recipe("size = ", "size = 1"), away.resolve(), away.run("build", "--all")),
+        make=steps(placed("size = ", "size = 1"), Away.resolve, lambda away: away.run("build", "--all")),
         first=placed("size = 1", "size = "), hand=Away.resolve),
     Row(rule="tree-bytes", said="store verify", make=damaged_trees, hand=lambda away: away.run("build", "--all")),
     Row(rule="output-missing", said="which fills in what is missing", make=without_outputs("x86")),
@@ -265,25 +284,20 @@ ROWS = [
         make=lambda away: (away.project.root / "lock.toml").write_text("[")),
     Row(rule="unknown-key", said="vars, version", make=lambda away: away.project.write("recipes/hello.toml", "xyzzy = 1\n" +
         (away.project.root / "recipes/hello.toml").read_text()), hand=back),
-    Row(rule="cannot-unneeded", said="take it out", hand=back, make=lambda away: (
-        away.project.write("recipes/profiles/other.toml", 'name = "other"\n[audit.cannot]\nweak-pin = "so it is"\n'), away.resolve(),
-        away.run("build", "--all"))),
+    Row(rule="cannot-unneeded", said="take it out", hand=back, make=steps(
+        written("recipes/profiles/other.toml", 'name = "other"\n[audit.cannot]\nweak-pin = "so it is"\n'), Away.resolve, build_all)),
     Row(rule="outputs-optional", said="or let one require its outputs", make=optional("small", "other"), hand=back),
     Row(rule="outputs-optional", said="take back `outputs`", make=optional("other"), hand=back, argv=("--since", "HEAD")),
     Row(rule="version-went-down", said="`builder why", make=went_down, argv=("--since", "HEAD"), hand=Away.commit),
     Row(rule="version-changed-same-hash", said="or take back the version", argv=("--since", "HEAD"), hand=back,
-        make=lambda away: (away.recipe('version = "1"', 'version = "2"'), relocked(away))),
+        make=steps(placed('version = "1"', 'version = "2"'), relocked)),
     Row(rule="url-changed-same-hash", said="list that place beside the old one first", argv=("--since", "HEAD"),
-        make=lambda away: (away.recipe(PLACES, '"https://new.example/hello-1.tar.gz", "https://new.example.org/hello-1.tar.gz"'),
-                           relocked(away)),
-        hand=lambda away: (placed('locations = [', f"locations = [{PLACES}, ")(away), away.resolve(), away.run("build", "--all"))),
+        make=steps(placed(PLACES, '"https://new.example/hello-1.tar.gz", "https://new.example.org/hello-1.tar.gz"'), relocked),
+        hand=steps(placed("locations = [", f"locations = [{PLACES}, "), Away.resolve, build_all)),
     Row(rule="hash-changed-same-version", said="before you take the new hash", argv=("--since", "HEAD"), make=other_bytes, hand=back),
-    Row(rule="image-rights-changed", said="take it back in the image recipe", argv=("--since", "HEAD"), make=lambda away: (
-        away.project.write("recipes/images/openresty.toml", small.FILES["recipes/images/openresty.toml"] + '[config]\nuser = "7"\n'),
-        away.run("build", "--all")), hand=lambda away: (back(away), away.run("build", "--all"))),
-    Row(rule="image-rights-changed", said="say so in the commit", argv=("--since", "HEAD"), make=lambda away: (
-        away.project.write("recipes/images/openresty.toml", small.FILES["recipes/images/openresty.toml"] + '[config]\nuser = "7"\n'),
-        away.run("build", "--all")), hand=Away.commit),
+    Row(rule="image-rights-changed", said="take it back in the image recipe", argv=("--since", "HEAD"),
+        make=steps(USER, build_all), hand=steps(back, build_all)),
+    Row(rule="image-rights-changed", said="say so in the commit", argv=("--since", "HEAD"), make=steps(USER, build_all), hand=Away.commit),
     Row(rule="sandbox-changed", said="builds it again; take back the change", argv=("--since", "HEAD"), hand=back,
         make=lambda away: away.lock("world", r"^key = ", 'sandbox = "chroot"\nkey = ')),
 ]  # fmt: skip

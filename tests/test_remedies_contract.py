@@ -56,6 +56,11 @@ def image(text: str) -> Step:
     return lambda project: project.write(IMAGE, (project.root / IMAGE).read_text() + text)
 
 
+def link_in_base(project: Small) -> None:
+    project.write("files/base/usr/bin/sh", "")
+    (project.root / "files/base/bin").symlink_to("usr/bin")
+
+
 def without(text: str) -> Step:
     return lambda project: project.replace(IMAGE, text, "")
 
@@ -124,8 +129,7 @@ ROWS = [
     Row(rule="build-path", said="strip it, or map the prefix", files={"usr/bin/x": program(text=b"/build/src/x.c")},
         done=file("usr/bin/x", program(text=b"./src/x.c"))),
     Row(rule="shadow", said="install below the place that the base has", files={"bin/tool": program()},
-        make=lambda project: ((project.root / "files/base/usr/bin").mkdir(parents=True), project.write("files/base/usr/bin/sh", ""),
-                              (project.root / "files/base/bin").symlink_to("usr/bin")),
+        make=link_in_base,
         done=lambda project: (project.root / "files/part/bin").rename(project.root / "files/part/usr/bin")),
     Row(rule="lua-ffi", said="add the nginx module or library that has it", files=LUA,
         done=file("usr/bin/x", program(exports=["luaL_newstate", "crunch"]))),

@@ -71,6 +71,25 @@ def by_option(case: Case) -> None:
     case.argv += ["--store", str(case.world.home / "another")]
 
 
+def file_for_store(case: Case) -> None:
+    case.world.store_path.parent.mkdir(parents=True)
+    case.world.store_path.write_text("")
+
+
+def archives_to_link(case: Case) -> None:
+    (case.world.home / "real").mkdir()
+    (case.world.home / "link").symlink_to("real")
+    case.argv = ["fetch", "--to", str(case.world.home / "link")]
+
+
+def doctor(script: str) -> Step:
+    """What the verb says after a script in namespaces of its own."""
+    def ask(case: Case) -> None:
+        case.argv = ["doctor", "--offline"]
+        case.within(script)
+    return ask
+
+
 def a_root(case: Case) -> Path:
     return min((case.world.store_path / "roots").iterdir())
 
@@ -108,13 +127,12 @@ def built(*steps: Step) -> Step:
     return make
 
 
-DOCTOR = ["doctor", "--offline"]
 NO_SPACES = "echo 0 > /proc/sys/user/max_user_namespaces"
 CORES = f"cores = {len(os.sched_getaffinity(0))}"
 ROWS = {
     "the store is a file": Row(
         said="name a folder: --store, BUILDER_STORE, or `store` in the settings file", cures=(elsewhere, in_settings, by_option),
-        make=lambda case: (case.world.store_path.parent.mkdir(parents=True), case.world.store_path.write_text("")),
+        make=file_for_store,
     ),
     "the store is read-only": Row(
         said="name a folder that you may write to: --store, BUILDER_STORE, or `store` in the settings file",
@@ -178,26 +196,23 @@ ROWS = {
     "the archives go to a link": Row(
         said="name the directory itself: --to ", code=2,
         cures=(lambda case: arguments("fetch", "--to", str(case.world.home / "real"))(case),),
-        make=lambda case: (
-            (case.world.home / "real").mkdir(), (case.world.home / "link").symlink_to("real"),
-            arguments("fetch", "--to", str(case.world.home / "link"))(case),
-        ),
+        make=archives_to_link,
     ),
     "doctor finds no namespaces": Row(
-        said="sysctl -w user.max_user_namespaces=15000", make=lambda case: (arguments(*DOCTOR)(case), case.within(NO_SPACES)),
+        said="sysctl -w user.max_user_namespaces=15000", make=doctor(NO_SPACES),
         cures=(within(f"{NO_SPACES}; sysctl -qw user.max_user_namespaces=15000"),),
     ),
     "doctor finds a store without programs": Row(
         said="name a store elsewhere (--store, BUILDER_STORE)", cures=(elsewhere, by_option),
-        make=lambda case: (arguments(*DOCTOR)(case), case.within('mkdir -p $S; mount -t tmpfs -o noexec none "$S"')),
+        make=doctor('mkdir -p $S; mount -t tmpfs -o noexec none "$S"'),
     ),
     "doctor finds a full store": Row(
         said="free some space there, run `builder gc`, or name a store elsewhere (--store, BUILDER_STORE)", cures=(elsewhere, by_option),
-        make=lambda case: (arguments(*DOCTOR)(case), case.within('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"')),
+        make=doctor('mkdir -p $S; mount -t tmpfs -o size=1m none "$S"'),
     ),
     "doctor finds fewer cores": Row(
         said=f"set {CORES} in ", code=0, cures=(lambda case: case.settings.write_text(f"{CORES}\n"),),
-        make=lambda case: (case.settings.write_text("cores = 9999\n"), arguments(*DOCTOR)(case)),
+        make=lambda case: (case.settings.write_text("cores = 9999\n"), arguments("doctor", "--offline")(case)),
     ),
 }  # fmt: skip
 

@@ -1,12 +1,14 @@
 """Remedies that need a sandbox: a build that fails, one that is not reproduced, and what another process builds."""
 
+import os
 import re
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
-from integration.world import World, copy_recipes
+from integration.world import TOOLSET, World, copy_recipes
 
 
 def test_a_failed_build_of_what_no_image_needs_is_looked_into_as_its_message_says(here: World) -> None:
@@ -105,3 +107,51 @@ def test_without_namespaces_only_builds_are_told_of_the_weaker_sandbox(here: Wor
     here.ok("build")
     answer = here.run("test", "--image", "all", before=[*private, f'{refused}; exec "$@"', "sh"])
     assert (answer.code, answer.err.splitlines()[-1]) == (5, advice), answer.err
+
+
+def test_a_tree_that_cannot_be_kept_hides_no_failure(here: World) -> None:
+    here.recipe("bad", "echo words of bad; head -c 100000 /dev/zero > file; exit 3")
+    here.image("bad")
+    for trouble in ("-o ro", "-o size=4k"):
+        mount = f'mkdir -p out/failed; mount -t tmpfs {trouble} none out/failed; exec "$@"'
+        answer = here.run("build", "--keep-failed", before=["unshare", "-rm", "sh", "-ec", mount, "sh"])
+        if answer.code == 1 and "unshare" in answer.err:
+            pytest.skip("this machine refuses user namespaces")
+        assert (answer.code, "  | words of bad\n" in answer.err) == (4, True), answer.err
+        assert "warning: the tree of the failed build could not be kept in " in answer.err
+        assert "`builder build --keep-failed bad` keeps its tree" in answer.err
+    answer = here.run("build", "--keep-failed", "bad")
+    assert "`builder shell --failed bad` enters it" in answer.err
+    assert here.ok("shell", "--failed", "bad", "ls").out == "file\n"
+
+
+def test_a_tool_set_without_bubblewrap(here: World) -> None:
+    here.recipe("one", 'echo x > "$OUT/x"')
+    here.image("one")
+    here.write("recipes/tools/toolset.toml", TOOLSET.replace('"launcher", ', ""))
+    without = replace(here, environ={"PATH": "/nonexistent"})
+    answer = without.run("build")
+    assert (answer.code, answer.err.splitlines()[-1]) == (
+        5, "  next: install bubblewrap, or name the package `launcher` in the tool set: it holds a pinned one",
+    )
+    here.write("recipes/tools/toolset.toml", TOOLSET)
+    without.ok("build")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="--sandbox chroot is root's")
+def test_the_weaker_sandbox(here: World) -> None:
+    here.recipe("one", 'echo x > "$OUT/x"')
+    here.image("one")
+    weaker = ("build", "--sandbox", "chroot")
+    for before, said in (
+        (["unshare", "-r"], "--sandbox chroot needs the capability MKNOD"),
+        (["setpriv", "--bounding-set", "-sys_chroot"], "--sandbox chroot needs the capabilities SYS_CHROOT"),
+    ):
+        answer = here.run(*weaker, before=before)
+        assert (answer.code, f"  next: {said}" in answer.err) == (5, True), answer.err
+    here.ok(*weaker)
+    answer = here.run("build", "--locked")
+    assert (answer.code, answer.err.splitlines()[-1]) == (
+        1, "  next: build where the kernel allows namespaces, or say --allow-weak-sandbox",
+    )
+    here.ok("build", "--locked", "--allow-weak-sandbox")
