@@ -195,6 +195,23 @@ def blob(away: Away) -> Path:
     return max((away.project.root / "out/openresty/oci/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
 
 
+def foreign_image(away: Away) -> None:
+    """A directory of another program at the place of an image."""
+    place = image_moved(away)
+    place.mkdir()
+    (place / "thesis").write_text("years of work")
+
+
+def image_moved(away: Away) -> Path:
+    place = away.project.root / "out/openresty"
+    place.rename(away.store.parent / "image")
+    return place
+
+
+def unlinked(away: Away) -> None:
+    (away.project.root / "out/openresty").unlink()
+
+
 def versions(*names: str) -> Step:
     """The recipe of base has these versions."""
     def write(away: Away) -> None:
@@ -280,6 +297,12 @@ ROWS = [
         first=without_outputs("x86")),
     Row(rule="image-bytes", said="remove its output there and run `builder build", make=layer_pinned_wrong, first=layer_unpinned),
     Row(rule="written-image", said="which writes it anew", make=lambda away: blob(away).write_bytes(b"x")),
+    Row(rule="written-image", said="move it to another place, then run `builder build", make=foreign_image,
+        first=lambda away: (away.project.root / "out/openresty").rename(away.store.parent / "moved")),
+    Row(rule="written-image", said="move it to another place, then run `builder build", first=unlinked,
+        make=lambda away: image_moved(away).symlink_to("nowhere")),
+    Row(rule="written-image", said="move it to another place, then run `builder build", first=unlinked,
+        make=lambda away: image_moved(away).write_text("x")),
     Row(rule="invalid-file", said="take it from version control",
         make=lambda away: (away.project.root / "lock.toml").write_text("[")),
     Row(rule="unknown-key", said="vars, version", make=lambda away: away.project.write("recipes/hello.toml", "xyzzy = 1\n" +
