@@ -210,7 +210,8 @@ class Realiser:
             shutil.move(build, place)  # may be another file system than the store's
         except OSError as error:  # how the build failed is more than its tree
             remove_tree(place)
-            self.reporter.warn(f"the tree of the failed build could not be kept in {place}: {error.strerror or 'it could not be copied'}")
+            why = error.strerror or "it could not be copied"
+            self.reporter.warn(f"the tree of the failed build could not be kept in {place}: {why}")
             return ""
         os.mkdir(build)
         return place

@@ -97,7 +97,8 @@ class Rootfs:
 
 def _number(text: str) -> int | None:
     """The number of a user or group; None for a text that is none."""
-    return int(text) if text.isascii() and text.isdecimal() and int(text) < _MOST_USERS else None
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_USERS))
+    return int(text) if plain and int(text) < _MOST_USERS else None
 
 
 @contextmanager

@@ -294,7 +294,7 @@ def test_an_unpacked_image_that_a_checkout_brings_is_not_believed(image: Callabl
         assert shown(found.root) == {"bin": None, "bin/x": "good"}
 
 
-@pytest.mark.parametrize("fields", ["one:102", "101:two", ":", "²:2", f"{2**32}:1"])
+@pytest.mark.parametrize("fields", ["one:102", "101:two", ":", "²:2", f"{2**32}:1", f"{'1' * 5000}:1"])
 def test_a_line_of_passwd_that_is_none_is_passed_over(fields: str, tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text(f"nginx:x:{fields}::/:\n{PASSWD}")

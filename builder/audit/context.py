@@ -81,7 +81,7 @@ class Context:
         return f"{package.name} --profile {next(each for each in package.profiles if each in self.profiles)}"
 
     def builds(self, name: str, profiles: tuple[str, ...]) -> str:
-        """What builds a package or image, as it is typed: all at once where outputs are required, else this one in its profile."""
+        """What builds a package or image, as it is typed: all at once where outputs are required, else this one alone."""
         known = self.project.profiles if self.project else {}
         if any(each in known and known[each].outputs_required for each in profiles):
             return "builder build --all"

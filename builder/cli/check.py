@@ -45,8 +45,10 @@ def run(opened: Session) -> int:
             sys.stdout.flush()
     if options.json:
         rows = [
-            {"package": each.package, "reproduced": each.same, "pinned": pinned[each.package], "seconds": round(each.seconds, 1),
-             "differences": list(each.lines)}
+            {
+                "package": each.package, "reproduced": each.same, "pinned": pinned[each.package],
+                "seconds": round(each.seconds, 1), "differences": list(each.lines),
+            }
             for each in verdicts
         ]
         output.say(output.document("check", rows))

@@ -140,7 +140,8 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
             since=options.since, cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
         )
         found = audits.run(context, audits.RULES)
-        report = replace(found, findings=tuple(replace(each, remedy=hints.completed(each.remedy, options)) for each in found.findings))
+        findings = [replace(each, remedy=hints.completed(each.remedy, options)) for each in found.findings]
+        report = replace(found, findings=tuple(findings))
         if options.json:
             say_json("audit", report.findings)
         else:

@@ -24,10 +24,8 @@ def check(context: Context) -> Iterator[Finding]:
             yield Finding(ID, context.place(package, key=f"output {name}"), reason, remedy)
         if output.sandbox != (built_in := weakness(record.sandbox)):
             reason = f"the lock says {_sandbox(output.sandbox)}, but it was built here with {_sandbox(built_in)}"
-            remedy = (
-                f"take back the change of lock.toml; or remove the output there, and `builder build {context.named(package)}` "
-                "pins it again"
-            )
+            command = f"`builder build {context.named(package)}`"
+            remedy = f"take back the change of lock.toml; or remove the output there, and {command} pins it again"
             yield Finding(ID, context.place(package, key="sandbox"), reason, remedy)
 
 
@@ -36,11 +34,12 @@ def differences(context: Context, output: LockedOutput) -> list[tuple[str, str]]
     record = context.store.record(output.key)
     if record is None:
         return []
-    pairs = [(name, output.trees.get(name), record.trees.get(name)) for name in sorted({*output.trees, *record.trees})]
-    none = "no such output"
-    return [
-        (name, f"the lock pins {mine or none}, but building it here gave {built or none}") for name, mine, built in pairs if mine != built
-    ]
+    found, none = [], "no such output"
+    for name in sorted({*output.trees, *record.trees}):
+        mine, built = output.trees.get(name), record.trees.get(name)
+        if mine != built:
+            found.append((name, f"the lock pins {mine or none}, but building it here gave {built or none}"))
+    return found
 
 
 def _sandbox(name: str) -> str:

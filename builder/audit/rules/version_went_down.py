@@ -32,9 +32,11 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _why(context: Context, package: LockedPackage) -> str:
-    """The command that shows what needs a package, for each image that does."""
-    needing = [each for each in context.images if each.profile in package.profiles and package in context.needs(each)]
-    return " or ".join(f"`builder why --image {each.name} --profile {each.profile} {each.name} {package.name}`" for each in needing)
+    """The command that shows what needs a package, in an image that does."""
+    for each in context.images:
+        if each.profile in package.profiles and package in context.needs(each):
+            return f"`builder why --image {each.name} --profile {each.profile} {each.name} {package.name}`"
+    return "`builder graph`"
 
 
 def _reason(recipe: Recipe, old: LockedPackage, new: LockedPackage, since: str) -> str:
