@@ -55,7 +55,8 @@ def _place(options: argparse.Namespace) -> str:
 
 def completed_within(message: str, options: argparse.Namespace, image: str = "", profile: str = "") -> str:
     """A message with the hints completed of the other errors, and of the contract's findings, that it tells of."""
-    return re.sub(r"(?m)^  next: .*|^  \[[a-z-]+\] .*", lambda found: completed(found[0], options, image, profile), message)
+    lines = re.compile(r"^  next: .*|^  \[[a-z-]+\] .*", re.MULTILINE)
+    return lines.sub(lambda found: completed(found[0], options, image, profile), message)
 
 
 def _chosen(options: argparse.Namespace, topic: Mapping[str, str]) -> Iterator[tuple[str, str]]:
