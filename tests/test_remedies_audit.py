@@ -5,6 +5,7 @@ as they stand in the output: they must name the project and the store by themsel
 """
 
 import gzip
+import hashlib
 import re
 import shlex
 import subprocess
@@ -369,3 +370,40 @@ ELSEWHERE = {  # rules without a row: these packages need a build in a sandbox
 
 def test_every_rule_has_a_row() -> None:
     assert {each.id for each in RULES} == {each.rule for each in ROWS} | ELSEWHERE.keys()
+
+
+def base_archive(away: Away) -> Path:
+    """The base is an archive, used byte for byte; where the store has it."""
+    data = gzip.compress(make_tar(entry("etc/issue", b"a distribution\n")), mtime=0)
+    (away.store.parent / "archives/base-1.tar.gz").write_bytes(data)
+    places = 'locations = ["https://gone.example/base-1.tar.gz", "https://gone.example.org/base-1.tar.gz"]\nstrip = 0'
+    away.project.replace("recipes/base.toml", 'folder = "files/base"', places)
+    away.resolve()
+    build_all(away)
+    return away.store / "files" / hashlib.sha256(data).hexdigest()
+
+
+def test_a_base_layer_that_a_disk_damaged(away: Away) -> None:
+    path = base_archive(away)
+    sound = path.read_bytes()
+    for damage in (sound[:-9], b"x", b""):
+        path.chmod(0o644)
+        path.write_bytes(damage)
+        (away.project.root / "out/openresty").rename(away.store.parent / f"out-{len(damage)}")
+        answer = away.run("build")
+        assert answer.code == 3, answer.err
+        for command in commands_of(answer):
+            away.type(command)
+        assert away.run("build").code == 0
+        assert path.read_bytes() == sound
+
+
+def test_a_base_layer_that_is_not_in_the_store(away: Away) -> None:
+    """The tree of the archive is there, but a layer that is made of that has other bytes than the archive."""
+    path = base_archive(away)
+    before = (away.project.root / "lock.toml").read_text()
+    path.unlink()
+    (away.project.root / "out/openresty").rename(away.store.parent / "moved")
+    answer = away.run("build")
+    assert answer.code == 0, answer.err
+    assert (away.project.root / "lock.toml").read_text() == before

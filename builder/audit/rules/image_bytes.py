@@ -1,6 +1,6 @@
 """A pinned layer that is not what the pinned outputs give: it is composed again in memory and compared, without writing it.
 
-Only where the store has all outputs; that they are what their names say is for tree-bytes to tell.
+Only where the store has all outputs and archives; that they are what their names say is for tree-bytes to tell.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _here(context: Context, request: Request) -> bool:
-    return all(context.store.has_tree(request.trees[name]["out"]) for name in request.packages)
+    trees = all(context.store.has_tree(request.trees[name]["out"]) for name in request.packages)
+    return trees and not compose.absent(request, context.store)
 
 
 def composed(context: Context, request: Request) -> LockedLayer:
