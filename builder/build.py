@@ -1,5 +1,6 @@
 """The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -22,6 +23,7 @@ from builder.recipe import Recipe
 from builder.reporter import Reporter
 from builder.source import Source
 from builder.store import Store
+from builder.store.trouble import explain
 
 if TYPE_CHECKING:
     from builder.fetch import Fetcher
@@ -78,10 +80,13 @@ class Builder(Struct, kw_only=True):
     _folders: dict[Source, str] = field(default_factory=dict)
     _opened: Executor | None = None
 
-    def plan(self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False) -> Plan:
+    def plan(
+        self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False, doubted: frozenset[str] = frozenset()
+    ) -> Plan:
         """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow.
 
-        look: fetch nothing to know more. Without it a source that is not measured is fetched.
+        look: fetch nothing to know more. Without it a source that is not measured is fetched. doubted: packages whose
+        pinned outputs are neither trusted nor enforced.
 
         Raises:
             MachineError: to build, where nothing can be built for the platform.
@@ -92,7 +97,7 @@ class Builder(Struct, kw_only=True):
         plan = Plan(
             graph=graph, recipes=self.recipes, host_platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
-            remembered=memo.read(self.cache_dir, self._memo) or {},
+            remembered=memo.read(self.cache_dir, self._memo) or {}, doubted=doubted,
         )
         plan.advance()
         return plan
@@ -231,7 +236,12 @@ class Builder(Struct, kw_only=True):
         if self.store.has_tree(tree):
             return
         with self.store.stage() as stage:
-            folder.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
+            try:
+                folder.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
+            except OSError as error:  # which names a file of the project, whatever it is that has no room
+                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise explain(OSError(error.errno, ""), "copy a folder of the project", self.store.root) from error
+                raise
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
     def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:
@@ -302,7 +312,7 @@ class Builder(Struct, kw_only=True):
         recipe = self.recipes[package.name]
         version = recipe.version(package.version)
         assert version is not None, f"{name} is in the lock but not in its recipe; relock first"
-        return Order(derivation=plan.derive(name), patches=version.patches, pinned=plan.locked(name))
+        return Order(derivation=plan.derive(name), patches=version.patches, pinned=plan.enforced(name))
 
     def bring(self, plan: Plan, name: str) -> None:
         """Have a package's sources in the store, unpacked."""

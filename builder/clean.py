@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from builder import within
 from builder.errors import RefusedError
 from builder.oci import image
+from builder.project import OWN
 from builder.store.remove import freed_by, remove_tree
 
-_OWN = ("failed", "rootfs", "run", "tests")
 _HALF = re.compile(r"\.(.+)\.(?:new|old)")  # see `oci.folder`
 _LOCKS = ("lock", "reloading")  # of out/run: they stay, since a command that waits for one has it open
 
@@ -43,14 +43,14 @@ def _own(out: str) -> Iterator[str]:
             continue
         if name == "run":
             yield from (os.path.join(path, each) for each in sorted(os.listdir(path)) if each not in _LOCKS)
-        elif name in _OWN or image.is_ours(path) or _is_half_made(path):
+        elif name in OWN or image.is_ours(path) or _is_half_made(path):
             yield path
 
 
 def _is_half_made(path: str) -> bool:
     """What a killed process left of an image, or of another folder of ours, that was to be replaced."""
     found = _HALF.fullmatch(os.path.basename(path))
-    return found is not None and (found[1] in _OWN or image.is_ours(path, whole=False))
+    return found is not None and (found[1] in OWN or image.is_ours(path, whole=False))
 
 
 @contextmanager

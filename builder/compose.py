@@ -97,14 +97,24 @@ def request(
 
 
 def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform: str) -> str:
-    """The archive that is a whole base layer by itself: a prebuilt root file system, used byte for byte. Else ""."""
+    """Where the store has the archive that is a whole base layer by itself: a prebuilt root file system, used byte for
+    byte. "" for a package that is none."""
     if not is_builtin(recipe, package.version):
         return ""
     sources = [each for each in package.sources if each.platform in (None, platform)]
     if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz") or sources[0].sha256 is None:
         return ""
-    path = store.file_path(sources[0].sha256)
-    return path if os.path.exists(path) else ""
+    return store.file_path(sources[0].sha256)
+
+
+def absent(request: Request, store: Store) -> list[LockedPackage]:
+    """Packages of the base whose archive is used byte for byte, and is not in the store. A layer that is made of its tree
+    would have other bytes."""
+    while request.below:
+        request = request.below
+    packages = [request.graph.packages[name] for name in request.base]
+    paths = {each.id: base_tarball(each, request.recipes[each.name], store, request.platform) for each in packages}
+    return [each for each in packages if paths[each.id] and not os.path.exists(paths[each.id])]
 
 
 def compose(request: Request, store: Store) -> list[Layer]:

@@ -5,6 +5,7 @@ A check takes a `Machine` and changes nothing but a file that it makes and remov
 
 import importlib.util
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -109,7 +110,8 @@ def disks(machine: Machine) -> list[Answer]:
         found.append(_disk("out", os.path.join(machine.root, "out")))
     parts = [path for name in ("trees", "files", "tmp") if os.path.isdir(path := os.path.join(machine.store, name))]
     if len({os.stat(path).st_dev for path in parts}) > 1:
-        found.append(Answer("bad", "store", "its folders lie on several file systems", "keep the store on one: set BUILDER_STORE"))
+        hint = "keep the store on one, or name another (--store, BUILDER_STORE)"
+        found.append(Answer("bad", "store", "its folders lie on several file systems", hint))
     return found
 
 
@@ -117,14 +119,14 @@ def _disk(what: str, path: str) -> Answer:
     there = _nearest(path)
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
-    move = "set BUILDER_STORE to a folder elsewhere" if what == "store" else "build with --out DIR elsewhere"
+    move = "name a store elsewhere (--store, BUILDER_STORE)" if what == "store" else "build with --out DIR elsewhere"
     if disk.f_flag & os.ST_RDONLY or not _writable(there):
         return Answer("bad", what, f"{path} cannot be written", move)
     if what == "store" and disk.f_flag & os.ST_NOEXEC:
         return Answer("bad", what, f"{path} is mounted noexec: tools cannot run from there", move)
     text = f"{units.size(free)} free at {path}"
     if free < _GIB or (disk.f_files and disk.f_favail < 10_000):
-        return Answer("bad", what, f"{text}, {disk.f_favail} more files", f"free some space there, run builder gc, or {move}")
+        return Answer("bad", what, f"{text}, {disk.f_favail} more files", f"free some space there, run `builder gc`, or {move}")
     level: Level = "warn" if free < 5 * _GIB else "ok"
     return Answer(level, what, text, "a first build of an image needs about 5 GB" if level == "warn" else "")
 
@@ -233,7 +235,7 @@ def clock(machine: Machine) -> list[Answer]:
         return [Answer("bad", "clock", time.strftime("%Y-%m-%d", time.gmtime(now)) + " is in the past", "set the clock")]
     path = os.path.join(machine.root, "lock.toml")
     if machine.root and os.path.exists(path) and os.stat(path).st_mtime > now + _SKEW:
-        return [Answer("warn", "clock", "lock.toml was written in the future", "set the clock, or touch lock.toml")]
+        return [Answer("warn", "clock", "lock.toml was written in the future", f"set the clock, or `touch {shlex.quote(path)}`")]
     return [Answer("ok", "clock", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now)))]
 
 

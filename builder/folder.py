@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from builder import globs, nar, within
 from builder.errors import UsageError
@@ -26,17 +26,18 @@ def tree(root: str, folder: str, include: Sequence[str] = ()) -> str:
 def copy(root: str, folder: str, target: str, include: Sequence[str] = ()) -> None:
     """Copy a folder: files with their executable bit, symbolic links as they are. Raises as `tree`."""
     source = _place(root, folder)
-    if not include:
-        nar.scan(source)  # refuses what cannot be a tree, before any of it is copied
-        shutil.copytree(source, target, symlinks=True)
-        return
-    found = [path for path in _files(source) if globs.matches(path, include)]
-    if not found:
+    entries = list(nar.scan(source))[1:]  # refuses what cannot be a tree, before any of it is copied
+    found = [each for each in entries if not include or (each.kind != "dir" and globs.matches(each.path, include))]
+    if include and not found:
         hint = "correct `include` in the recipe that names the folder"
         raise UsageError(f"nothing in it is like {' or '.join(include)}", where=f"{root}/{folder}", hint=hint)
-    for path in found:
-        os.makedirs(os.path.dirname(f"{target}/{path}"), exist_ok=True)
-        shutil.copy2(f"{source}/{path}", f"{target}/{path}", follow_symlinks=False)
+    os.makedirs(target)
+    for entry in found:
+        if entry.kind == "dir":
+            os.mkdir(f"{target}/{entry.path}")
+        else:
+            os.makedirs(os.path.dirname(f"{target}/{entry.path}"), exist_ok=True)
+            shutil.copy2(f"{source}/{entry.path}", f"{target}/{entry.path}", follow_symlinks=False)
 
 
 def _place(root: str, folder: str) -> str:
@@ -48,8 +49,3 @@ def _place(root: str, folder: str) -> str:
     if not os.path.isdir(where):
         raise UsageError("there is no such folder", where=where, hint="a recipe names it as a source; correct its `folder`")
     return os.path.realpath(where)
-
-
-def _files(folder: str) -> Iterator[str]:
-    """Paths of everything but folders, sorted."""
-    return (entry.path for entry in nar.scan(folder) if entry.kind != "dir")

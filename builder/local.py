@@ -25,6 +25,7 @@ from builder.sandbox.layout import plan_mounts
 from builder.sandbox.listing import tree_listing
 from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec
+from builder.store.remove import remove_tree
 
 LAST_LINES = 30
 LONGEST = 300  # characters of a log line in an error
@@ -123,7 +124,7 @@ class LocalExecutor(Executor):
             os.mkdir(folder)
         if not failed:
             _prepare(derivation, folders["build"])
-        workbench.write(folders["bench"], derivation, prepare=not failed)
+        workbench.write(folders["bench"], derivation, prepare=not failed, quiet=self._reporter.quiet)
         spec = self.spec(derivation, tree_path, failed or folders["build"], folders["output"])
         terminal = {"TERM": os.environ.get("TERM", "dumb"), "ENV": f"{workbench.PLACE}/settings"}
         if not words:
@@ -143,13 +144,19 @@ class LocalExecutor(Executor):
     def _keep(self, derivation: Derivation, build: str) -> str:
         if not self._keep_failed:
             return ""
-        os.makedirs(self._keep_failed, mode=0o700, exist_ok=True)
         target = os.path.join(self._keep_failed, derivation.id.replace(" ", "-"))
         number = 1
         while os.path.lexists(place := f"{target}-{number}"):
             number += 1
         kept.settle(build)
-        shutil.move(build, place)  # may be another file system than the store's
+        try:
+            os.makedirs(self._keep_failed, mode=0o700, exist_ok=True)
+            shutil.move(build, place)  # may be another file system than the store's
+        except OSError as error:  # how the build failed is more than its tree
+            remove_tree(place)
+            why = error.strerror or "it could not be copied"
+            self._reporter.warn(f"the tree of the failed build could not be kept in {place}: {why}")
+            return ""
         os.mkdir(build)
         return place
 

@@ -80,6 +80,7 @@ class Plan(Struct):
     known: Known
     build_platform: str = BUILD
     enforce: bool = True  # trust and enforce the lock's outputs
+    doubted: frozenset[str] = frozenset()  # but not of these packages, which are checked
     trees: dict[str, Trees] = field(default_factory=dict)
     derivations: dict[str, Derivation] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -153,7 +154,7 @@ class Plan(Struct):
     def look_up(self, name: str) -> Trees | None:
         """Outputs of a derived package that the lock or the store knows for its key, whether or not they are there."""
         key = self.keys[name]
-        locked = self.locked(name)
+        locked = self.enforced(name)
         found = locked if locked is not None else self.known.outputs(key)
         if found is not None:
             self.trees[name] = found
@@ -163,6 +164,10 @@ class Plan(Struct):
         """The lock's outputs for the derived key of a package; None when the lock has none for this key."""
         pin = self.graph.packages[name].outputs.get(self.host_platform)
         return pin.trees if self.enforce and pin is not None and pin.key == self.keys[name] else None
+
+    def enforced(self, name: str) -> Trees | None:
+        """The lock's outputs where a build must give them."""
+        return None if name in self.doubted else self.locked(name)
 
     def advance(self) -> None:
         """Key as much of the graph as can be keyed without building anything."""

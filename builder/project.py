@@ -30,6 +30,7 @@ from builder.stamp import sure_from
 
 PACKAGES, TOOLS, IMAGES, PROFILES = "recipes", "recipes/tools", "recipes/images", "recipes/profiles"
 FOLDERS = (PACKAGES, TOOLS, IMAGES, PROFILES)
+OWN = ("failed", "rootfs", "run", "tests")  # folders of out/ that are no image's
 _INSTEAD = "put the file itself in its place"
 
 
@@ -116,7 +117,24 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
     if loader.read_any or len(kept) != len(files):
         sure = {path: each for path, each in loader.fresh.items() if sure_from(each[0][1]) < now}
         memo.write(cache_dir, name, (root, sure))
-    return loader.project()
+    project = loader.project()
+    if problems := _shared_folders(project):
+        raise RecipeError(problems)
+    return project
+
+
+def _shared_folders(project: Project) -> Problems:
+    """Images that would be written to the same folder of out/, or to one that the builder has for something else."""
+    problems: Problems = []
+    owners = dict.fromkeys(OWN, "the builder itself")
+    for name, each in sorted(project.images.items()):
+        for profile_name in project.profiles_of(name):
+            folder, mine = project.folder_of(name, profile_name), f"image '{name}' in profile '{profile_name}'"
+            if folder in owners:
+                text = f"{mine} would be written to out/{folder}, as {owners[folder]} is"
+                problems.append(Problem(f"{each.path}: name", text, "rename the image"))
+            owners[folder] = mine
+    return problems
 
 
 def scan(root: str) -> tuple[dict[str, Signature], Problems]:

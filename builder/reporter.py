@@ -145,6 +145,8 @@ class Reporter:
     now: the clock, in seconds; only differences count. verbose: every line of a task's log is shown, not its newest alone.
     """
 
+    quiet = False  # no progress and no notes
+
     def __init__(self, *, now: Callable[[], float] = time.monotonic, verbose: bool = False) -> None:
         self.now = now
         self.verbose = verbose
@@ -230,6 +232,8 @@ class Reporter:
 class NullReporter(Reporter):
     """Says nothing."""
 
+    quiet = True
+
     def _on_text(self, text: str) -> None:
         pass
 
@@ -288,8 +292,9 @@ class PlainReporter(Reporter):
             self._on_text(task.title + self._place(task.kind))
         if self._thread is None:
             self._stop = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="heartbeat", daemon=True)
+            thread.start()
+            self._thread = thread  # one that could not start is not waited for
 
     def _on_finish(self, task: Task) -> None:
         if not task.brief or self.verbose:

@@ -3,14 +3,15 @@
     out/rootfs/                     locked (flock) while a folder is made or removed; other commands wait
       gateway-test-4f2c.../         one folder an image and state: named by the digests of its layers
         root/                       the layers laid over one another, the lowest first
-        tree                        the digest of that tree: what was changed since is unpacked anew
         used                        locked (flock, shared) by every command that runs something in `root`
       .gateway-test-4f2c.../        being made; what a killed process left is removed by the next one
 
 A folder that is there is whole: it is made under another name and renamed. What older states of the same image left is
-removed when nobody uses it. A layer's bytes are checked against their digest and unpacked as `builder.unpack` does it, so
-nothing of a layer can lead out of its folder; whiteouts (image-spec v1.1, layer.md) are obeyed. Of modes only the
-executable bit stays, and owners and capabilities are those of whoever unpacks: in the sandbox everything belongs to its user.
+removed when nobody uses it. The digest of what the layers unpacked to is remembered in the user's cache, where no checkout
+writes: what was changed since, or was not unpacked here, is unpacked anew. A layer's bytes are checked against their
+digest and unpacked as `builder.unpack` does it, so nothing of a layer can lead out of its folder; whiteouts (image-spec
+v1.1, layer.md) are obeyed. Of modes only the executable bit stays, and owners and capabilities are those of the user who
+unpacks: in the sandbox everything belongs to its user.
 """
 
 import fcntl
@@ -22,7 +23,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from builder import canonical, digest, nar, textfile, unpack, within
+from builder import canonical, digest, memo, nar, unpack, within
 from builder.errors import ArchiveError, MachineError, StoreError
 from builder.oci import image as oci
 from builder.sandbox.program import resolve_inside
@@ -33,6 +34,7 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _KEPT = re.compile(r"[^.].*-[0-9a-f]{16}")  # names below out/rootfs/: "gateway-0123456789abcdef"
 _MADE = re.compile(rf"\.{_KEPT.pattern}")  # while it is made or removed
+_MOST_USERS = 2**32 - 1  # that number itself means "leave as it is" to the kernel
 _NOWHERE = "/nonexistent"
 _HINT = "remove the image's folder and run the command again: the image is written anew"
 
@@ -56,12 +58,16 @@ class Rootfs(Struct, frozen=True, kw_only=True):
     def account(self) -> Account:
         """The numbers of the config's user; 65534 for root or nobody at all, as nginx is to see a plain user."""
         name, _, group = self.user.partition(":")
+        gid = _number(group)
         for line in self._lines("etc/passwd"):
             fields = line.split(":")
-            if len(fields) > 5 and name in (fields[0], fields[2]) and fields[2] != "0":
-                return Account(int(fields[2]), int(group) if group.isdigit() else int(fields[3]), fields[5])
-        if name.isdigit() and name != "0":
-            return Account(int(name), int(group) if group.isdigit() else int(name), _NOWHERE)
+            if len(fields) < 6 or name not in (fields[0], fields[2]):
+                continue
+            uid, own = _number(fields[2]), _number(fields[3])
+            if uid and own is not None:
+                return Account(uid, own if gid is None else gid, fields[5])
+        if uid := _number(name):
+            return Account(uid, uid if gid is None else gid, _NOWHERE)
         return Account(65534, 65534, _NOWHERE)
 
     def host_path(self, path: str) -> str:
@@ -88,11 +94,18 @@ class Rootfs(Struct, frozen=True, kw_only=True):
         return ""
 
 
+def _number(text: str) -> int | None:
+    """The number of a user or group; None for a text that is none."""
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_USERS))
+    return int(text) if plain and int(text) < _MOST_USERS else None
+
+
 @contextmanager
-def unpacked(target: str, above: str) -> Iterator[Rootfs]:
+def unpacked(target: str, above: str, cache_dir: str) -> Iterator[Rootfs]:
     """The root file system of the image in the folder `target` ("out/gateway"), unpacked below `above` ("out/rootfs").
 
-    It stays as it is until the block ends, whatever other commands build meanwhile.
+    cache_dir: where it is remembered what layers unpack to. The folder stays as it is until the block ends, whatever other
+    commands build meanwhile.
 
     Raises:
         ArchiveError: a layer is not what its name says, is damaged or hostile. MachineError: the folder cannot be written.
@@ -102,7 +115,7 @@ def unpacked(target: str, above: str) -> Iterator[Rootfs]:
     layers = [str(each["digest"]) for each in manifest["layers"]]
     name = os.path.basename(os.path.normpath(target))
     place = os.path.join(os.path.abspath(above), f"{name}-{_key(layers)}")
-    used = _claim(place, name, [os.path.join(layout, "blobs", *each.split(":")) for each in layers])
+    used = _claim(place, name, [os.path.join(layout, "blobs", *each.split(":")) for each in layers], cache_dir)
     try:
         yield _rootfs(os.path.join(place, "root"), config.get("config", {}))
     finally:
@@ -120,19 +133,19 @@ def _rootfs(root: str, config: Mapping[str, Any]) -> Rootfs:
     )
 
 
-def _claim(place: str, name: str, blobs: list[str]) -> int:
+def _claim(place: str, name: str, blobs: list[str], cache_dir: str) -> int:
     """Have the folder `place`, locked as used; the lock's descriptor."""
-    above = os.path.dirname(place)
+    above, known = os.path.dirname(place), f"rootfs-{place.rpartition('-')[2]}"
     try:
         os.makedirs(above, exist_ok=True)
         lock = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _sweep(above)
-            if os.path.lexists(place) and not _is_unchanged(place):
+            if os.path.lexists(place) and not _is_unchanged(place, memo.read(cache_dir, known)):
                 _discard_changed(place)
             if not os.path.lexists(place):
-                _make(place, blobs)
+                memo.write(cache_dir, known, _make(place, blobs))
             _remove_older(place, name)
             used = _open_used(place)
             fcntl.flock(used, fcntl.LOCK_SH)
@@ -151,13 +164,13 @@ def _sweep(above: str) -> None:
             remove_tree(os.path.join(above, each))
 
 
-def _is_unchanged(place: str) -> bool:
+def _is_unchanged(place: str, tree: str | None) -> bool:
     root = os.path.join(place, "root")
     try:
         if not (within.is_folder(place) and within.is_folder(root)):  # a checkout can bring a link that leads out of it
             return False
-        return textfile.read(os.path.join(place, "tree")).decode("ascii") == nar.hash_tree(root)
-    except (OSError, ValueError, StoreError):
+        return tree is not None and tree == nar.hash_tree(root)
+    except (OSError, StoreError):
         return False
 
 
@@ -166,7 +179,8 @@ def _discard_changed(place: str) -> None:
         _discard(place)
     except BlockingIOError as error:
         hint = "end the `builder run` or `builder test` that uses it, then run the command again"
-        raise MachineError("the unpacked image was changed, and another command uses it", where=place, hint=hint) from error
+        message = "the unpacked image was changed, or not unpacked here, and another command uses it"
+        raise MachineError(message, where=place, hint=hint) from error
 
 
 def _discard(place: str) -> None:
@@ -205,7 +219,8 @@ def _remove_older(place: str, name: str) -> None:
             _discard(os.path.join(above, each))
 
 
-def _make(place: str, blobs: list[str]) -> None:
+def _make(place: str, blobs: list[str]) -> str:
+    """Unpack the layers to `place`; the digest of the tree that they are together."""
     staged = os.path.join(os.path.dirname(place), f".{os.path.basename(place)}")
     root = os.path.join(staged, "root")
     try:
@@ -217,9 +232,9 @@ def _make(place: str, blobs: list[str]) -> None:
             unpack.unpack(blob, "layer.tar", layer, strip=0, limits=unpack.Limits())
             lay_over(layer, root)
             remove_tree(layer)
-        with open(os.path.join(staged, "tree"), "w", encoding="ascii") as file:
-            file.write(nar.hash_tree(root))
+        tree = nar.hash_tree(root)
         os.rename(staged, place)
+        return tree
     finally:
         remove_tree(staged)
 

@@ -120,8 +120,18 @@ class _Run:
         self.running += 1
         self.todo.put((name, work))
         if len(self.workers) < self.running:
-            self.workers.append(threading.Thread(target=self.work, name=f"build-{len(self.workers)}"))
-            self.workers[-1].start()
+            self.add_worker()
+
+    def add_worker(self) -> None:
+        """Start one more thread; where the machine gives none, those that there are do the work."""
+        thread = threading.Thread(target=self.work, name=f"build-{len(self.workers)}")
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self.workers:
+                raise
+        else:
+            self.workers.append(thread)
 
     def work(self) -> None:
         """One thread: takes work until it is told that there is none any more."""

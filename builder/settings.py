@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from builder.errors import Problem, RecipeError
+from builder.errors import MachineError, Problem, RecipeError
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -73,7 +73,11 @@ def _expanded(path: str, environ: Mapping[str, str]) -> str:
 
 
 def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("HOME") or os.path.expanduser("~")
+    found = environ.get("HOME") or os.path.expanduser("~")
+    if found == "~":
+        hint = "set HOME, or XDG_CACHE_HOME and XDG_CONFIG_HOME"
+        raise MachineError("HOME is not set, and this user has no home directory", where="environment", hint=hint)
+    return found
 
 
 def _base(kind: str, environ: Mapping[str, str]) -> str:

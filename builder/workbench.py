@@ -21,12 +21,14 @@ _STEP = """#!/bin/sh
 # Runs steps of this build: each in a shell of its own, in the folder of the sources, ended by its first failure.
 set -eu
 cd {place}/steps
+say='==> %s\\n'
+test "${{1:-}}" != -q || {{ say=''; shift; }}
 test $# -gt 0 || {{ echo "usage: step NAME...; steps here: {names}" >&2; exit 2; }}
 for name; do
     test -f "./$name" || {{ echo "step: there is no step '$name'; steps here: {names}" >&2; exit 2; }}
 done
 for name; do
-    printf '==> %s\\n' "$name"
+    printf "$say" "$name"
     (cd /build/src && sh -eu "{place}/steps/$name") || {{ code=$?; echo "step: '$name' ended with exit code $code" >&2; exit $code; }}
 done
 """
@@ -52,18 +54,20 @@ def names(derivation: Derivation) -> list[str]:
     return list(dict.fromkeys(step.name for step in derivation.steps))
 
 
-def write(folder: str, derivation: Derivation, *, prepare: bool) -> None:
-    """Fill the folder that becomes /.builder. prepare: whether the sources are to be unpacked and patched first."""
+def write(folder: str, derivation: Derivation, *, prepare: bool, quiet: bool = False) -> None:
+    """Fill the folder that becomes /.builder. prepare: whether the sources are to be unpacked and patched first; quiet:
+    without naming these steps."""
     os.makedirs(f"{folder}/steps")
     for step in derivation.steps:
         with open(f"{folder}/steps/{step.name}", "a", encoding="utf-8") as file:
             file.write(step.run + "\n")
     first = [name for name in names(derivation) if name in PREPARED] if prepare else []
+    words = ["-q"] * quiet + first
     settings = exports(derivation.options.get("env", {}))
     texts = {
         "step": _STEP.format(place=PLACE, names=" ".join(names(derivation))),
         "start": _START.format(
-            settings=settings, place=PLACE, left=_LEFT, prepare=f"{PLACE}/step {' '.join(first)} >&2 || exit" if first else "",
+            settings=settings, place=PLACE, left=_LEFT, prepare=f"{PLACE}/step {' '.join(words)} >&2 || exit" if first else "",
         ),
         "settings": _SETTINGS.format(prompt=shlex.quote(f"{derivation.id} $PWD $ "), left=_LEFT),
     }  # fmt: skip

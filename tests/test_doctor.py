@@ -84,9 +84,16 @@ def test_namespaces_that_the_kernel_refuses_are_told_with_the_setting(doctor: Do
     ("mount", "line"),
     [
         ("-o size=1m tmpfs store", "bad: store: 1.0 MB free at "),
-        ("-o noexec,size=2g tmpfs store", "is mounted noexec: tools cannot run from there; next: set BUILDER_STORE to a folder elsewhere"),
-        ("-o ro tmpfs store", "/store cannot be written; next: set BUILDER_STORE to a folder elsewhere"),
-        ("tmpfs store/trees", "bad: store: its folders lie on several file systems; next: keep the store on one: set BUILDER_STORE"),
+        (
+            "-o noexec,size=2g tmpfs store",
+            "is mounted noexec: tools cannot run from there; next: name a store elsewhere (--store, BUILDER_STORE)",
+        ),
+        ("-o ro tmpfs store", "/store cannot be written; next: name a store elsewhere (--store, BUILDER_STORE)"),
+        (
+            "tmpfs store/trees",
+            "bad: store: its folders lie on several file systems; next: keep the store on one, or name another "
+            "(--store, BUILDER_STORE)",
+        ),
     ],
 )
 def test_a_disk_that_cannot_hold_a_store(doctor: Doctor, mount: str, line: str) -> None:
@@ -98,7 +105,7 @@ def test_a_disk_that_cannot_hold_a_store(doctor: Doctor, mount: str, line: str) 
 def test_a_place_where_nothing_can_be_made_is_told_in_its_line(doctor: Doctor) -> None:
     done = doctor("--offline", "--store", "/proc/store")
     assert (done.returncode, done.stderr) == (5, "")
-    assert "bad: store: /proc/store cannot be written; next: set BUILDER_STORE to a folder elsewhere\n" in done.stdout
+    assert "bad: store: /proc/store cannot be written; next: name a store elsewhere (--store, BUILDER_STORE)\n" in done.stdout
 
 
 def test_a_project_that_is_named_and_not_there_is_told(doctor: Doctor) -> None:
@@ -148,4 +155,8 @@ def test_a_lock_of_the_future(doctor: Doctor) -> None:
     lock = doctor.folder / "lock.toml"
     lock.touch()
     os.utime(lock, (time.time() + 86400,) * 2)
-    assert "warn: clock: lock.toml was written in the future; next: set the clock, or touch lock.toml\n" in doctor("--offline").stdout
+    said = doctor("--offline").stdout
+    told = re.search(r"warn: clock: lock.toml was written in the future; next: set the clock, or `(touch .*)`\n", said)
+    assert told, said
+    subprocess.run(told[1], shell=True, check=True)
+    assert "ok: clock: " in doctor("--offline").stdout

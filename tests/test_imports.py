@@ -29,14 +29,14 @@ LEVELS = {
     "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
     "adapters": "executor local nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept "
     "failures workbench",
-    "verbs": "locking workspace realise build compose recheck inventory forecast audit rootfs clean testing serving doctor",
+    "verbs": "locking workspace realise build compose make recheck inventory forecast audit rootfs clean testing serving doctor",
     "edge": "cli __main__",
 }
 # What an adapter may know of other adapters.
 ADAPTERS = {
     "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "workbench": "",
     "failures": "", "unpack": "", "sandbox": "store",
-    "executor": "", "local": "executor kept log jobserver sandbox workbench",
+    "executor": "", "local": "executor kept log jobserver sandbox store workbench",
     "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
 }
 CORE = (

@@ -381,3 +381,22 @@ def test_the_benchmarks_projects_are_sound(tmp_path_factory: pytest.TempPathFact
     after = project.load(str(root)).recipes[synthetic.name(made.leaf)]
     assert before.digest != after.digest
     assert before.versions[0].build_requires == after.versions[0].build_requires
+
+
+@pytest.mark.parametrize(("one", "its", "other", "place", "folder", "owner"), [
+    ("a", ["d", "b-c"], "a-b", ["d", "c"], "a-b-c", "image 'a' in profile 'b-c'"),
+    ("a", ["d", "b"], "a-b", ["d"], "a-b", "image 'a' in profile 'b'"),
+    ("x", ["d"], "run", ["d"], "run", "the builder itself"),
+])  # fmt: skip
+def test_two_images_with_one_folder(
+    tmp_path: Path, one: str, its: list[str], other: str, place: list[str], folder: str, owner: str
+) -> None:
+    files = {f"profiles/{name}": f'name = "{name}"\n' for name in {*its, *place}} | {"p": ""}
+    files |= {f"images/{name}": f'name = "{name}"\npackages = ["p"]\nprofiles = {in_}\n' for name, in_ in ((one, its), (other, place))}
+    (problem,) = problems_of(tmp_path, files)
+    assert problem == (
+        f"recipes/images/{other}.toml: name: image '{other}' in profile '{place[-1]}' would be written to out/{folder}, "
+        f"as {owner} is (rename the image)"
+    )
+    (tmp_path / f"recipes/images/{other}.toml").unlink()  # the remedy
+    project.load(str(write(tmp_path, {"images/renamed": f'name = "renamed"\npackages = ["p"]\nprofiles = {place}\n'})))

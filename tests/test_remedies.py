@@ -442,6 +442,26 @@ def test_a_remedy_is_about_the_project_and_the_store_of_the_command(
     assert "-- " not in answer.err
 
 
+def test_a_remedy_of_git_works_in_every_directory_that_the_command_does(
+    project: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, root, option in ((project.root / "files", ".", "-C .. "), (tmp_path, "project", "-C project "), (project.root, ".", "")):
+        monkeypatch.chdir(place)
+        lock = project.root / "lock.toml"
+        lock.write_text("[")
+        for argv in (["list"], ["audit"]):
+            answer = project.run(*argv, "--root", root)
+            assert f"`git {option}checkout lock.toml`" in answer.out + answer.err
+        subprocess.run(["git", *option.split(), "checkout", "-q", "lock.toml"], check=True)
+        assert project.run("audit", "--root", root).code == 0
+
+
+def test_a_reload_where_no_gateway_runs_names_the_project(project: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = project.run("run", "--reload", "--root", "project")
+    assert (answer.code, answer.err.splitlines()[-1]) == (1, "  next: start it: builder run --root project --policy FILE")
+
+
 # ---- platforms
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,15 @@ from builder.errors import ArchiveError, MachineError
 from builder.image import Config
 from builder.oci import image as oci
 from builder.oci.config import About
-from builder.rootfs import Account, Rootfs, lay_over, unpacked
+from builder.rootfs import Account, Rootfs, lay_over
 from builder.store.remove import remove_tree
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:102:nginx:/run/openresty:/sbin/nologin\n"
 Member = tuple[str, str | None]  # path, text of the file; None for a folder, "-> target" for a link
+
+
+def unpacked(target: str, above: str) -> AbstractContextManager[Rootfs]:
+    return rootfs.unpacked(target, above, f"{above}-known")
 
 
 def layer(path: Path, members: Iterable[Member]) -> oci.Tarball:
@@ -119,7 +124,8 @@ def test_what_was_changed_while_it_is_used_is_refused(image: Callable[..., str],
     target = image([("a", "1")])
     with unpacked(target, str(tmp_path / "rootfs")) as found:
         (Path(found.root) / "a").write_text("2")
-        with pytest.raises(MachineError, match="was changed, and another command uses it"), unpacked(target, str(tmp_path / "rootfs")):
+        told = "was changed, or not unpacked here, and another command uses it"
+        with pytest.raises(MachineError, match=told), unpacked(target, str(tmp_path / "rootfs")):
             pass
         assert shown(found.root) == {"a": "2"}
 
@@ -253,7 +259,6 @@ def test_a_link_in_place_of_an_unpacked_image_is_not_followed(planted: str, imag
         outside.mkdir()
         (outside / "secret").write_text("x")
         (place / "root").symlink_to(outside)
-        (place / "tree").write_text(nar.hash_tree(str(place / "root")))
     else:
         (place / "used").unlink()
         (place / "used").symlink_to(outside)
@@ -273,11 +278,32 @@ def test_a_link_in_place_of_an_older_state_goes_alone(image: Callable[..., str],
         assert len(os.listdir(tmp_path / "rootfs")) == 1
 
 
-def test_a_device_in_place_of_the_digest(image: Callable[..., str], tmp_path: Path) -> None:
-    target = image([("a", "1")])
-    with unpacked(target, str(tmp_path / "rootfs")) as found:
-        tree = Path(found.root).parent / "tree"
-    tree.unlink()
-    os.mkfifo(tree)  # reading it would wait for ever, as a device would give bytes for ever
-    with unpacked(target, str(tmp_path / "rootfs")) as found:
-        assert shown(found.root) == {"a": "1"}
+def test_an_unpacked_image_that_a_checkout_brings_is_not_believed(image: Callable[..., str], tmp_path: Path) -> None:
+    """It is whole, and its digest is noted beside it; but nothing on this machine unpacked it."""
+    target = image([("bin/x", "good")])
+    above = tmp_path / "rootfs"
+    with unpacked(target, str(above)) as found:
+        place = Path(found.root).parent
+    (place / "root/bin/x").write_text("evil")
+    (place / "tree").write_text(nar.hash_tree(str(place / "root")))
+    with unpacked(target, str(above)) as found:
+        assert shown(found.root) == {"bin": None, "bin/x": "good"}
+    remove_tree(f"{above}-known")  # another machine, which has unpacked nothing yet
+    (place / "root/bin/x").write_text("evil")
+    with unpacked(target, str(above)) as found:
+        assert shown(found.root) == {"bin": None, "bin/x": "good"}
+
+
+@pytest.mark.parametrize("fields", ["one:102", "101:two", ":", "²:2", f"{2**32}:1", f"{'1' * 5000}:1"])
+def test_a_line_of_passwd_that_is_none_is_passed_over(fields: str, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(f"nginx:x:{fields}::/:\n{PASSWD}")
+    assert Rootfs(root=str(tmp_path), env={}, command=(), user="nginx").account() == Account(101, 102, "/run/openresty")
+
+
+@pytest.mark.parametrize("user", ["²", "nginx:²", f"{2**32}", f"nginx:{2**32}"])
+def test_a_user_who_is_no_number(user: str, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(PASSWD)
+    found = Rootfs(root=str(tmp_path), env={}, command=(), user=user).account()
+    assert (found.uid, found.gid) in ((101, 102), (65534, 65534))

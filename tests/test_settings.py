@@ -7,7 +7,7 @@ import platformdirs
 import pytest
 
 from builder import settings
-from builder.errors import RecipeError
+from builder.errors import MachineError, RecipeError
 from builder.settings import Settings
 
 FULL = """
@@ -111,3 +111,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused(environ) == f"{path}: could not be read: it is not UTF-8"
     path.unlink()
     assert refused(environ) == f"{path}: could not be read: No such file or directory"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as Python does for a number that no passwd file has
+    with pytest.raises(MachineError, match="next: set HOME, or XDG_CACHE_HOME and XDG_CONFIG_HOME"):
+        settings.load({})
+    assert settings.load({"XDG_CACHE_HOME": "/c", "XDG_CONFIG_HOME": "/d"}).store == "/c/builder/store"
+    assert settings.load({"HOME": "/h"}).store == "/h/.cache/builder/store"

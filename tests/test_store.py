@@ -63,14 +63,14 @@ class TestOpening:
             Store(str(tmp_path / "store"))
         assert str(caught.value) == (
             f"{tmp_path}/store/locks: could not open the store: Not a directory\n"
-            "  next: use a folder: set BUILDER_STORE, or `store` in the settings file"
+            "  next: name a folder: --store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
         )
 
     @pytest.mark.parametrize(
         ("number", "reason", "hint"),
         [
-            (errno.EACCES, "Permission denied", "use a folder that you may write to: set BUILDER_STORE, "
-             "or `store` in the settings file"),
+            (errno.EACCES, "Permission denied", "name a folder that you may write to: --store, BUILDER_STORE, "
+             "or `store` in the settings file; the first of these counts"),
             (errno.ENOSPC, "No space left on device", FULL),
         ],
     )  # fmt: skip
@@ -391,7 +391,8 @@ class TestRoots:
             store.gc()
         assert str(caught.value) == (
             f"{path}: the root is damaged: the content does not match its check sum\n"
-            "  next: remove the file if you do not need what it keeps; the next build writes it again"
+            "  next: remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
+            "again, which writes it"
         )
         assert store.has_tree(tree)
 

@@ -223,7 +223,7 @@ def main() -> None:
     report = Report()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.scratch, prefix="serving.")))
-        rootfs = stack.enter_context(unpacked(os.path.abspath(options.image), str(folder / "rootfs")))
+        rootfs = stack.enter_context(unpacked(os.path.abspath(options.image), str(folder / "rootfs"), str(folder / "cache")))
         launcher = find_program(os.path.abspath(options.tools) if options.tools else "")
         kept = options.certificates or folder / "certificates"
         certificates = policies.certificates_of(CERTIFICATES if "5" in rows else 1, kept)

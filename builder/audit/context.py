@@ -76,6 +76,17 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
         recipe = self.recipe(package)
         return recipe.version(package.version) if recipe else None
 
+    def named(self, package: LockedPackage) -> str:
+        """The arguments that name a package to a command: its name, and a profile that is looked at and holds it."""
+        return f"{package.name} --profile {next(each for each in package.profiles if each in self.profiles)}"
+
+    def builds(self, name: str, profiles: tuple[str, ...]) -> str:
+        """What builds a package or image, as it is typed: all at once where outputs are required, else this one alone."""
+        known = self.project.profiles if self.project else {}
+        if any(each in known and known[each].outputs_required for each in profiles):
+            return "builder build --all"
+        return f"builder build {name} --profile {profiles[0]}"
+
     def place(self, package: LockedPackage, source: Source | None = None, key: str = "") -> str:
         """Like "nginx 1.26.3", "nginx 1.26.3 (embedded), source debian, sha256": profiles when there are several blocks."""
         twins = [each for each in self.packages if each.id == package.id]

@@ -209,6 +209,8 @@ def _compose(opened: Session, request: "Callable[[], Request]", target: str) -> 
         compression = opened.options.compression
         layers: Sequence[oci.Layer] = compose.layers_of(target, wanted, compression)
         if not layers:
+            if absent := compose.absent(wanted, opened.store):
+                opened.fetcher.fetch(opened.builder.wanted(absent), unpack=False)
             task.line("laying out and hashing its files")
             layers = compose.compose(wanted, opened.store)
             task.line("compressing and writing")

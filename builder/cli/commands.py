@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from builder import __version__
 from builder.cli import output
 from builder.cli.arguments import Command, no_verb, parser, verbs
@@ -124,6 +126,7 @@ def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
 def audit(options: argparse.Namespace, _argv: list[str]) -> int:
     """Findings about the lock; exit 1 when there are any."""
     from builder import audit as audits  # noqa: PLC0415
+    from builder.cli import hints  # noqa: PLC0415
 
     if options.rules:
         if options.json:
@@ -137,7 +140,9 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
             profiles=[options.profile] if options.profile else (), image=options.image, every=options.all,
             since=options.since, cache_dir=opened.settings.cache_dir, reporter=opened.reporter,
         )
-        report = audits.run(context, audits.RULES)
+        found = audits.run(context, audits.RULES)
+        findings = [replace(each, remedy=hints.completed(each.remedy, options)) for each in found.findings]
+        report = replace(found, findings=tuple(findings))
         if options.json:
             say_json("audit", report.findings)
         else:

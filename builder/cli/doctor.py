@@ -3,9 +3,11 @@
 import argparse
 import os
 
+from msgspec.structs import replace
+
 from builder import digest, doctor, platform
 from builder import settings as user_settings
-from builder.cli import output
+from builder.cli import hints, output
 from builder.errors import BuilderError, MachineError
 from builder.sandbox.program import find_program
 from builder.workspace import Workspace, find_root
@@ -24,7 +26,7 @@ def run(options: argparse.Namespace, _argv: list[str]) -> int:
     machine = doctor.Machine(
         root=root, store=store, settings=settings, program=_program(root, store, settings.cache_dir), online=not options.offline
     )
-    answers = doctor.examine(machine)
+    answers = [replace(each, next=hints.completed(each.next, options)) for each in doctor.examine(machine)]
     if options.json:
         output.say(output.document("doctor", answers))
     else:

@@ -1,14 +1,19 @@
 """Hints name commands. Such a command is about the project, store, image and profile of the command that failed."""
 
 import argparse
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 
 from builder import platform
 from builder.cli.arguments import parser, verbs
+from builder.errors import UsageError
+from builder.workspace import find_root
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
+_WEAKER = "; or, as root, use the weaker --sandbox chroot"
+_GIT = re.compile(r"`git (?!-)")
 _CHOICES = {  # options that say what a command is about, and their defaults
     "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": platform.DEFAULT, "--sandbox": "auto",
 }
@@ -26,17 +31,33 @@ def completed(hint: str, options: argparse.Namespace, image: str = "", profile: 
         if verb.partition(" ")[0] not in known:
             return found[0]
         takes = known[verb.partition(" ")[0]].options()
-        every = verb == "fetch" and getattr(options, "all", False)
+        every = verb == "fetch" and getattr(options, "all", False) and "--all" not in rest.split()
         about = {} if every else {"--image": image, "--profile": profile}
         words = [word for option, word in _chosen(options, about) if option in takes and option not in rest.split()]
         return " ".join(["builder", verb, *words, *["--all"][:every]]) + rest
 
+    if _GIT.search(hint):
+        hint = _GIT.sub(lambda found: found[0] + _place(options), hint)
+    if _WEAKER in hint and options.command != "doctor" and "--sandbox" not in known[options.command].options():
+        hint = hint.replace(_WEAKER, "")  # tests and the gateway need namespaces
     return _COMMAND.sub(complete, hint)
 
 
+def _place(options: argparse.Namespace) -> str:
+    """The option of git that names the project, where the command was not started in its folder."""
+    given = getattr(options, "root", ".")
+    try:
+        root = find_root(given)
+    except UsageError:  # there is none, and the hint is about something else
+        return ""
+    near = given if os.path.abspath(given) == root else os.path.relpath(root)
+    return f"-C {shlex.quote(near)} " if near != "." else ""
+
+
 def completed_within(message: str, options: argparse.Namespace, image: str = "", profile: str = "") -> str:
-    """A message with the hints completed of the other errors that it tells of."""
-    return re.sub(r"(?m)^  next: .*", lambda found: completed(found[0], options, image, profile), message)
+    """A message with the hints completed of the other errors, and of the contract's findings, that it tells of."""
+    lines = re.compile(r"^  next: .*|^  \[[a-z-]+\] .*", re.MULTILINE)
+    return lines.sub(lambda found: completed(found[0], options, image, profile), message)
 
 
 def _chosen(options: argparse.Namespace, topic: Mapping[str, str]) -> Iterator[tuple[str, str]]:

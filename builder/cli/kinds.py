@@ -80,6 +80,7 @@ class DryRun(TypedDict):
 class Checked(TypedDict):
     package: str
     reproduced: bool
+    pinned: bool  # as the lock pins, or for these inputs it pins none
     seconds: float
     differences: list[str]
 

@@ -1,6 +1,7 @@
 """From arguments to an exit code. stdout is data, stderr is people."""
 
 import os
+import re
 import sys
 
 from builder.cli import arguments
@@ -16,22 +17,54 @@ def run(argv: list[str]) -> int:
     os.umask(0o022)
     as_json = "--json" in argv and argv[0] != "shell"  # the words after a shell's package are not the builder's
     try:
-        return _answer(argv)
+        code = _answer(argv)
+        sys.stdout.flush()
+        return code
     except BuilderError as error:
         _tell(error, as_json)
         return error.exit_code
     except BrokenPipeError:  # the reader of stdout has gone: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return 141
     except OSError as error:
-        hint = "check the folder's permissions and the space that is left"
-        _tell(MachineError(error.strerror or str(error), where=str(error.filename or ""), hint=hint), as_json)
+        _tell(_machine(error), as_json)
+        return MachineError.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" not in str(error):
+            raise
+        hint = "raise the limits of memory and processes (`ulimit -v`, `ulimit -u`), then run the command again"
+        _tell(MachineError("this machine gives the command no more memory, or no more threads", hint=hint), as_json)
         return MachineError.exit_code
     except KeyboardInterrupt:
         tests = "what was built stays, tests begin again"
         others = "nothing is lost, the same command goes on where it was"
         sys.stderr.write(f"builder: interrupted; {tests if argv[:1] == ['test'] else others}\n")
         return 130
+
+
+def _machine(error: OSError) -> MachineError:
+    """What the operating system refused, and no module told in its own words."""
+    message, where = error.strerror or str(error), error.filename
+    if error.args and isinstance(error.args[0], list):  # shutil.Error: a list of (from, to, what was said)
+        _, where, said = error.args[0][0]
+        message = re.sub(r"^\[Errno \d+\] ([^:]*).*", r"\1", said, flags=re.DOTALL)
+    if where is None and _cannot_flush():
+        where = "stdout"
+    return MachineError(message, where=str(where or ""), hint="check the permissions and the space that is left there")
+
+
+def _cannot_flush() -> bool:
+    """Whether what is left for stdout cannot be written; it is dropped then, or Python would fail with it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _close_stdout()
+        return True
+    return False
+
+
+def _close_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _answer(argv: list[str]) -> int:

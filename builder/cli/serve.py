@@ -68,8 +68,9 @@ def _reload(options: argparse.Namespace) -> int:
     if given := [f"--{name}" for name in _KEPT if vars(options)[name.replace("-", "_")]]:
         hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
         raise UsageError("a reload takes what was edited under lua/, and nothing else changes", where=" ".join(given), hint=hint)
-    instance = serving.running(os.path.join(find_root(options.root), _FOLDER))
-    workers = serving.reload(instance, sandbox.find("auto", instance.tools))
+    with session(options):  # opens nothing: hints name the project
+        instance = serving.running(os.path.join(find_root(options.root), _FOLDER))
+        workers = serving.reload(instance, sandbox.find("auto", instance.tools))
     sys.stderr.write(f"reloaded: {workers} new workers\n")
     return 0
 
@@ -88,7 +89,7 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
         require_free(listening)
         target = image_folder(opened, opened.image())
         with opened.reporter.task("unpack", shown_path(target), brief=True):
-            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
+            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs"), opened.settings.cache_dir))
         place = _place(opened, folder, rootfs, policy, listening)
         place.write()
         tools = opened.launcher(opened.image())

@@ -73,7 +73,7 @@ def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
 
     with ExitStack() as stack:
         with opened.reporter.task("unpack", shown_path(target), brief=True):
-            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs")))
+            rootfs = stack.enter_context(unpacked(target, opened.out("rootfs"), opened.settings.cache_dir))
         scratch = stack.enter_context(opened.store.stage())
         copy = os.path.join(scratch, "copy")
         os.mkdir(copy)

@@ -15,6 +15,7 @@ from builder.oci.entry import Entry
 
 BUILD_PATHS = ("/build/", "/output/", "/sources/")  # where a sandbox has its work, its output and its sources
 _LUA = ".lua"
+_DAMAGED = "correct it in its package, or leave it out; where the store is damaged: `builder store verify --remove`, then build again"
 
 
 class Image(Struct, frozen=True, kw_only=True, dict=True):
@@ -54,7 +55,7 @@ def survey(layers: Iterable[Sequence[Entry]], *, machine: str, build_paths: Iter
             found = elf.read(data)
         except elf.DamagedError as error:
             message = f"the file looks like a program but cannot be read: {error}"
-            damaged.append(Finding(rule="damaged", path=entry.path, message=message, hint="build its package again"))
+            damaged.append(Finding(rule="damaged", path=entry.path, message=message, hint=_DAMAGED))
         else:
             if found:
                 elves[entry.path] = found

@@ -7,6 +7,7 @@ SHA-256, under which `--distdir` looks first.
 
 import hashlib
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -36,14 +37,14 @@ def carry(store: Store, folder: str, found: Mapping[Wanted, Pinned]) -> list[str
             continue
         if not _place(store, folder, sha256, sha256):
             path = os.path.join(folder, sha256)
-            raise UsageError("something else has the name of an archive", where=path, hint=f"remove it: rm -r {path}")
+            raise UsageError("something else has the name of an archive", where=path, hint=f"remove it: rm -r {shlex.quote(path)}")
         notes.append(f"{each.title}: {name} is taken by something else, so its archive is there as {sha256}")
     return notes
 
 
 def _make(folder: str) -> None:
     if os.path.islink(folder):
-        hint = f"name the directory itself: --to {os.path.realpath(folder)}"
+        hint = f"name the directory itself: --to {shlex.quote(os.path.realpath(folder))}"
         raise UsageError("the directory to copy to is a symbolic link", where=folder, hint=hint)
     try:
         os.makedirs(folder, exist_ok=True)

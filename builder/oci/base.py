@@ -18,7 +18,7 @@ from builder.oci.entry import DIR, FILE, LINK, Entry, order
 
 _GZIP = b"\x1f\x8b"
 _XATTR = "SCHILY.xattr."
-_HINT = "fetch it again: `builder fetch` checks it against its pin"
+_HINT = "`builder store verify --remove` removes it from the store, and `builder fetch` brings it again"
 
 
 def measure(path: str, compression: str = "gzip") -> Blob:
@@ -30,7 +30,8 @@ def measure(path: str, compression: str = "gzip") -> Blob:
     hasher, length = hashlib.sha256(), 0
     with open(path, "rb") as file:
         if compression == "gzip" and file.read(2) != _GZIP:
-            raise ArchiveError("the base layer is not a .tar.gz", where=path, hint="compress it with gzip, or take another archive")
+            hint = f"take another archive, or compress it with gzip; where the store is damaged, {_HINT}"
+            raise ArchiveError("the base layer is not a .tar.gz", where=path, hint=hint)
         size = file.seek(0, 2)
         file.seek(0)
         for chunk in _unpacked(file, path) if compression == "gzip" else _unpacked_zstd(file, path):

@@ -12,7 +12,7 @@ from builder.store.guard import Guard, is_locked, key_lock
 from builder.store.record import Record
 from builder.store.remove import remove_tree
 from builder.store.root import Root
-from builder.store.trouble import trying
+from builder.store.trouble import ELSEWHERE, trying
 
 if TYPE_CHECKING:
     from builder.store.collect import Freed
@@ -51,7 +51,7 @@ class Store:
         self._tmp = os.path.join(self.root, "tmp")
         self._locks = os.path.join(self.root, "locks")
         self._say = say
-        with trying("open the store", self.root):
+        with trying("open the store", self.root, ELSEWHERE):
             _make_folders(self.root)
             self.guard = Guard(os.path.join(self._locks, "guard"), say)
             if self.guard.alone():
@@ -221,7 +221,8 @@ class Store:
             raise StoreError(
                 f"the root is damaged: {error}",
                 where=nar.shown(path),
-                hint="remove the file if you do not need what it keeps; the next build writes it again",
+                hint="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
+                "again, which writes it",
             ) from error
 
     def _root_path(self, name: str) -> str:

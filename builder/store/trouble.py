@@ -8,17 +8,18 @@ from builder.errors import StoreError
 from builder.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
-_DENIED = "use a folder that you may write to: set BUILDER_STORE, or `store` in the settings file"
-_LOCKS = "use a store on a file system with file locks: set BUILDER_STORE, or `store` in the settings file"
+_NAMED = "--store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
+ELSEWHERE = f"name a folder that you may write to: {_NAMED}"
+_LOCKS = f"name a folder on a file system with file locks: {_NAMED}"
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EACCES: _DENIED,
-    errno.EPERM: _DENIED,
-    errno.EROFS: _DENIED,
-    errno.ENOTDIR: "use a folder: set BUILDER_STORE, or `store` in the settings file",
+    errno.EACCES: ELSEWHERE,
+    errno.EPERM: ELSEWHERE,
+    errno.EROFS: ELSEWHERE,
+    errno.ENOTDIR: f"name a folder: {_NAMED}",
     errno.EXDEV: "make the tree in a folder from Store.stage(): renaming works within one file system only",
-    errno.ENAMETOOLONG: "use a store with a shorter path: set BUILDER_STORE, or `store` in the settings file",
+    errno.ENAMETOOLONG: f"name a folder with a shorter path: {_NAMED}",
     errno.ENOLCK: _LOCKS,
     errno.EOPNOTSUPP: _LOCKS,
     errno.EMFILE: "raise the limit of open files (`ulimit -n`), or run fewer jobs (`--jobs`)",
@@ -27,29 +28,31 @@ _HINTS = {
 _ELSE = "run `builder store verify` to see whether the store is whole"
 
 
-def explain(error: OSError, doing: str, where: str) -> StoreError:
-    """`doing` completes "could not ..."; `where` is used when the error names no file."""
+def explain(error: OSError, doing: str, where: str, otherwise: str = _ELSE) -> StoreError:
+    """`doing` completes "could not ..."; `where` is used when the error names no file, `otherwise` where the error says
+    nothing of what to do."""
     place = error.filename if isinstance(error.filename, (str, bytes)) else where
     reason = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(
         f"could not {doing}: {reason}",
         where=shown(place),
-        hint=_HINTS.get(error.errno or 0, _ELSE),
+        hint=_HINTS.get(error.errno or 0, otherwise),
     )
 
 
 class trying:  # noqa: N801 - reads as a statement: with trying("write a record", path)
     """Context in which an OSError becomes a StoreError. A class, because it is entered on every look-up."""
 
-    __slots__ = ("_doing", "_where")
+    __slots__ = ("_doing", "_otherwise", "_where")
 
-    def __init__(self, doing: str, where: str) -> None:
+    def __init__(self, doing: str, where: str, otherwise: str = _ELSE) -> None:
         self._doing = doing
         self._where = where
+        self._otherwise = otherwise
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            raise explain(error, self._doing, self._where) from error
+            raise explain(error, self._doing, self._where, self._otherwise) from error

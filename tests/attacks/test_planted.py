@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from integration.world import World
 
+from builder import nar
+
 ROOM = 1 << 30  # bytes of address space that a command may take
 
 
@@ -72,3 +74,23 @@ def test_a_series_that_is_none_is_the_recipes_fault(world: World, plant: Callabl
         )
     answer = world.run("build")
     assert (answer.code, "one 1: patches[0]: " in answer.err, said in answer.err) == (2, True, True), answer.err
+
+
+def test_an_unpacked_image(world: World) -> None:
+    """A checkout can bring out/rootfs with a program of its own, whole and with a digest beside it."""
+    programs = "for name in nginx perl; do echo good > $name; chmod +x $name; done"
+    world.recipe("one", f'mkdir -p "$OUT/usr/bin"; cd "$OUT/usr/bin"; {programs}')
+    world.image("one")
+    path = world.root / "recipes/images/all.toml"
+    path.write_text(path.read_text() + '[config]\nenv = { PATH = "/usr/bin" }\n')
+    world.write("t/a.t", "")
+    assert world.run("test", "--image", "all").code == 4  # these programs do not start
+    (root,) = (world.root / "out/rootfs").glob("all-*/root")
+    for unpacked_here in (True, False):
+        (root / "usr/bin/perl").write_text("evil")
+        (root.parent / "tree").write_text(nar.hash_tree(str(root)))
+        if not unpacked_here:
+            for each in (world.home / ".cache/builder").glob("rootfs-*"):
+                each.unlink()
+        world.run("test", "--image", "all")
+        assert (root / "usr/bin/perl").read_text() == "good\n"

@@ -1,5 +1,7 @@
 """The lock pins outputs: `--locked`, another machine, and `build --check`."""
 
+import re
+
 import pytest
 
 from builder.store import Store
@@ -88,6 +90,13 @@ def test_an_output_that_the_lock_does_not_name_any_more_is_an_error(here: World)
         "  next: `builder build --check one` shows whether the build is deterministic on this machine; if the pin itself is "
         "wrong, remove the package's [package.output] from lock.toml and build again\n"
     )
+    for more in ([], ["--locked"]):
+        checked = here.run("build", "--check", "one", *more)  # it was built from these inputs, whatever the lock says of them
+        assert (checked.code, re.sub(r" \(.*? s\)", "", checked.out)) == (1, "one 1: reproduced, but lock.toml pins other outputs\n")
+    (row,) = here.run("build", "--check", "one", "--json").json
+    assert (row["reproduced"], row["pinned"]) == (True, False)
+    here.lock.write_text(here.lock.read_text().replace(wrong, good))
+    assert here.ok("build", "--check", "one", "--json").json[0]["pinned"] is True
 
 
 def test_another_machine_makes_the_same_bytes(here: World) -> None:

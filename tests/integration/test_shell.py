@@ -120,6 +120,8 @@ def test_without_a_terminal_a_command_is_needed(hello: World) -> None:
     assert hello.run("shell", "--failed", "hello").err.endswith("builder shell --failed hello ls\n")
     assert "did you mean 'hello'?" in hello.run("shell", "helo").err
     assert hello.ok("shell", "hello", "step", "first").out == "==> first\n"
+    assert "==> unpack\n" in hello.ok("shell", "hello", "true").err
+    assert hello.ok("shell", "-q", "hello", "cat", "text").err == ""
     assert hello.run("shell", "hello", "step", "first", "second").code == 3
 
 

@@ -1,6 +1,6 @@
 """A pinned layer that is not what the pinned outputs give: it is composed again in memory and compared, without writing it.
 
-Only where the store has all outputs; that they are what their names say is for tree-bytes to tell.
+Only where the store has all outputs and archives; that they are what their names say is for tree-bytes to tell.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from builder.oci.image import Composed
 from builder.units import counted
 
 ID = "image-bytes"
-_REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `builder build --all`"
+_REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `{command}`"
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -29,16 +29,19 @@ def check(context: Context) -> Iterator[Finding]:
         if pinned is None or request is None or request.key() != pinned.key or not _here(context, request):
             continue
         place = f"image {image.name} in {image.profile}"
+        remedy = _REMEDY.format(command=context.builds(image.name, (image.profile,)))
         try:
             made = composed(context, request)
         except BuilderError as error:
-            yield Finding(ID, place, f"it cannot be composed again: {error.message}", error.hint or _REMEDY)
+            yield Finding(ID, place, f"it cannot be composed again: {error.message}", error.hint or remedy)
             continue
-        yield from _differences(place, pinned, made)
+        for key, reason in _differences(pinned, made):
+            yield Finding(ID, f"{place}, {key}", reason, remedy)
 
 
 def _here(context: Context, request: Request) -> bool:
-    return all(context.store.has_tree(request.trees[name]["out"]) for name in request.packages)
+    trees = all(context.store.has_tree(request.trees[name]["out"]) for name in request.packages)
+    return trees and not compose.absent(request, context.store)
 
 
 def composed(context: Context, request: Request) -> LockedLayer:
@@ -69,15 +72,15 @@ def _digest(entries: Iterable[Entry]) -> tuple[str, int]:
     return hasher.hexdigest(), size
 
 
-def _differences(place: str, pinned: LockedLayer, made: LockedLayer) -> Iterator[Finding]:
+def _differences(pinned: LockedLayer, made: LockedLayer) -> Iterator[tuple[str, str]]:
+    """(key of the lock, reason) of what composing gives otherwise."""
     if pinned.layer != made.layer:
-        yield Finding(ID, f"{place}, layer", f"the lock pins {pinned.layer}, but composing gives {made.layer}", _REMEDY)
+        yield "layer", f"the lock pins {pinned.layer}, but composing gives {made.layer}"
     if pinned.size != made.size:
-        reason = f"the lock pins {counted(pinned.size, 'byte')}, but composing gives {counted(made.size, 'byte')}"
-        yield Finding(ID, f"{place}, size", reason, _REMEDY)
+        yield "size", f"the lock pins {counted(pinned.size, 'byte')}, but composing gives {counted(made.size, 'byte')}"
     if pinned.base != made.base:
         one, other = ", ".join(pinned.base) or "none", ", ".join(made.base) or "none"
-        yield Finding(ID, f"{place}, base", f"the lock pins {one}, but composing gives {other}", _REMEDY)
+        yield "base", f"the lock pins {one}, but composing gives {other}"
 
 
 RULE = Rule(ID, "a pinned layer is not what its packages' outputs give", check)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.lock import LockedOutput
 from builder.realise import weakness
 
 ID = "output-disagrees"
@@ -15,19 +16,30 @@ def check(context: Context) -> Iterator[Finding]:
         record = context.store.record(output.key) if output else None
         if not output or record is None:
             continue
-        for name in sorted({*output.trees, *record.trees}):
-            mine, built = output.trees.get(name), record.trees.get(name)
-            if mine != built:
-                reason = f"the lock pins {mine or 'no such output'}, but building it here gave {built or 'no such output'}"
-                remedy = (
-                    f"`builder build --check {package.name}` shows whether the build is deterministic; "
-                    "if it is, the lock was edited: take back the change"
-                )
-                yield Finding(ID, context.place(package, key=f"output {name}"), reason, remedy)
+        for name, reason in differences(context, output):
+            remedy = (
+                f"`builder build --check {context.named(package)}` shows whether the build is deterministic; "
+                "if it is, the lock was edited: take back the change"
+            )
+            yield Finding(ID, context.place(package, key=f"output {name}"), reason, remedy)
         if output.sandbox != (built_in := weakness(record.sandbox)):
             reason = f"the lock says {_sandbox(output.sandbox)}, but it was built here with {_sandbox(built_in)}"
-            remedy = f"take back the change of lock.toml; or remove the output there, and `builder build {package.name}` pins it again"
+            command = f"`builder build {context.named(package)}`"
+            remedy = f"take back the change of lock.toml; or remove the output there, and {command} pins it again"
             yield Finding(ID, context.place(package, key="sandbox"), reason, remedy)
+
+
+def differences(context: Context, output: LockedOutput) -> list[tuple[str, str]]:
+    """(name, reason) of each output that is pinned otherwise than its inputs gave here."""
+    record = context.store.record(output.key)
+    if record is None:
+        return []
+    found, none = [], "no such output"
+    for name in sorted({*output.trees, *record.trees}):
+        mine, built = output.trees.get(name), record.trees.get(name)
+        if mine != built:
+            found.append((name, f"the lock pins {mine or none}, but building it here gave {built or none}"))
+    return found
 
 
 def _sandbox(name: str) -> str:

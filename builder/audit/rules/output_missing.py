@@ -9,6 +9,8 @@ from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 
 ID = "output-missing"
+_REMEDY = "run `builder build --all`, which fills in what is missing, and commit lock.toml"
+_OTHER = "run `builder build --all --platform {platform}`, which fills in what is missing, and commit lock.toml"
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -17,15 +19,15 @@ def check(context: Context) -> Iterator[Finding]:
     images = [each for each in context.images if each.profile in required]
     outputs = [*(each.outputs for each in packages), *(each.outputs for each in images)]
     platforms = sorted({platform for each in outputs for platform in each})
-    remedy = "run `builder build --all`, which fills in what is missing, and commit lock.toml"
     if context.platform not in platforms and (packages or images):
-        reason, hint = "it pins no output at all", remedy
+        reason, hint = "it pins no output at all", _REMEDY
         if platforms:
             reason = f"it pins no output for {context.platform}, so nothing was looked at that was built"
             hint = f"name a platform that it pins outputs for: --platform {' or '.join(platforms)}"
         yield Finding(ID, "lock.toml", reason, hint)
     for platform in platforms:
         reason = f"it has no output for {platform}, which the lock has for others"
+        remedy = _OTHER.format(platform=platform)
         for package in packages:
             if platform not in package.outputs:
                 yield Finding(ID, context.place(package), reason, remedy)

@@ -25,7 +25,7 @@ def check(context: Context) -> Iterator[Finding]:
         for patch in absent:
             kind = f"symbol '{patch.symbol}'" if patch.symbol is not None else f"text '{patch.string}'"
             reason = f"no built file has the {kind}, which shows that the patch was applied"
-            remedy = f"find out why it was not: `builder log {package.name}`; or correct the witness in the recipe"
+            remedy = f"find out why it was not: `builder log {context.named(package)}`; or correct the witness in the recipe"
             yield Finding(ID, context.place(package, key=f"patch {patch.path}"), reason, remedy)
 
 

@@ -18,7 +18,8 @@ def check(context: Context) -> Iterator[Finding]:
             before = old.get(output.key)
             if before is not None and before.sandbox != output.sandbox:
                 reason = f"it was built in {_sandbox(before)} at {context.since.name}, and the lock says {_sandbox(output)} now"
-                remedy = f"`builder build --check {package.name}` builds it again; take back the change, or say why in the commit"
+                command = f"`builder build --check {context.named(package)}`"
+                remedy = f"{command} builds it again; take back the change, or say why in the commit"
                 yield Finding(ID, context.place(package, key=f"output for {platform}, sandbox"), reason, remedy)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from builder import compose
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.audit.rules import output_disagrees
 from builder.compose import Request
 from builder.derivation import Trees
 from builder.errors import RecipeError
@@ -45,7 +46,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def plan_of(context: Context, profile: str) -> Plan:
-    """The plan of a profile, with the outputs that the lock pins taken as they are."""
+    """The plan of a profile, with the outputs that the lock pins, but for those that output-disagrees is about."""
     assert context.project is not None and context.lock is not None
     graph = Graph.of(context.lock.in_profile(profile), [each.id for each in context.packages if profile in each.profiles])
 
@@ -58,7 +59,8 @@ def plan_of(context: Context, profile: str) -> Plan:
         known=_Nothing(), enforce=False,
     )
     for name, package in graph.packages.items():
-        if output := package.outputs.get(context.platform):
+        output = package.outputs.get(context.platform)
+        if output and not output_disagrees.differences(context, output):
             plan.trees[name] = output.trees
     return plan
 
@@ -77,7 +79,7 @@ def _package(context: Context, plan: Plan, package: LockedPackage) -> Iterator[F
             f"the lock pins outputs of the key {output.key}, but its recipe, its sources and the outputs of what it needs "
             f"give {key}"
         )
-        remedy = _REMEDY.format(command=_command(context, package.name, package.profiles))
+        remedy = _REMEDY.format(command=context.builds(package.name, package.profiles))
         yield Finding(ID, context.place(package, key=f"output for {context.platform}"), reason, remedy)
 
 
@@ -113,16 +115,8 @@ def _image(context: Context, image: LockedImage) -> Iterator[Finding]:
     request = request_of(context, image) if layer is not None else None
     if layer is not None and request is not None and request.key() != layer.key:
         reason = f"the lock pins a layer of the key {layer.key}, but the image and its packages' outputs give {request.key()}"
-        remedy = _REMEDY.format(command=_command(context, image.name, (image.profile,)))
+        remedy = _REMEDY.format(command=context.builds(image.name, (image.profile,)))
         yield Finding(ID, f"image {image.name} in {image.profile}, output for {context.platform}", reason, remedy)
-
-
-def _command(context: Context, name: str, profiles: tuple[str, ...]) -> str:
-    """What builds it, as it is typed: all at once where the outputs are required, else this one in its profile."""
-    assert context.project is not None
-    if any(each in context.project.profiles and context.project.profiles[each].outputs_required for each in profiles):
-        return "builder build --all"
-    return f"builder build {name} --profile {profiles[0]}"
 
 
 RULE = Rule(ID, "a pinned output belongs to other inputs than the lock has now", check)

@@ -24,11 +24,19 @@ def check(context: Context) -> Iterator[Finding]:
         if reason and recipe:
             remedy = (
                 f"if it is wanted, say so in the commit; else see which requirement or profile holds it back: "
-                f"`builder why IMAGE {new.name}`, then `builder resolve --update {new.name}`"
+                f"{_why(context, new)}, then `builder resolve --update {new.name}`"
             )
             if recipe.version(old.version) is None:
                 remedy = f"keep {old.version} in {recipe.path} for one commit more, at its place in the order of preference"
             yield Finding(ID, context.place(new), reason, remedy)
+
+
+def _why(context: Context, package: LockedPackage) -> str:
+    """The command that shows what needs a package, in an image that does."""
+    for each in context.images:
+        if each.profile in package.profiles and package in context.needs(each):
+            return f"`builder why --image {each.name} --profile {each.profile} {each.name} {package.name}`"
+    return "`builder graph`"
 
 
 def _reason(recipe: Recipe, old: LockedPackage, new: LockedPackage, since: str) -> str:

@@ -23,7 +23,8 @@ def check(context: Context) -> Iterator[Finding]:
         reason = _weakness(source)
         if reason:
             key = "sha256" if source.sha256 is None else "size"
-            remedy = f"declare {key} in the recipe, from the publisher or measured by `builder fetch --json`; run `builder resolve`"
+            measured = "from the publisher or measured by `builder fetch --all --json`"
+            remedy = f"declare {key} in the recipe, {measured}; run `builder resolve`"
             yield Finding(ID, context.place(package, source), reason, remedy, package.profiles)
 
 
