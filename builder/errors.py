@@ -22,6 +22,8 @@ from msgspec import Struct
 
 from builder.addresses import scrubbed
 
+FEWER_FILES = "raise the limit of open files (`ulimit -n`), or run fewer jobs (`--jobs`)"
+
 
 class Problem(Struct, frozen=True):
     """One thing wrong with one file: `place` is like "recipes/zlib.toml: version[0].source[1].size"."""

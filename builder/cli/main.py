@@ -1,11 +1,12 @@
 """From arguments to an exit code. stdout is data, stderr is people."""
 
+import errno
 import os
 import re
 import sys
 
 from builder.cli import arguments
-from builder.errors import BuilderError, MachineError
+from builder.errors import FEWER_FILES, BuilderError, MachineError
 
 
 def run(argv: list[str]) -> int:
@@ -50,7 +51,8 @@ def _machine(error: OSError) -> MachineError:
         message = re.sub(r"^\[Errno \d+\] ([^:]*).*", r"\1", said, flags=re.DOTALL)
     if where is None and _cannot_flush():
         where = "stdout"
-    return MachineError(message, where=str(where or ""), hint="check the permissions and the space that is left there")
+    hint = FEWER_FILES if error.errno == errno.EMFILE else "check the permissions and the space that is left there"
+    return MachineError(message, where=str(where or ""), hint=hint)
 
 
 def _cannot_flush() -> bool:

@@ -4,7 +4,7 @@ import errno
 import os
 from types import TracebackType
 
-from builder.errors import StoreError
+from builder.errors import FEWER_FILES, StoreError
 from builder.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
@@ -22,7 +22,7 @@ _HINTS = {
     errno.ENAMETOOLONG: f"name a folder with a shorter path: {_NAMED}",
     errno.ENOLCK: _LOCKS,
     errno.EOPNOTSUPP: _LOCKS,
-    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or run fewer jobs (`--jobs`)",
+    errno.EMFILE: FEWER_FILES,
     errno.EIO: "check the disk; then run `builder store verify`",
 }
 _ELSE = "run `builder store verify` to see whether the store is whole"
