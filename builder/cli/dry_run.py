@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from builder import compose
 from builder.cli import output
-from builder.cli.build import target_of
 from builder.cli.named import located
 from builder.cli.session import Session
 from builder.forecast import Forecast
@@ -42,9 +40,4 @@ def _current(opened: Session, image: LockedImage, plan: Plan) -> bool:
     """Whether the image of this lock lies in its folder, and no output is to be pinned."""
     if any(plan.locked(name) is None for name in plan.keys):
         return False
-    project = opened.workspace.project
-    request = compose.request(
-        image, lock=opened.lock, images=project.images, graph=plan.graph, trees=plan.trees, recipes=project.recipes,
-        platform=opened.options.platform,
-    )
-    return compose.is_current(target_of(opened, image), request, compose.label(opened.workspace.lock_text), opened.options.compression)
+    return opened.maker.is_current(image, plan)

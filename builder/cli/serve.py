@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from builder.cli.build import image_folder, shown_path
+from builder.cli.build import shown_path
 from builder.cli.session import Session, session
 from builder.errors import UsageError
 from builder.workspace import find_root
@@ -87,7 +87,7 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
     with ExitStack() as stack:
         stack.enter_context(serving.claim(folder))
         require_free(listening)
-        target = image_folder(opened, opened.image())
+        target = opened.image_directory(opened.image())
         with opened.reporter.task("unpack", shown_path(target), brief=True):
             rootfs = stack.enter_context(unpacked(target, opened.out("rootfs"), opened.settings.cache_dir))
         place = _place(opened, folder, rootfs, policy, listening)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from builder import outside, stamp, unneeded
+from builder import outside, stamp, unneeded, within
 from builder import reporter as reporting
 from builder import settings as user_settings
 from builder.cli.parser import meant
 from builder.errors import BuilderError, UsageError
 from builder.lock import Lock, LockedImage
+from builder.project import PACKAGES
 from builder.store import Store
 from builder.workspace import Workspace
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from builder.build import Builder
     from builder.fetch import Fetcher
     from builder.local import LocalExecutor
+    from builder.make import ImageMaker
     from builder.sandbox import Sandbox
 
 
@@ -37,7 +39,6 @@ class Session(Struct, dict=True):
     stack: ExitStack
     watch: stamp.Watch = field(default_factory=stamp.Watch)
     topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
-    _said: set[str] = field(default_factory=set)
     _fresh: bool = False
 
     @cached_property
@@ -90,12 +91,6 @@ class Session(Struct, dict=True):
     def _say(self, text: str) -> None:
         self.reporter.say(text)
 
-    def say_once(self, text: str) -> None:
-        """A note that each of many images or packages would repeat."""
-        if text not in self._said:
-            self._said.add(text)
-            self.reporter.say(text)
-
     @cached_property
     def fetcher(self) -> "Fetcher":
         from builder.fetch import Fetcher, Mirrors  # noqa: PLC0415
@@ -128,6 +123,34 @@ class Session(Struct, dict=True):
                 allow_weak=getattr(told, "allow_weak_sandbox", False),
             ),
         )
+
+    @cached_property
+    def maker(self) -> "ImageMaker":
+        from builder import make  # noqa: PLC0415
+
+        told = self.options
+        return make.ImageMaker(
+            workspace=self.workspace, builder=self.builder, store=self.store, reporter=self.reporter,
+            options=make.Options(platform=told.platform, compression=told.compression, locked=getattr(told, "locked", False)),
+            target=self.target, look=self.watch.look, made=self.watch.made, begin=self.about,
+        )
+
+    def target(self, image: LockedImage) -> str:
+        """The directory of an image, in out/ unless another place was given by hand.
+
+        Raises:
+            UsageError: images may not be written there.
+        """
+        name = self.workspace.project.folder_of(image.name, image.profile)
+        given = self.options.out
+        if given and not within.leads_out(os.path.join(self.workspace.root, PACKAGES), given):
+            raise UsageError("images do not go among the recipes", where=given, hint="name another folder with --out")
+        return os.path.join(given, name) if given else self.out(name)
+
+    def image_directory(self, image: LockedImage) -> str:
+        """The directory of an image, which is built first where it is not as the lock says."""
+        self.maker.make([image])
+        return self.target(image)
 
     def executor(self, tool: Callable[[str], str | None], cores: int = 0) -> "LocalExecutor":
         """What runs builds on this machine. tool: gives the directory of a tool's output by its name."""

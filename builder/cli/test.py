@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.cli import output
-from builder.cli.build import image_folder, shown_path
+from builder.cli.build import shown_path
 from builder.cli.session import Session, session
 from builder.errors import BuilderError, UsageError
 
@@ -35,7 +35,7 @@ def test(options: argparse.Namespace, _argv: list[str]) -> int:
         report.require_place(options.junit)
     with session(options) as opened:
         suite = _suite(opened)
-        target = image_folder(opened, opened.image())
+        target = opened.image_directory(opened.image())
         started = time.monotonic()
         try:
             results = _run(opened, suite, target)
