@@ -16,12 +16,12 @@ import time
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from builder import lock_text
-from builder.lock import LockedPackage
-from builder.plan import Graph
-from builder.platform import DEFAULT as PLATFORM
+from builder.base.platform import DEFAULT as PLATFORM
+from builder.lock import text
+from builder.lock.lock import LockedPackage
+from builder.plan.plan import Graph
+from builder.resolve.workspace import DEFAULT_IMAGE
 from builder.store import Store
-from builder.workspace import DEFAULT_IMAGE
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = "embedded"
@@ -54,7 +54,7 @@ def main() -> None:
     if code := subprocess.run(argv, cwd=ROOT, check=False).returncode:
         sys.exit(code)
     wall = time.perf_counter() - started
-    lock = lock_text.parse((ROOT / "lock.toml").read_text())
+    lock = text.parse((ROOT / "lock.toml").read_text())
     image = lock.image(DEFAULT_IMAGE, PROFILE)
     assert image is not None
     graph = Graph.of(lock.in_profile(PROFILE), lock.targets(image))

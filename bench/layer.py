@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from builder.oci import compress, layer, tar
+from builder.image.oci import compress, layer, tar
 
 FILES = 11_000
 BYTES = 200_000_000

@@ -2,13 +2,13 @@
 
 import sys
 
-from builder import stamp
+from builder.cache import noop
 
 
 def main() -> int:
     argv = sys.argv[1:]
     if argv[:1] == ["build"]:
-        text = stamp.answer(argv)
+        text = noop.answer(argv)
         if text is not None:
             sys.stdout.write(text)
             return 0

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from builder import graph
-from builder.lock import Lock, LockedImage, LockedPackage
+from builder.lock.lock import Lock, LockedImage, LockedPackage
+from builder.show import graph
 
 Spec = Mapping[str, tuple[Iterable[str], Iterable[str]]]  # id -> requires, build-requires
 

@@ -19,15 +19,19 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder import compose, lock_text, locking, nar, project
 from builder.audit import RULES, Finding, load, run
 from builder.audit.context import Context
 from builder.audit.rules import image_bytes, stale_output
 from builder.fetch.wanted import unpack_key
-from builder.lock import Lock, LockedOutput
-from builder.project import Project
-from builder.source import Source
+from builder.image import compose
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock, LockedOutput
+from builder.recipe import project
+from builder.recipe.project import Project
+from builder.recipe.source import Source
+from builder.resolve import relock
 from builder.store import Record, Store
+from builder.tree import nar
 
 PLATFORM = "x86_64-linux-musl"
 OTHER = "aarch64-linux-musl"
@@ -171,7 +175,7 @@ class Sample(Struct):
     def resolve(self) -> None:
         """Write the lock anew from the recipes; what was measured is filled in as a fetch would."""
         before = self.lock if (self.root / "lock.toml").exists() else None
-        lock = locking.relock(self.project(), before).lock
+        lock = relock.relock(self.project(), before).lock
         packages = tuple(replace(each, sources=tuple(map(_measured, each.sources))) for each in lock.packages)
         self.lock = replace(lock, packages=packages)
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builder.environment import BASE_FILES, build_env
+from builder.base.environment import BASE_FILES, build_env
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, plan_mounts, tree_listing
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
@@ -98,7 +98,7 @@ class Runner:
 DRIVER = """
 import pickle, sys
 sys.path[:0] = sys.argv[1], sys.argv[1] + "/tests"
-from builder.errors import BuilderError
+from builder.base.errors import BuilderError
 kind, spec, arguments = pickle.load(sys.stdin.buffer)
 try:
     found = kind(*arguments).run(spec, 2)

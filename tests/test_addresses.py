@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from builder.addresses import host, scrubbed, shown
-from builder.errors import Problem, RecipeError, UsageError
+from builder.base.addresses import host, scrubbed, shown
+from builder.base.errors import Problem, RecipeError, UsageError
 
 
 @pytest.mark.parametrize(("address", "text"), [

@@ -8,7 +8,7 @@ import pytest
 from sample import PLATFORM, Sample, findings, only, rows
 
 from builder.audit import RULES, Finding, Rule, run
-from builder.errors import UsageError
+from builder.base.errors import UsageError
 
 # ---- the whole
 

@@ -5,8 +5,8 @@ from sample import PLATFORM, Sample, rows
 
 from builder.audit import RULES, run
 from builder.audit.rules.cannot_unneeded import CHECKED
-from builder.errors import RecipeError
-from builder.profile import SOURCE_RULES
+from builder.base.errors import RecipeError
+from builder.recipe.profile import SOURCE_RULES
 
 EXTRA, EMBEDDED = "recipes/profiles/extra.toml", "recipes/profiles/embedded.toml"
 

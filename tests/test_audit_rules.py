@@ -12,8 +12,8 @@ from builder.audit import Rule
 from builder.audit.context import Context
 from builder.audit.rules.single_location import RULE as SINGLE
 from builder.audit.rules.weak_pin import RULE as WEAK
-from builder.lock import Lock, LockedPackage
-from builder.source import Source
+from builder.lock.lock import Lock, LockedPackage
+from builder.recipe.source import Source
 from builder.store import Store
 
 ZLIB_URL = "https://zlib.net/zlib-1.3.1.tar.gz"

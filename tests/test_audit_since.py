@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sample import Sample, rows
 
 from builder.audit import RULES, run
-from builder.errors import MachineError, UsageError
+from builder.base.errors import MachineError, UsageError
 from builder.store import Store
 
 ZLIB_URL = "https://zlib.net/zlib-1.3.1.tar.gz"

@@ -8,9 +8,9 @@ import pytest
 import small
 from small import Small
 
-from builder import clean
-from builder.errors import RefusedError
-from builder.serving.instance import claim
+from builder.base.errors import RefusedError
+from builder.image import clean
+from builder.run.serving.instance import claim
 from builder.store import Record, Store
 from builder.store.remove import freed_by, remove_tree
 from builder.store.usage import usage

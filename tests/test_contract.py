@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from elf_maker import make
 
-from builder import contract
-from builder.contract import Finding, Image
-from builder.contract.rules import RULES, build_path, glibc, interpreter, needed, run_path, shadow, writable
-from builder.errors import RefusedError
-from builder.image import Waiver
-from builder.image_shapes import CONTRACT_RULES
-from builder.oci import capability
-from builder.oci.entry import DIR, FILE, LINK, Entry, order, parents
+from builder.base.errors import RefusedError
+from builder.image import contract
+from builder.image.contract import Finding, Image
+from builder.image.contract.rules import RULES, build_path, glibc, interpreter, needed, run_path, shadow, writable
+from builder.image.oci import capability
+from builder.image.oci.entry import DIR, FILE, LINK, Entry, order, parents
+from builder.recipe.image import Waiver
+from builder.recipe.image_shapes import CONTRACT_RULES
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
 LOADER = {"lib/ld-musl-x86_64.so.1": make(exports=["malloc", "free", "open"])}
@@ -360,5 +360,5 @@ def test_files_are_read_from_disk(tmp_path: Path) -> None:
 
 
 def test_pyelftools_is_loaded_only_for_programs() -> None:
-    code = "import sys, builder.contract as c; c.survey([], machine='x'); assert not any('elftools' in n for n in sys.modules)"
+    code = "import sys, builder.image.contract as c; c.survey([], machine='x'); assert not any('elftools' in n for n in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,8 +9,8 @@ from elf_maker import make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.contract import elf
-from builder.contract.elf import DamagedError, Elf
+from builder.image.contract import elf
+from builder.image.contract.elf import DamagedError, Elf
 
 
 def test_everything_that_is_read() -> None:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_contract import LOADER, MUSL, entries, image
 
-from builder.contract import Image, cdef, lua_ffi
-from builder.contract.lua_ffi import ANY, Use
-from builder.contract.lua_tokens import MARK, NAME, TEXT, tokens
-from builder.contract.rules import lua_ffi as rule
+from builder.image.contract import Image, cdef, lua_ffi
+from builder.image.contract.lua_ffi import ANY, Use
+from builder.image.contract.lua_tokens import MARK, NAME, TEXT, tokens
+from builder.image.contract.rules import lua_ffi as rule
 
 
 def test_tokens() -> None:

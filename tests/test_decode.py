@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from builder import decode
-from builder.decode import Choice, Field, Flag, ListOf, MapOf, Number, Problems, Shape, Table, Text, one_of
+from builder.base import shape as decode
+from builder.base.shape import Choice, Field, Flag, ListOf, MapOf, Number, Problems, Shape, Table, Text, one_of
 
 SHOUT = Text(check=lambda text: "" if text.isupper() else f"'{text}' is not loud", hint="like 'HELLO'")
 SIZES = Table({

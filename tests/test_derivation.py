@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from builder import canonical, derivation, digest, recipe
-from builder.derivation import Derivation, Input, derive, series_problems
-from builder.environment import Environment
-from builder.errors import Problem, RecipeError
-from builder.lock import LockedPackage
-from builder.recipe import Recipe
-from builder.source import Patch, PatchSet
-from builder.styles import Step
+from builder.base import canonical, digest
+from builder.base.environment import Environment
+from builder.base.errors import Problem, RecipeError
+from builder.lock.lock import LockedPackage
+from builder.plan import derivation
+from builder.plan.derivation import Derivation, Input, derive, series_problems
+from builder.recipe import recipe
+from builder.recipe.recipe import Recipe
+from builder.recipe.source import Patch, PatchSet
+from builder.recipe.styles import Step
 
 PLATFORM = "x86_64-linux-musl"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builder import difference
+from builder.tree import difference
 
 
 @pytest.fixture

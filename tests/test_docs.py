@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import tomli
 
-from builder import audit, image, profile, recipe
+from builder import audit
 from builder.cli import arguments
-from builder.styles import STYLES
+from builder.recipe import image, profile, recipe
+from builder.recipe.styles import STYLES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

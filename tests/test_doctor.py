@@ -17,7 +17,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from builder.cli import kinds
-from builder.doctor import CHECKS
+from builder.show.doctor import CHECKS
 
 BUILDER = str(Path(sys.executable).with_name("builder"))
 

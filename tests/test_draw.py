@@ -10,9 +10,9 @@ from fakes import make_lock, simple_graph
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import draw, graph, layout
-from builder.errors import LockError
-from builder.layout import Point
+from builder.base.errors import LockError
+from builder.show import draw, graph, placement
+from builder.show.placement import Point
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -97,7 +97,7 @@ def test_boxes_do_not_overlap_and_lie_inside(seed: int) -> None:
 def test_lines_lead_to_the_right(seed: int) -> None:
     big = random_graph(seed, 60)
     column = {name: number for number, names in enumerate(nx.topological_generations(big)) for name in names}
-    placed = layout.place(dict.fromkeys(big, (80.0, 30.0)), column, [(a, b, "runtime") for a, b in big.edges])
+    placed = placement.place(dict.fromkeys(big, (80.0, 30.0)), column, [(a, b, "runtime") for a, b in big.edges])
     assert all(line.start[0] < line.end[0] for line in placed.lines)
     assert len(set(placed.lines)) == len(placed.lines)
 
@@ -113,22 +113,22 @@ def test_an_empty_graph_is_a_picture_too() -> None:
 
 def test_crossings_are_counted() -> None:
     a, b, c, d = (Point(name, "", number // 2) for number, name in enumerate("abcd"))
-    assert layout.crossings([[a, b], [c, d]], {a: [c], b: [d]}) == 0
-    assert layout.crossings([[a, b], [c, d]], {a: [d], b: [c]}) == 1
-    assert layout.crossings([[a, b], [c, d]], {a: [c, d], b: [c, d]}) == 1
+    assert placement.crossings([[a, b], [c, d]], {a: [c], b: [d]}) == 0
+    assert placement.crossings([[a, b], [c, d]], {a: [d], b: [c]}) == 1
+    assert placement.crossings([[a, b], [c, d]], {a: [c, d], b: [c, d]}) == 1
 
 
 def test_ordering_removes_crossings_that_names_would_give() -> None:
     sizes = dict.fromkeys("abcxyz", (50.0, 20.0))
     column = dict.fromkeys("abc", 0) | dict.fromkeys("xyz", 1)
-    placed = layout.place(sizes, column, [("a", "z", "k"), ("b", "y", "k"), ("c", "x", "k")])
+    placed = placement.place(sizes, column, [("a", "z", "k"), ("b", "y", "k"), ("c", "x", "k")])
     assert [line.start[1] == line.end[1] for line in placed.lines] == [True] * 3
 
 
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.5, 8)), max_size=12))
 def test_isotonic_is_sorted_and_keeps_the_weighted_mean(pairs: list[tuple[float, float]]) -> None:
     wanted, weights = [value for value, _ in pairs], [weight for _, weight in pairs]
-    found = layout.isotonic(wanted, weights)
+    found = placement.isotonic(wanted, weights)
     assert all(one <= other for one, other in pairwise(found))
     total = sum(value * weight for value, weight in pairs)
     kept = sum(value * weight for value, weight in zip(found, weights, strict=True))

@@ -4,10 +4,20 @@ import inspect
 
 import pytest
 
-from builder import errors
+from builder.base import errors
+from builder.base.errors import (
+    BuilderError,
+    BuildError,
+    LockError,
+    MachineError,
+    Problem,
+    RecipeError,
+    RefusedError,
+    SourceError,
+    UsageError,
+)
 from builder.cli import main
 from builder.cli.arguments import parser
-from builder.errors import BuilderError, BuildError, LockError, MachineError, Problem, RecipeError, RefusedError, SourceError, UsageError
 
 EVERY = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, BuilderError)]
 PUBLIC = [each for each in EVERY if not each.__name__.startswith("_") and each is not BuilderError]

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from builder import failures
-from builder.derivation import Derivation
-from builder.errors import BuildError
-from builder.executor import Executor, Job
-from builder.platform import DEFAULT
-from builder.realise import Order, Realiser
-from builder.reporter import NullReporter
+from builder.base.errors import BuildError
+from builder.base.platform import DEFAULT
+from builder.build import failures
+from builder.build.executor import Executor, Job
+from builder.build.realise import Order, Realiser
+from builder.plan.derivation import Derivation
+from builder.progress.reporter import NullReporter
+from builder.recipe.styles import Step
 from builder.store import Store
-from builder.styles import Step
 
 
 class CopyExecutor(Executor):

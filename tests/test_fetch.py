@@ -16,14 +16,14 @@ import pytest
 from archives import COMPRESS, entry, folder, link, make_tar
 from http_server import Answer, Server, cut_off, dead_address, endless, good, redirect, stall, status
 
-from builder import nar
-from builder.errors import MismatchError, SourceError, StoreError
+from builder.base.errors import MismatchError, SourceError, StoreError
 from builder.fetch import Fetcher, Pinned, Wanted, unpack_key
 from builder.fetch.hosts import Patience
 from builder.fetch.places import LAST_RESORT
-from builder.reporter import Reporter, Task
-from builder.source import Source
+from builder.progress.reporter import Reporter, Task
+from builder.recipe.source import Source
 from builder.store import Record, Store
+from builder.tree import nar
 
 PATIENCE = Patience(connect=0.5, read=0.5, pause=0.001)
 NAME = "mlcache-2.5.0.tar.gz"
@@ -446,7 +446,7 @@ class TestFullDisk:
         "  next: free some space there or run `builder gc`, then run the command again: what was finished is kept"
     )
 
-    @pytest.mark.parametrize("where", ["builder.fetch.part.Part.write", "builder.unpack.tree._write_all"])
+    @pytest.mark.parametrize("where", ["builder.fetch.part.Part.write", "builder.fetch.unpack.tree._write_all"])
     def test_nothing_half_made_has_a_name(self, world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         def full(*_args: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -470,8 +470,8 @@ def refuse(event, _args):
 
 sys.addaudithook(refuse)
 from builder.fetch import Fetcher, Wanted
-from builder.reporter import NullReporter
-from builder.source import Source
+from builder.progress.reporter import NullReporter
+from builder.recipe.source import Source
 from builder.store import Store
 
 source = Source(locations=("https://a.example/a.tar", "mirror://debian/a", "pypi://a/1/a-1-py3-none-any.whl"), filename="a.tar")
@@ -515,8 +515,8 @@ class TestManyProcesses:
     SCRIPT = """
 import sys
 from builder.fetch import Fetcher, Wanted
-from builder.reporter import PlainReporter
-from builder.source import Source
+from builder.progress.plain import PlainReporter
+from builder.recipe.source import Source
 from builder.store import Store
 
 root, url, sha256, size = sys.argv[1:]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import MachineError, StoreError, UsageError
+from builder.base.errors import MachineError, StoreError, UsageError
 from builder.fetch import Fetcher, Pinned, Wanted
 from builder.fetch.carry import carry
-from builder.reporter import NullReporter
-from builder.source import Source
+from builder.progress.reporter import NullReporter
+from builder.recipe.source import Source
 from builder.store import Store
 
 NAME = "v1.0.tar.gz"
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_no_half_file(carrier: Carrier, monkeypatch: pytest.M
 KILLED = """
 import os, sys, time
 from builder.fetch import Pinned, Wanted, carry
-from builder.source import Source
+from builder.recipe.source import Source
 from builder.store import Store
 
 def wait(descriptor):

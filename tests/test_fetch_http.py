@@ -38,8 +38,8 @@ from builder.fetch.call import Call, Reach, reach
 from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.http import Http, next_hop
 from builder.fetch.part import Part, TooLarge
+from builder.fetch.unpack import Cancelled
 from builder.fetch.wanted import Unavailable
-from builder.unpack import Cancelled
 
 DATA = bytes(range(256)) * 400
 PATIENCE = Patience(connect=0.3, read=0.2, pause=0.001)

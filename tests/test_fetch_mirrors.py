@@ -8,7 +8,7 @@ import pytest
 from builder.fetch.mirrors import Mirrors
 from builder.fetch.places import LAST_RESORT, Place, no_base, places
 from builder.fetch.wanted import Wanted
-from builder.source import Source
+from builder.recipe.source import Source
 
 
 def fake_apt(folder: Path, text: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ import pytest
 
 from builder.fetch import pypi
 from builder.fetch.part import Part
+from builder.fetch.unpack import Cancelled
 from builder.fetch.wanted import Unavailable
-from builder.unpack import Cancelled
 
 SIX = "pypi://six/1.16.0/six-1.16.0-py2.py3-none-any.whl"
 SIX_SHA256 = "8abb2f1d86890a2dfb989f9a77cfcfd3e47c2a354b01111771326f8aa26e0254"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from http_server import Server, dead_address, good
 
-from builder.errors import SourceError
+from builder.base.errors import SourceError
 from builder.fetch import Fetcher, Wanted, report
 from builder.fetch.hosts import Patience
 from builder.fetch.wanted import Attempt
-from builder.recipe import read_source
-from builder.reporter import NullReporter, Reporter, Task
-from builder.source import Source
+from builder.progress.reporter import NullReporter, Reporter, Task
+from builder.recipe.recipe import read_source
+from builder.recipe.source import Source
 from builder.store import Store
 
 MIRROR = "no address of the mirror 'debian' is known"

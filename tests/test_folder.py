@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from small import Small, make
 
-from builder import folder, nar
-from builder.errors import UsageError
+from builder.base.errors import UsageError
+from builder.tree import nar, worktree
 
 
 @pytest.fixture
@@ -26,34 +26,34 @@ def listed(top: Path) -> list[str]:
 
 
 def test_a_whole_folder(library: Path, tmp_path: Path) -> None:
-    folder.copy(str(library.parent), "library", str(tmp_path / "copy"))
+    worktree.copy(str(library.parent), "library", str(tmp_path / "copy"))
     assert listed(tmp_path / "copy") == listed(library)
-    assert folder.tree(str(library.parent), "library") == nar.hash_tree(str(library)) == nar.hash_tree(str(tmp_path / "copy"))
+    assert worktree.tree(str(library.parent), "library") == nar.hash_tree(str(library)) == nar.hash_tree(str(tmp_path / "copy"))
 
 
 def test_the_files_that_are_included(library: Path, tmp_path: Path) -> None:
     include = ("cache.lua", "cache/**")
-    folder.copy(str(library.parent), "library", str(tmp_path / "copy"), include)
+    worktree.copy(str(library.parent), "library", str(tmp_path / "copy"), include)
     assert listed(tmp_path / "copy") == ["cache", "cache.lua", "cache/ipc.lua", "cache/link"]
     assert os.access(tmp_path / "copy/cache.lua", os.X_OK)
     assert os.readlink(tmp_path / "copy/cache/link") == "nowhere"
-    before = folder.tree(str(library.parent), "library", include)
+    before = worktree.tree(str(library.parent), "library", include)
     assert before == nar.hash_tree(str(tmp_path / "copy"))
     (library / "lock.lua").write_text("changed")
-    assert folder.tree(str(library.parent), "library", include) == before
+    assert worktree.tree(str(library.parent), "library", include) == before
     (library / "cache/ipc.lua").write_text("changed")
-    assert folder.tree(str(library.parent), "library", include) != before
+    assert worktree.tree(str(library.parent), "library", include) != before
 
 
 def test_what_is_not_there(library: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        folder.tree(str(library.parent), "library", ("cash.lua", "cash/**"))
+        worktree.tree(str(library.parent), "library", ("cash.lua", "cash/**"))
     assert str(error.value) == (
         f"{library}: nothing in it is like cash.lua or cash/**\n  next: correct `include` in the recipe that names the folder"
     )
     for include in ((), ("**",)):
         with pytest.raises(UsageError) as error:
-            folder.tree(str(tmp_path), "gone", include)
+            worktree.tree(str(tmp_path), "gone", include)
         assert str(error.value) == f"{tmp_path}/gone: there is no such folder\n  next: a recipe names it as a source; correct its `folder`"
 
 
@@ -64,22 +64,22 @@ def test_a_link_out_of_the_project(library: Path, tmp_path: Path, name: str, inc
     project.mkdir()
     (project / "link").symlink_to(library)
     with pytest.raises(UsageError) as error:
-        folder.tree(str(project), name, include)
+        worktree.tree(str(project), name, include)
     assert str(error.value) == (
         f"{project}/{name}: it is a link out of the project, to {library}{name.removeprefix('link')}\n"
         "  next: put the folder itself in the project: what lies outside is not pinned by it"
     )
     with pytest.raises(UsageError):
-        folder.copy(str(project), name, str(tmp_path / "copy"), include)
+        worktree.copy(str(project), name, str(tmp_path / "copy"), include)
 
 
 @pytest.mark.parametrize("include", [(), ("**",)])
 def test_a_link_in_the_project_is_the_folder_that_it_leads_to(library: Path, tmp_path: Path, include: tuple[str, ...]) -> None:
     (tmp_path / "link").symlink_to("library")
     (tmp_path / "root").symlink_to(".")
-    before = folder.tree(str(tmp_path), "library", include)
-    assert folder.tree(str(tmp_path), "link", include) == folder.tree(str(tmp_path / "root"), "link", include) == before
-    folder.copy(str(tmp_path), "link", str(tmp_path / "copy"), include)
+    before = worktree.tree(str(tmp_path), "library", include)
+    assert worktree.tree(str(tmp_path), "link", include) == worktree.tree(str(tmp_path / "root"), "link", include) == before
+    worktree.copy(str(tmp_path), "link", str(tmp_path / "copy"), include)
     assert nar.hash_tree(str(tmp_path / "copy")) == before
 
 

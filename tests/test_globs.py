@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import globs
+from builder.base import globs
 
 PATHS = st.text("ab./", max_size=8)
 GLOBS = st.lists(st.sampled_from(["a", "b", ".", "/", "*", "?", "**", "**/"]), max_size=6).map("".join)

@@ -5,12 +5,13 @@ import os
 import threading
 from pathlib import Path
 
-from builder import failures
+from builder.build import failures
+from builder.build.log import Log
 from builder.fetch.part import Part
-from builder.goal import Goal
-from builder.log import Log
-from builder.reporter import PlainReporter, QuietReporter, make
-from builder.reporters.terminal import RichReporter
+from builder.progress.choose import choose
+from builder.progress.goal import Goal
+from builder.progress.plain import PlainReporter, QuietReporter
+from builder.progress.terminal import RichReporter
 
 
 def test_time_left_is_shared_by_the_jobs_and_at_least_that_of_the_longest() -> None:
@@ -80,7 +81,7 @@ def test_brief_tasks_leave_no_lines_but_signs_of_life() -> None:
 
 def test_quiet_says_warnings_alone() -> None:
     stream = io.StringIO()
-    with make(stream, quiet=True) as report, report.task("build", "a") as task:
+    with choose(stream, quiet=True) as report, report.task("build", "a") as task:
         assert isinstance(report, QuietReporter)
         report.say("note")
         task.line("log line")

@@ -3,9 +3,9 @@
 import pytest
 from fakes import SPEC, Spec, make_lock, simple_graph
 
-from builder import graph
-from builder.errors import LockError, UsageError
-from builder.graph import Step
+from builder.base.errors import LockError, UsageError
+from builder.show import graph
+from builder.show.graph import Step
 
 
 @pytest.fixture

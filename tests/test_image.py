@@ -3,11 +3,11 @@
 import pytest
 import tomli
 
-from builder import image, profile
-from builder.decode import Problems
-from builder.image import Config, Directory, Group, Healthcheck, ImageRecipe, Mode, User
-from builder.profile import Profile
-from builder.requirement import Requirement
+from builder.base.shape import Problems
+from builder.recipe import image, profile
+from builder.recipe.image import Config, Directory, Group, Healthcheck, ImageRecipe, Mode, User
+from builder.recipe.profile import Profile
+from builder.recipe.requirement import Requirement
 
 WHOLE = """
 name = "gateway"

@@ -1,11 +1,6 @@
-"""The direction of imports, drawn once. A module imports only what stands on its own line or above it.
+"""The order of imports, drawn once: a module imports from its own folder and from those above it in `ORDER`, nothing else.
 
-    foundations   errors, digests, readers, progress
-    data          files as values
-    logic         resolving, keys, planning, scheduling: opens no file
-    adapters      store, fetch, sandbox, oci ...: each knows only those named beside it
-    verbs         use all of these
-    edge          the command line: wires, prints, exits
+It goes from what knows nothing of the others to what knows all. Imports inside functions count, too.
 """
 
 import ast
@@ -21,43 +16,46 @@ import builder
 
 ROOT = Path(builder.__file__).parent
 
-LEVELS = {
-    "foundations": "errors platform environment addresses outside units textfile digest canonical collector memo order globs decode "
-    "goal reporter reporters stamp within",
-    "data": "source requirement styles recipe_shapes recipe image_shapes image profile lock lock_text lock_changes lock_merge "
-    "settings settings_file crosscheck project unneeded",
-    "logic": "choices conflict search resolver pins derivation plan scheduler graph layout draw",
-    "adapters": "executor local nar folder store unpack fetch sandbox oci contract join witness difference jobserver log kept "
-    "failures workbench",
-    "verbs": "locking workspace realise build compose make recheck inventory forecast audit rootfs clean testing serving doctor",
-    "edge": "cli __main__",
-}
-# What an adapter may know of other adapters.
-ADAPTERS = {
-    "nar": "", "join": "", "witness": "", "jobserver": "", "log": "", "kept": "store", "workbench": "",
-    "failures": "", "unpack": "", "sandbox": "store",
-    "executor": "", "local": "executor kept log jobserver sandbox store workbench",
-    "difference": "nar", "folder": "nar", "store": "nar", "oci": "nar", "fetch": "nar store unpack", "contract": "oci",
-}
+ORDER = (
+    "base",      # errors, digests, typed readers, settings, platforms
+    "cache",     # what is remembered between runs
+    "progress",  # what a person is told meanwhile
+    "recipe",    # recipes, images, profiles: the project's files as values
+    "lock",      # lock.toml
+    "tree",      # trees of files and their digests
+    "store",     # outputs, archives, records, locks, garbage
+    "sandbox",   # isolated runs
+    "fetch",     # sources: brought, verified, unpacked
+    "plan",      # derivations and their keys
+    "resolve",   # from recipes to the lock
+    "build",     # from derivations to outputs, through an executor
+    "image",     # from outputs to an image
+    "show",      # what is, told
+    "audit",     # whether it is as it should be
+    "run",       # the gateway and its tests, from an image
+    "cli",       # the command line: parses, calls, prints
+)
+# Modules that touch no file, process or clock: they take values and give values.
 CORE = (
-    "canonical", "decode", "requirement", "source", "recipe_shapes", "recipe", "image_shapes", "image", "profile", "lock", "lock_changes",
-    "crosscheck",
-    "choices", "conflict", "search", "resolver", "pins", "derivation", "plan", "scheduler", "graph", "layout", "draw", "order",
-    "globs", "units", "goal", "testing.tap", "testing.blocks", "testing.results", "testing.summary", "testing.junit", "serving.listening",
+    "base.canonical", "base.globs", "base.order", "base.platform", "base.shape", "base.units", "base.environment",
+    "recipe.crosscheck", "recipe.image", "recipe.image_shapes", "recipe.profile", "recipe.recipe", "recipe.requirement", "recipe.shapes",
+    "recipe.source", "lock.changes", "lock.lock", "resolve.conflict", "resolve.pins", "resolve.resolver", "resolve.search", "resolve.state",
+    "plan.derivation", "plan.plan", "build.scheduler", "show.draw", "show.graph", "show.placement", "progress.goal",
+    "run.testing.tap", "run.testing.blocks", "run.testing.results", "run.testing.summary", "run.testing.junit", "run.serving.listening",
 )
 WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "glob", "requests", "urllib", "http", "fcntl"}
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
 HEAVY = {
-    "networkx": {"builder.graph", "builder.draw"},
+    "networkx": {"builder.show.graph", "builder.show.draw"},
     "requests": {"builder.fetch.http", "builder.fetch.call"},
-    "rich": {"builder.reporters.terminal"},
-    "resolvelib": {"builder.search"},
-    "elftools": {"builder.contract.elf"},
+    "rich": {"builder.progress.terminal"},
+    "resolvelib": {"builder.resolve.search"},
+    "elftools": {"builder.image.contract.elf"},
     "zstandard": set(),
     "shtab": set(),
     "platformdirs": set(),
 }
-RANK = {name: place for place, names in enumerate(LEVELS.values()) for name in names.split()}
+RANK = {name: place for place, name in enumerate(ORDER)}
 
 
 def _modules() -> dict[str, ast.Module]:
@@ -92,8 +90,7 @@ def ours(name: str, *, lazy: bool) -> set[str]:
     return {each for each in imports(MODULES[name], lazy=lazy) if each in MODULES} - {name, "builder"}
 
 
-def noun(module: str) -> str:
-    """The part of a module's name that stands in the drawing."""
+def folder(module: str) -> str:
     return module.split(".")[1]
 
 
@@ -104,29 +101,17 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_every_module_stands_in_the_drawing() -> None:
-    assert {noun(name) for name in MODULES if name != "builder"} == set(RANK)
+def test_every_module_lies_in_a_folder_of_the_order() -> None:
+    assert {folder(name) for name in MODULES if name not in ("builder", "builder.__main__")} == set(RANK)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - {"builder"}))
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"builder", "builder.__main__"}))
 def test_imports_go_one_way(name: str) -> None:
-    wrong = sorted(each for each in ours(name, lazy=True) if RANK[noun(each)] > RANK[noun(name)] and name != "builder.__main__")
-    assert wrong == []
+    assert sorted(each for each in ours(name, lazy=True) if RANK[folder(each)] > RANK[folder(name)]) == []
 
 
-def test_there_is_no_cycle() -> None:
-    # A port may look for its adapters when it is used, so imports inside functions are left out.
-    TopologicalSorter({name: ours(name, lazy=False) for name in MODULES}).prepare()
-
-
-def test_every_adapter_is_named() -> None:
-    assert set(ADAPTERS) == set(LEVELS["adapters"].split())
-
-
-@pytest.mark.parametrize("name", sorted(name for name in MODULES if name != "builder" and noun(name) in ADAPTERS))
-def test_adapters_know_few_others(name: str) -> None:
-    known = {noun(each) for each in ours(name, lazy=True)} & set(ADAPTERS)
-    assert known <= {noun(name), *ADAPTERS[noun(name)].split()}
+def test_there_is_no_circle() -> None:
+    TopologicalSorter({name: ours(name, lazy=True) for name in MODULES}).prepare()
 
 
 @pytest.mark.parametrize("name", CORE)
@@ -138,7 +123,7 @@ def test_the_core_does_not_touch_the_world(name: str) -> None:
 
 
 def test_only_the_edge_parses_arguments() -> None:
-    assert {noun(name) for name, tree in MODULES.items() if "argparse" in imports(tree, lazy=True)} == {"cli"}
+    assert {folder(name) for name, tree in MODULES.items() if "argparse" in imports(tree, lazy=True)} == {"cli"}
 
 
 def _touches(tree: ast.AST, *names: str) -> bool:
@@ -151,7 +136,7 @@ def test_only_the_edge_writes_to_standard_output() -> None:
         for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert printing == set()
-    assert {noun(name) for name, tree in MODULES.items() if _touches(tree, "sys.stdout", "sys.__stdout__")} == {"cli", "__main__"}
+    assert {folder(name) for name, tree in MODULES.items() if _touches(tree, "sys.stdout", "sys.__stdout__")} == {"cli", "__main__"}
 
 
 @pytest.mark.parametrize("library", HEAVY)
@@ -161,14 +146,15 @@ def test_heavy_libraries_are_imported_late(library: str) -> None:
 
 
 def test_the_way_of_nothing_to_do_loads_next_to_nothing() -> None:
-    found = loaded("import builder.__main__\nfrom builder import stamp\nstamp.answer(['build'])")
-    assert {each for each in found if each.split(".")[0] == "builder"} == {"builder", "builder.__main__", "builder.stamp"}
+    found = loaded("import builder.__main__\nfrom builder.cache import noop\nnoop.answer(['build'])")
+    mine = {each for each in found if each.split(".")[0] == "builder"}
+    assert mine == {"builder", "builder.__main__", "builder.cache", "builder.cache.noop"}
     slow = {"argparse", "json", "dataclasses", "typing", "re", "inspect", "threading", "subprocess", "logging", "tomli", "tomllib", *HEAVY}
     assert found & slow == set()
     assert len(found) < 30
 
 
-@pytest.mark.parametrize("module", ["builder.cli.commands", "builder.build", "builder.workspace"])
+@pytest.mark.parametrize("module", ["builder.cli.commands", "builder.build.build", "builder.resolve.workspace"])
 def test_a_command_starts_without_heavy_libraries(module: str) -> None:
     assert {each.split(".")[0] for each in loaded(f"import {module}")} & set(HEAVY) == set()
 
@@ -176,6 +162,6 @@ def test_a_command_starts_without_heavy_libraries(module: str) -> None:
 def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
-        "builder.cli", "builder.cli.main", "builder.cli.arguments", "builder.cli.parser", "builder.errors", "builder.addresses",
-        "builder.platform",
+        "builder.base", "builder.base.addresses", "builder.base.errors", "builder.base.platform",
+        "builder.cli", "builder.cli.arguments", "builder.cli.main", "builder.cli.parser",
     }

@@ -7,11 +7,12 @@ import pytest
 from fakes import make_lock
 from msgspec.structs import replace
 
-from builder import digest, inventory
-from builder.build import StoreView
-from builder.inventory import Row
-from builder.lock import Lock, LockedOutput
-from builder.plan import Graph, Plan
+from builder.base import digest
+from builder.build.build import StoreView
+from builder.lock.lock import Lock, LockedOutput
+from builder.plan.plan import Graph, Plan
+from builder.show import inventory
+from builder.show.inventory import Row
 from builder.store import Store
 
 PLATFORM = "x86_64-linux-musl"

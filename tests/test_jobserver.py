@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.jobserver import Jobserver
+from builder.build.jobserver import Jobserver
 
 
 @pytest.fixture

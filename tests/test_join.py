@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder import join
-from builder.errors import RefusedError
-from builder.join import Part
+from builder.base.errors import RefusedError
+from builder.tree import join
+from builder.tree.join import Part
 
 # path -> text of a file, or ("link", target), or ("program", text)
 Tree = Mapping[str, str | tuple[str, str]]

@@ -9,7 +9,7 @@ from typing import Any
 from sample import PLATFORM, Sample
 
 from builder.audit import RULES, run
-from builder.errors import UsageError
+from builder.base.errors import UsageError
 
 ID = "sha256-" + "A" * 43 + "="
 # Edits that change nothing that is built: the order of blocks, and what was measured of a tree, where the pinned sha256 and

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from builder import digest, lock_text, requirement
-from builder.errors import LockError
-from builder.lock import Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
-from builder.source import Source
+from builder.base import digest
+from builder.base.errors import LockError
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
+from builder.recipe import requirement
+from builder.recipe.source import Source
 
 SRI = [digest.of_bytes(bytes([i])) for i in range(9)]
 HEX = [digest.to_hex(each) for each in SRI]

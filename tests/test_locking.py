@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder import digest, lock_text, locking, project, resolver
-from builder.errors import ConflictError, RefusedError, UsageError
-from builder.lock import Lock, LockedLayer, LockedOutput, LockedPackage
-from builder.project import Project
+from builder.base import digest
+from builder.base.errors import ConflictError, RefusedError, UsageError
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock, LockedLayer, LockedOutput, LockedPackage
+from builder.recipe import project
+from builder.recipe.project import Project
+from builder.resolve import relock, resolver
 
 MUSL = "x86_64-linux-musl"
 SRI = [digest.of_bytes(bytes([i])) for i in range(9)]
@@ -63,11 +66,11 @@ class Pinned(Struct, frozen=True):
 
 
 def locked(found: Project, before: Lock | None = None, **more: object) -> Lock:
-    return locking.relock(found, before, **more).lock  # type: ignore[arg-type]
+    return relock.relock(found, before, **more).lock  # type: ignore[arg-type]
 
 
 def lines(found: Project, before: Lock | None, **more: object) -> list[str]:
-    return [str(each) for each in locking.relock(found, before, **more).changes]  # type: ignore[arg-type]
+    return [str(each) for each in relock.relock(found, before, **more).changes]  # type: ignore[arg-type]
 
 
 def package(lock: Lock, name: str, profile: str = "new") -> LockedPackage:
@@ -77,7 +80,7 @@ def package(lock: Lock, name: str, profile: str = "new") -> LockedPackage:
 
 def measured(lock: Lock) -> Lock:
     """The lock after everything was fetched and built."""
-    lock = locking.with_pins(lock, {each: Pinned() for each in locking.missing_pins(lock)})
+    lock = relock.with_pins(lock, {each: Pinned() for each in relock.missing_pins(lock)})
     packages = tuple(replace(each, outputs={MUSL: OUTPUT}) for each in lock.packages)
     return Lock(images=tuple(replace(each, outputs={MUSL: LAYER}) for each in lock.images), packages=packages)
 
@@ -139,10 +142,10 @@ def test_the_first_lock_lists_all_that_was_added(tmp_path: Path) -> None:
 def test_an_unchanged_project_changes_nothing(tmp_path: Path) -> None:
     found = write(tmp_path, FILES)
     lock = measured(locked(found))
-    again = locking.relock(found, lock)
+    again = relock.relock(found, lock)
     assert again.lock is lock
     assert again.changes == ()
-    assert locking.is_stale(found, lock) == []
+    assert relock.is_stale(found, lock) == []
 
 
 def test_a_locked_version_is_kept_when_a_better_one_is_listed(tmp_path: Path) -> None:
@@ -203,14 +206,14 @@ def test_a_removed_image_and_what_only_it_needed_go(tmp_path: Path) -> None:
 
 def test_an_unknown_name_cannot_be_updated(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        locking.relock(write(tmp_path, FILES), None, update={"opensll"})
+        relock.relock(write(tmp_path, FILES), None, update={"opensll"})
     assert str(caught.value) == "there is no recipe 'opensll' to update\n  next: did you mean 'openssl'?"
 
 
 def test_a_conflict_names_image_and_profile(tmp_path: Path) -> None:
     found = write(tmp_path, FILES | {"images/web": 'packages = ["nginx", "openssl 3.5*"]\n'})
     with pytest.raises(ConflictError) as caught:
-        locking.relock(found, None)
+        relock.relock(found, None)
     assert str(caught.value) == """\
 profile old: no version of openssl satisfies everybody:
   image web (profile old) wants openssl 3.5*
@@ -231,26 +234,26 @@ AT = 'locations = ["https://zlib.net/zlib-1.tgz"]'
 
 def test_what_nothing_pins_is_missing_once(tmp_path: Path) -> None:
     lock = locked(write(tmp_path, FILES))
-    [(name, version, source)] = locking.missing_pins(lock)
+    [(name, version, source)] = relock.missing_pins(lock)
     assert (name, version, source.locations) == ("zlib", "1", ("https://zlib.net/zlib-1.tgz",))
     folder = locked(write(tmp_path, zlib('folder = "src"')))
-    assert locking.missing_pins(folder) == []
+    assert relock.missing_pins(folder) == []
 
 
 def test_measured_pins_are_filled_in_and_reported_as_new(tmp_path: Path) -> None:
     lock = locked(write(tmp_path, FILES))
-    pinned = locking.with_pins(lock, {locking.missing_pins(lock)[0]: Pinned()})
-    assert [str(each) for each in locking.changes(lock, pinned)] == [
+    pinned = relock.with_pins(lock, {relock.missing_pins(lock)[0]: Pinned()})
+    assert [str(each) for each in relock.changes(lock, pinned)] == [
         f"pinned newly: zlib 1, source 'main': sha256 {HEX[5]}, tree {SRI[6]}, size 7, unpacked 70, entries 3",
     ]
-    assert locking.missing_pins(pinned) == []
+    assert relock.missing_pins(pinned) == []
 
 
 def test_what_is_pinned_already_stays_as_it_is(tmp_path: Path) -> None:
     lock = locked(write(tmp_path, FILES | zlib(f'{AT}, tree = "{SRI[8]}"')))
     [source] = package(lock, "zlib").sources
-    assert locking.with_pins(lock, {("zlib", "1", source): Pinned()}) != lock
-    [filled] = package(locking.with_pins(lock, {("zlib", "1", source): Pinned()}), "zlib").sources
+    assert relock.with_pins(lock, {("zlib", "1", source): Pinned()}) != lock
+    [filled] = package(relock.with_pins(lock, {("zlib", "1", source): Pinned()}), "zlib").sources
     assert (filled.tree, filled.sha256) == (SRI[8], HEX[5])
 
 
@@ -289,7 +292,7 @@ def test_a_declared_pin_that_was_edited_in_the_lock_is_put_back(tmp_path: Path) 
     lock = replace(sound, packages=edited)
     assert locked(found, lock) is lock  # the short way, for commands that only need a lock for these recipes
     assert locked(found, lock, whole=True) == sound
-    assert locking.is_stale(found, lock) == [
+    assert relock.is_stale(found, lock) == [
         f"openssl 3.5.7, source 'main': sha256 {HEX[8]} -> {HEX[1]}", "openssl 3.5.7, source 'main': locations changed",
     ]
 
@@ -307,7 +310,7 @@ def refused(found: Project, before: Lock, **more: object) -> str:
     with pytest.raises(RefusedError) as caught:
         locked(found, before, **more)
     with pytest.raises(RefusedError):
-        locking.is_stale(found, before)
+        relock.is_stale(found, before)
     return str(caught.value)
 
 
@@ -384,20 +387,20 @@ def test_what_changed_in_a_source_is_told(tmp_path: Path) -> None:
 def test_a_stale_lock_says_why(tmp_path: Path) -> None:
     lock = locked(write(tmp_path, FILES | zlib(f'{AT}, sha256 = "{HEX[7]}"')))
     found = write(tmp_path, zlib(f'{AT}, sha256 = "{HEX[8]}", size = 5') | {"musl": 'tools = ""\n[[version]]\nversion = "1"\n'})
-    assert locking.is_stale(found, lock) == [
+    assert relock.is_stale(found, lock) == [
         "pinned newly: zlib 1, source 'main': size 5", f"zlib 1, source 'main': sha256 {HEX[7]} -> {HEX[8]}",
         "musl 1: features or requirements changed", "zlib 1: the recipe changed",
     ]
-    assert [str(each) for each in locking.relock(found, lock).changes] == locking.is_stale(found, lock)
+    assert [str(each) for each in relock.relock(found, lock).changes] == relock.is_stale(found, lock)
 
 
 def test_an_edited_block_is_stale(tmp_path: Path) -> None:
     found = write(tmp_path, FILES)
     lock = locked(found)
     edited = replace(lock, packages=tuple(replace(each, requires=()) if each.name == "nginx" else each for each in lock.packages))
-    assert locking.is_stale(found, edited) == ["nginx 2: features or requirements changed"]
+    assert relock.is_stale(found, edited) == ["nginx 2: features or requirements changed"]
     more = replace(lock, packages=(*lock.packages, replace(package(lock, "sh"), name="zz")))
-    assert locking.is_stale(found, more) == ["zz 5 removed (new, old)"]
+    assert relock.is_stale(found, more) == ["zz 5 removed (new, old)"]
 
 
 # ---- the short way
@@ -411,7 +414,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls.append(asked.label)
         return resolver.resolve(asked)
 
-    monkeypatch.setattr(locking, "resolve", resolve)
+    monkeypatch.setattr(relock, "resolve", resolve)
     return calls
 
 
@@ -435,10 +438,10 @@ def test_requirements_that_are_as_locked_are_not_resolved_again(
     before = measured(locked(write(tmp_path, FILES)))
     found = write(tmp_path, files)
     calls = counted(monkeypatch)
-    quick = locking.relock(found, before)
+    quick = relock.relock(found, before)
     assert bool(calls) == resolved
-    monkeypatch.setattr(locking, "_refreshed", lambda *_: None)
-    assert locking.relock(found, before) == quick
+    monkeypatch.setattr(relock, "_refreshed", lambda *_: None)
+    assert relock.relock(found, before) == quick
 
 
 @settings(max_examples=25, deadline=None)
@@ -456,9 +459,9 @@ def test_the_short_way_gives_what_the_long_way_gives(tmp_path_factory: pytest.Te
     found = project.load(str(root))
     quick = locked(found, before)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(locking, "_refreshed", lambda *_: None)
+        patch.setattr(relock, "_refreshed", lambda *_: None)
         assert locked(found, before) == quick
-    assert locking.is_stale(found, quick) == []
+    assert relock.is_stale(found, quick) == []
 
 
 def test_a_thousand_unchanged_recipes_are_remembered_and_not_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

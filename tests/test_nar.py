@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import nar
-from builder.errors import StoreError
+from builder.base.errors import StoreError
 from builder.store import remove_tree
+from builder.tree import nar
 
 # A tree as a value: bytes and the executable bit of a file, a link's target, or a folder's entries by name.
 File = tuple[bytes, bool]
@@ -31,7 +31,7 @@ def plain_string(data: bytes) -> bytes:
 
 
 def plain_node(tree: Tree) -> bytes:
-    """The form again, from the specification and without a look at builder/nar.py; of a value, not of a folder."""
+    """The form again, from the specification and without a look at builder/tree/nar.py; of a value, not of a folder."""
     words: list[bytes] = [b"(", b"type"]
     if isinstance(tree, bytes):
         words += [b"symlink", b"target", tree]

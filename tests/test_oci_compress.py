@@ -15,8 +15,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.oci import compress
-from builder.oci.compress import KINDS, PIECE, WINDOW, Blob
+from builder.image.oci import compress
+from builder.image.oci.compress import KINDS, PIECE, WINDOW, Blob
 
 WORDS = [b"static ", b"int ", b"ngx_http_lua_", b"return ", b"\n", b"0x1f", b"\xff\0\x01\x02"]
 
@@ -147,5 +147,5 @@ def test_an_error_while_compressing_reaches_the_caller(monkeypatch: pytest.Monke
 
 
 def test_zstandard_is_not_loaded_for_gzip() -> None:
-    code = "import sys, builder.oci.image; assert 'zstandard' not in sys.modules"
+    code = "import sys, builder.image.oci.image; assert 'zstandard' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

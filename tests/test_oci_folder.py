@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import MachineError, RefusedError
-from builder.oci import folder
-from builder.oci.folder import replacing
+from builder.base import replace
+from builder.base.errors import MachineError, RefusedError
+from builder.base.replace import replacing
 
 OURS = re.compile("[a-h]|left")
 
@@ -40,7 +40,7 @@ def test_first_and_second_time(tmp_path: Path) -> None:
 
 
 def test_without_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "exchange", lambda one, two: False)
+    monkeypatch.setattr(replace, "exchange", lambda one, two: False)
     target = tmp_path / "web"
     put(target, "one")
     put(target, "two")
@@ -52,10 +52,10 @@ def test_exchange_swaps_two_folders(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     put(one, "1")
     put(two, "2")
-    if not folder.exchange(str(one), str(two)):
+    if not replace.exchange(str(one), str(two)):
         pytest.skip("this file system cannot exchange")
     assert (content(one), content(two)) == ({"2"}, {"1"})
-    assert not folder.exchange(str(one), str(tmp_path / "absent"))
+    assert not replace.exchange(str(one), str(tmp_path / "absent"))
 
 
 def test_a_failure_leaves_the_old_one(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ LOOP = """
 import re
 import sys
 from pathlib import Path
-from builder.oci.folder import replacing
+from builder.base.replace import replacing
 for number in range(100000):
     with replacing(sys.argv[1], re.compile("[a-h]")) as fresh:
         for name in "abcdefgh":

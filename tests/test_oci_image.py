@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builder.errors import ArchiveError, RefusedError, StoreError
-from builder.image import Config, Healthcheck
-from builder.oci import base, capability, image
-from builder.oci.compress import Blob
-from builder.oci.config import About, config_of
-from builder.oci.entry import DIR, FILE, LINK, Entry
-from builder.oci.image import Composed, Tarball
+from builder.base.errors import ArchiveError, RefusedError, StoreError
+from builder.image.oci import base, capability, image
+from builder.image.oci.compress import Blob
+from builder.image.oci.config import About, config_of
+from builder.image.oci.entry import DIR, FILE, LINK, Entry
+from builder.image.oci.image import Composed, Tarball
+from builder.recipe.image import Config, Healthcheck
 
 BASE = (
     Entry(path="bin", kind=DIR, mode=0o755),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from builder import nar
-from builder.errors import RecipeError, RefusedError
-from builder.image import Directory, Group, ImageRecipe, Mode, User
-from builder.image_shapes import CAPABILITIES
-from builder.oci import accounts, capability, layer
-from builder.oci.entry import DIR, FILE, LINK, Entry, order, parents
-from builder.oci.layer import Package
+from builder.base.errors import RecipeError, RefusedError
+from builder.image.oci import accounts, capability, layer
+from builder.image.oci.entry import DIR, FILE, LINK, Entry, order, parents
+from builder.image.oci.layer import Package
+from builder.recipe.image import Directory, Group, ImageRecipe, Mode, User
+from builder.recipe.image_shapes import CAPABILITIES
+from builder.tree import nar
 
 WHERE = "recipes/images/web.toml"
 NGINX = User(name="nginx", uid=101, gid=102, group="www", home="/var/lib/nginx")

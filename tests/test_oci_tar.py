@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.errors import StoreError
-from builder.oci import capability, tar
-from builder.oci.entry import DIR, FILE, LINK, Entry, order
+from builder.base.errors import StoreError
+from builder.image.oci import capability, tar
+from builder.image.oci.entry import DIR, FILE, LINK, Entry, order
 
 SMALL = (
     Entry(path="etc", kind=DIR, mode=0o755),

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from small import Small
 
 from builder.cli import arguments, kinds
-from builder.testing import summary
-from builder.testing.results import FileResult
+from builder.run.testing import summary
+from builder.run.testing.results import FileResult
 
 SANDBOXED = {"test", "log"}  # kinds that need a sandbox: see below, and tests/integration
 

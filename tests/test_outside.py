@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import builder
-from builder import outside
+from builder.base import outside
 
 ROOT = Path(builder.__file__).parent
 
@@ -87,4 +87,4 @@ def test_no_other_module_starts_a_program() -> None:
                 module == "os" and function.startswith(("exec", "spawn", "posix_spawn", "system", "popen"))
             ) or name in ("Popen", "shutil.which"):
                 found.add(os.fspath(path.relative_to(ROOT)))
-    assert found == {"outside.py", "sandbox/chroot_child.py", "sandbox/hostuser_child.py"}
+    assert found == {"base/outside.py", "sandbox/chroot_child.py", "sandbox/hostuser_child.py"}

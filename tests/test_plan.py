@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from builder import digest
-from builder.derivation import Trees
-from builder.lock import LockedOutput, LockedPackage
-from builder.plan import Graph, Plan, is_builtin, priorities
-from builder.recipe import Recipe, Version
-from builder.source import Source
+from builder.base import digest
+from builder.lock.lock import LockedOutput, LockedPackage
+from builder.plan.derivation import Trees
+from builder.plan.plan import Graph, Plan, is_builtin, priorities
+from builder.recipe.recipe import Recipe, Version
+from builder.recipe.source import Source
 
 PLATFORM = "x86_64-linux-musl"
 STEPS: Mapping[str, object] = {"step": [{"name": "make", "run": "make"}]}

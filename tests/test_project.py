@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import builder
-from builder import memo, project, recipe
-from builder.errors import RecipeError
-from builder.order import CycleFoundError, topological
-from builder.project import Project
+from builder.base.errors import RecipeError
+from builder.base.order import CycleFoundError, topological
+from builder.cache import memo
+from builder.recipe import project, recipe
+from builder.recipe.project import Project
 
 NAMED_P = 'name = "p"\n'
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from builder.fetch import Fetcher, Mirrors, Wanted
-from builder.reporter import NullReporter
-from builder.source import Source
+from builder.progress.reporter import NullReporter
+from builder.recipe.source import Source
 from builder.store import Store
 
 # path below a Debian mirror, SHA-256 of the file, NAR digest of what it unpacks to without its top folder

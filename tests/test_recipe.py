@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import tomli
 
-from builder import recipe
-from builder.decode import Problems
-from builder.recipe import DEFAULT_DEBUG, DEFAULT_DEV, Limits, Recipe
-from builder.requirement import Requirement
-from builder.source import Patch, PatchSet, Source
+from builder.base.shape import Problems
+from builder.recipe import recipe
+from builder.recipe.recipe import DEFAULT_DEBUG, DEFAULT_DEV, Limits, Recipe
+from builder.recipe.requirement import Requirement
+from builder.recipe.source import Patch, PatchSet, Source
 
 TREE = "sha256-eQFhcNyomqfkMxDtfDid6TY9nxIDyA6lrbrPomU7Ie0="
 HEX = "69ee2b237744036e61d24b836668aad3040dda461fe6f570f1787eab570c75aa"

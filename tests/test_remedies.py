@@ -14,8 +14,8 @@ from http_server import Server, good
 from small import Answer, Small
 
 import builder
-from builder import lock_text
 from builder.cli.arguments import parser
+from builder.lock import text as lock_text
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from elf_maker import make
 from msgspec import Struct, field
 from small import Small
 
-import builder.contract
-from builder.contract.rules import RULES
-from builder.image_shapes import CONTRACT_RULES
+import builder.image.contract
+from builder.image.contract.rules import RULES
+from builder.recipe.image_shapes import CONTRACT_RULES
 
 STORE = ("--store", "a store")
 MUSL = "/lib/ld-musl-x86_64.so.1"
@@ -183,7 +183,7 @@ def test_every_rule_has_a_row() -> None:
 
 def test_every_hint_of_the_contract_has_a_row() -> None:
     """A hint is a text that stands in the source as `hint=`, as `hint = ` or `_NAME = `, or second in what `_problems` yields."""
-    folder = Path(builder.contract.__file__).parent
+    folder = Path(builder.image.contract.__file__).parent
     found = set()
     for path in (*folder.glob("rules/*.py"), folder / "image.py", folder / "__init__.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import reporter, units
-from builder.reporter import Lenient, NullReporter, PlainReporter, clean
-from builder.reporters.terminal import RichReporter
+from builder.base import units
+from builder.progress.choose import choose
+from builder.progress.clean import clean
+from builder.progress.plain import Lenient, PlainReporter
+from builder.progress.reporter import NullReporter
+from builder.progress.terminal import RichReporter
 
 
 class Clock:
@@ -302,15 +305,15 @@ def test_terminal_of_another_encoding_and_a_closed_one() -> None:
 
 
 def test_make_picks_by_the_stream(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(reporter.make(None), NullReporter)
-    assert isinstance(reporter.make(io.StringIO()), PlainReporter)
-    assert isinstance(reporter.make(terminal), RichReporter)
+    assert isinstance(choose(None), NullReporter)
+    assert isinstance(choose(io.StringIO()), PlainReporter)
+    assert isinstance(choose(terminal), RichReporter)
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(reporter.make(terminal), PlainReporter)
+    assert isinstance(choose(terminal), PlainReporter)
 
 
 def test_importing_the_reporter_imports_no_rich() -> None:
-    code = "import builder.reporter, io, sys; builder.reporter.make(io.StringIO()); print('rich' in sys.modules)"
+    code = "import builder.progress.choose, io, sys; builder.progress.choose.choose(io.StringIO()); print('rich' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

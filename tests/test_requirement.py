@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import requirement
-from builder.requirement import Requirement
+from builder.recipe import requirement
+from builder.recipe.requirement import Requirement
 
 
 def test_a_name_alone_admits_every_version() -> None:

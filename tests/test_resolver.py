@@ -8,11 +8,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
-from builder import requirement, resolver, search
-from builder.choices import Query, State, Universe
-from builder.errors import ConflictError
-from builder.recipe import Feature, Recipe, Version
-from builder.requirement import Requirement
+from builder.base.errors import ConflictError
+from builder.recipe import requirement
+from builder.recipe.recipe import Feature, Recipe, Version
+from builder.recipe.requirement import Requirement
+from builder.resolve import resolver, search
+from builder.resolve.state import Query, State, Universe
 
 Versions = Mapping[str, Iterable[str]]  # version -> requirements, best first
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from builder import nar, rootfs
-from builder.errors import ArchiveError, MachineError
-from builder.image import Config
-from builder.oci import image as oci
-from builder.oci.config import About
-from builder.rootfs import Account, Rootfs, lay_over
+from builder.base.errors import ArchiveError, MachineError
+from builder.image.oci import image as oci
+from builder.image.oci.config import About
+from builder.recipe.image import Config
+from builder.run import rootfs
+from builder.run.rootfs import Account, Rootfs, lay_over
 from builder.store.remove import remove_tree
+from builder.tree import nar
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:102:nginx:/run/openresty:/sbin/nologin\n"
 Member = tuple[str, str | None]  # path, text of the file; None for a folder, "-> target" for a link

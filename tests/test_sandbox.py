@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builder.environment import BASE_FILES, BUILD_ENV, build_env
-from builder.errors import SandboxError
-from builder.log import Log
-from builder.recipe import Limits
-from builder.reporter import PlainReporter
+from builder.base.environment import BASE_FILES, BUILD_ENV, build_env
+from builder.base.errors import SandboxError
+from builder.build.log import Log
+from builder.progress.plain import PlainReporter
+from builder.recipe.recipe import Limits
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.recipe import Limits
+from builder.recipe.recipe import Limits
 from builder.sandbox import cgroup
 
 LEFT = """

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.errors import SandboxError
-from builder.sandbox import Mount, SandboxSpec, farm
+from builder.base.errors import SandboxError
+from builder.sandbox import Mount, SandboxSpec, chroot_farm
 from builder.sandbox.chroot import Chroot
-from builder.sandbox.roots import Roots, things
+from builder.sandbox.chroot_roots import Roots, things
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
 
@@ -39,7 +39,7 @@ def strict_umask() -> Iterator[None]:
 
 
 def test_a_tree_is_linked_but_what_others_may_write_is_copied(tree: Path, tmp_path: Path, strict_umask: None) -> None:
-    farm.place(str(tree), str(tmp_path / "root"))
+    chroot_farm.place(str(tree), str(tmp_path / "root"))
     root = tmp_path / "root"
     assert (root / "bin/run").samefile(tree / "bin/run")
     assert not (root / "shared").samefile(tree / "shared")
@@ -47,15 +47,15 @@ def test_a_tree_is_linked_but_what_others_may_write_is_copied(tree: Path, tmp_pa
     assert (root / "shared").stat().st_mode & 0o777 == 0o644
     assert os.readlink(root / "link") == "bin/run"
     assert (root / "bin").stat().st_mode & 0o777 == 0o755
-    farm.take_away(str(root))
-    farm.take_away(str(root))
+    chroot_farm.take_away(str(root))
+    chroot_farm.take_away(str(root))
     assert (tree / "bin/run").read_text() == "run"
 
 
 @needs_root
 def test_what_the_builds_user_owns_is_copied(tree: Path, tmp_path: Path) -> None:
     os.chown(tree / "bin/run", 1000, 1000)
-    farm.place(str(tree), str(tmp_path / "root"))
+    chroot_farm.place(str(tree), str(tmp_path / "root"))
     assert (tmp_path / "root/bin/run").stat().st_uid == 0
     assert not (tmp_path / "root/bin/run").samefile(tree / "bin/run")
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_linked_is_copied(tree: Path, tmp_path: Path, monkeypatch
         raise OSError(refusal, "no")
 
     monkeypatch.setattr(os, "link", refuse)
-    farm.place(str(tree / "bin/run"), str(tmp_path / "copy"))
+    chroot_farm.place(str(tree / "bin/run"), str(tmp_path / "copy"))
     assert (tmp_path / "copy").read_text() == "run"
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o555
 
@@ -76,7 +76,7 @@ def test_a_file_with_two_names_is_made_its_own_before_it_is_given_away(tree: Pat
     (tmp_path / "work").mkdir()
     os.link(tree / "bin/run", tmp_path / "work/run")
     (tmp_path / "work/link").symlink_to("/etc/passwd")
-    farm.hand_over(str(tmp_path / "work"), 1000, 1000)
+    chroot_farm.hand_over(str(tmp_path / "work"), 1000, 1000)
     assert (tmp_path / "work/run").stat().st_uid == 1000
     assert (tmp_path / "work/run").read_text() == "run"
     assert (tmp_path / "work/run").stat().st_mode & 0o777 == 0o555
@@ -169,7 +169,7 @@ def test_a_machine_that_makes_no_devices_is_named(tmp_path: Path, monkeypatch: p
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv takes a capability away")
 def test_a_missing_capability_is_named(tmp_path: Path) -> None:
     code = (
-        "import sys; from builder.errors import SandboxError; from builder.sandbox import find\n"
+        "import sys; from builder.base.errors import SandboxError; from builder.sandbox import find\n"
         "try: find('chroot', scratch=sys.argv[1]).probe()\n"
         "except SandboxError as error: print(error)"
     )

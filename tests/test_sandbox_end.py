@@ -33,8 +33,8 @@ from sandboxes import (
     tools,
 )
 
-from builder.errors import BuildError, SandboxError
-from builder.recipe import Limits
+from builder.base.errors import BuildError, SandboxError
+from builder.recipe.recipe import Limits
 from builder.sandbox import Mount, bwrap, limit_error
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
@@ -209,7 +209,7 @@ def test_a_kernel_that_refuses_namespaces_is_named(bubblewrap: Runner, pinned: t
     refusing = f"""
 import os, struct, sys
 sys.path.insert(0, {REPOSITORY!r})
-from builder.errors import SandboxError
+from builder.base.errors import SandboxError
 from builder.sandbox import seccomp
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot_child import _filter, _prctl

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sandboxes import MARKS, Runner, bubblewrap, pinned, run, scratch, tools
 
-from builder.errors import SandboxError
+from builder.base.errors import SandboxError
 from builder.sandbox import hostuser, processes
 from builder.sandbox.bwrap import Bubblewrap
 

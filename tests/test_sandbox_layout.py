@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import BuildError
+from builder.base.errors import BuildError
 from builder.sandbox import Mount, Mounts, plan_mounts, tree_listing
 from builder.sandbox.listing import Entry, TreeListing
 

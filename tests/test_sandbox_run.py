@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sandboxes import MARKS, REPOSITORY, Runner, bubblewrap, chroot, pinned, plain, run, scratch, tools
 
-from builder.environment import build_env
+from builder.base.environment import build_env
 from builder.sandbox import hostuser
 
 pytestmark = MARKS

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, field
 
-from builder import scheduler
-from builder.build import _raise_failures
-from builder.errors import BuildError
-from builder.scheduler import Result, Work
+from builder.base.errors import BuildError
+from builder.build import scheduler
+from builder.build.build import _raise_failures
+from builder.build.scheduler import Result, Work
 
 Needs = Mapping[str, tuple[str, ...]]
 NO_PRIORITY: Mapping[str, float] = {}

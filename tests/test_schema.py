@@ -12,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from builder import image, profile, recipe
-from builder.decode import JsonSchema, Problems
+from builder.base.shape import JsonSchema, Problems
+from builder.recipe import image, profile, recipe
 
 ROOT = Path(__file__).parent.parent
 Read = Callable[..., object]

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from builder.base.errors import RefusedError, UsageError
 from builder.cli import main
-from builder.errors import RefusedError, UsageError
-from builder.rootfs import Rootfs
+from builder.run.rootfs import Rootfs
+from builder.run.serving import Instance, Listener, Listening, Place, claim, running, service, tree
+from builder.run.serving.place import check, stand_ins
+from builder.run.serving.service import require_free, wait_until_ready
+from builder.run.serving.tree import Process
 from builder.sandbox import describe
-from builder.serving import Instance, Listener, Listening, Place, claim, running, service, tree
-from builder.serving.place import check, stand_ins
-from builder.serving.service import require_free, wait_until_ready
-from builder.serving.tree import Process
 
 LISTENING = Listening(address="127.0.0.1", http=(Listener(8080, 80), Listener(8081, 81)), https=(Listener(8443, 443),), status=1936)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import SandboxError
-from builder.rootfs import Rootfs
+from builder.base.errors import SandboxError
+from builder.run.rootfs import Rootfs
+from builder.run.serving import Instance, Listener, Listening, Place, reload, tree
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
 from builder.sandbox.watch import Follower
-from builder.serving import Instance, Listener, Listening, Place, reload, tree
 
 
 class Serving(Sandbox):
@@ -60,7 +60,7 @@ def interrupted(_true: Callable[[], bool], _ended: object) -> bool:
 
 
 def test_an_interrupt_ends_what_is_tried(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["builder.serving.reload"], "_until", interrupted)  # the package has the function by that name
+    monkeypatch.setattr(sys.modules["builder.run.serving.reload"], "_until", interrupted)  # the package has the function by that name
     sandbox = Serving()
     with pytest.raises(KeyboardInterrupt):
         reload(instance, sandbox)

@@ -6,9 +6,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from builder import settings
-from builder.errors import MachineError, RecipeError
-from builder.settings import Settings
+from builder.base import settings
+from builder.base.errors import MachineError, RecipeError
+from builder.base.settings import Settings
 
 FULL = """
 store = "~/big"

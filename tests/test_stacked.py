@@ -15,15 +15,17 @@ from test_oci_layer import image as image_recipe
 from test_oci_layer import package
 from test_project import problems_of, write
 
-from builder import graph, image, inventory, lock_text, project
 from builder.audit import RULES
-from builder.build import StoreView
-from builder.errors import LockError, RefusedError
-from builder.image import Config, Directory, Group, Healthcheck, ImageRecipe, User, Waiver
-from builder.lock import Lock, LockedImage, LockedLayer
-from builder.oci import accounts, layer
-from builder.oci.entry import DIR, FILE, LINK, Entry
-from builder.plan import Graph, Plan
+from builder.base.errors import LockError, RefusedError
+from builder.build.build import StoreView
+from builder.image.oci import accounts, layer
+from builder.image.oci.entry import DIR, FILE, LINK, Entry
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock, LockedImage, LockedLayer
+from builder.plan.plan import Graph, Plan
+from builder.recipe import image, project
+from builder.recipe.image import Config, Directory, Group, Healthcheck, ImageRecipe, User, Waiver
+from builder.show import graph, inventory
 from builder.store import Store
 
 PLATFORM = "x86_64-linux-musl"

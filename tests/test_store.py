@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import canonical, digest, nar
-from builder.errors import MismatchError, StoreError
-from builder.store import Record, Root, Store, record, remove_tree, root, sealed
+from builder.base import canonical, digest
+from builder.base.errors import MismatchError, StoreError
+from builder.store import Record, Root, Store, gc_root, record, remove_tree, sealed
+from builder.tree import nar
 
 KEY = canonical.key({"name": "zlib"})
 OTHER = canonical.key({"name": "musl"})
@@ -377,8 +378,8 @@ class TestRoots:
         assert store.roots() == {"b": Root(name="b")}
 
     def test_file_names_are_plain_and_different(self) -> None:
-        assert root.file_name("/home/a b#openresty") == "%2Fhome%2Fa%20b%23openresty.json"
-        long = [root.file_name("x" * length) for length in (200, 201, 202, 4000)]
+        assert gc_root.file_name("/home/a b#openresty") == "%2Fhome%2Fa%20b%23openresty.json"
+        long = [gc_root.file_name("x" * length) for length in (200, 201, 202, 4000)]
         assert len(set(long)) == 4
         assert max(map(len, long)) <= 205
 

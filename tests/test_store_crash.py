@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import builder
-from builder import canonical, digest
-from builder.errors import StoreError
+from builder.base import canonical, digest
+from builder.base.errors import StoreError
 from builder.store import Record, Store, remove_tree
 
 # Children start from a server that has the modules loaded and no thread: a start costs milliseconds.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import canonical, digest
-from builder.errors import StoreError
+from builder.base import canonical, digest
+from builder.base.errors import StoreError
 from builder.store import Record, Store, remove_tree
 from builder.store.collect import Freed
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 import builder
-from builder import canonical
-from builder.errors import StoreError
+from builder.base import canonical
+from builder.base.errors import StoreError
 from builder.store import Record, Store
 
 CHILDREN = multiprocessing.get_context("forkserver")

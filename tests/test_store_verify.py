@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import canonical, digest, nar
+from builder.base import canonical, digest
 from builder.store import Record, Store
+from builder.tree import nar
 
 KEY = canonical.key({"name": "zlib"})
 ARCHIVE = hashlib.sha256(b"archive").hexdigest()

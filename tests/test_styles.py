@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import decode
-from builder.decode import Problems, Table
-from builder.styles import STYLES
-from builder.styles.shell import STRIP, words
-from builder.styles.style import Step
+from builder.base import shape
+from builder.base.shape import Problems, Table
+from builder.recipe.styles import STYLES
+from builder.recipe.styles.shell import STRIP, words
+from builder.recipe.styles.style import Step
 
 NO_STRIP = {"strip": False}
 
 
 def steps(style: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     problems: Problems = []
-    decode.read(Table(STYLES[style].options), dict(options), "x", problems)
+    shape.read(Table(STYLES[style].options), dict(options), "x", problems)
     assert problems == []
     return [(each.name, each.run) for each in STYLES[style].steps(options)]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.testing.tap import Check, Comment, Other, check_of, parse
+from builder.run.testing.tap import Check, Comment, Other, check_of, parse
 
 
 def lines(*texts: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import MachineError, UsageError
-from builder.testing import report
+from builder.base.errors import MachineError, UsageError
+from builder.run.testing import report
 
 
 def test_a_report_takes_the_place_of_the_old_one(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.testing import blocks, junit, summary
-from builder.testing.results import Ended, FileResult, result, without_debug
+from builder.run.testing import blocks, junit, summary
+from builder.run.testing.results import Ended, FileResult, result, without_debug
 
 FINE = """\
 # builder: block 1 at 0.100 TEST 1: hello

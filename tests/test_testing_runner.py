@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import SandboxError, UsageError
-from builder.recipe import Limits
-from builder.reporter import NullReporter
-from builder.rootfs import Rootfs
+from builder.base.errors import SandboxError, UsageError
+from builder.progress.reporter import NullReporter
+from builder.recipe.recipe import Limits
+from builder.run.rootfs import Rootfs
+from builder.run.testing import Interrupted, Room, Runner, Suite, TestFile, files, filtered, find
+from builder.run.testing.room import furnish
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
 from builder.sandbox.watch import Follower
-from builder.testing import Interrupted, Room, Runner, Suite, TestFile, files, filtered, find
-from builder.testing.room import furnish
 
 BLOCKS = "use Test::Nginx::Socket;\nrun_tests();\n__DATA__\n\n=== TEST 1: one\n--- config\n\n=== TEST 2: two\n--- config\n"
 

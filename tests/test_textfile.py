@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sample import Sample
 
-from builder import textfile
-from builder.errors import LockError, RecipeError
-from builder.settings_file import read as read_settings
-from builder.workspace import Workspace
+from builder.base import textfile
+from builder.base.errors import LockError, RecipeError
+from builder.base.settings_file import read as read_settings
+from builder.resolve.workspace import Workspace
 
 
 def test_a_file_and_a_link_to_one(tmp_path: Path) -> None:

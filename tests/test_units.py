@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder import units
+from builder.base import units
 
 
 @pytest.mark.parametrize(("count", "noun", "text"), [

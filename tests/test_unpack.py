@@ -23,9 +23,9 @@ from archives import COMPRESS, entry, folder, link, make_ar, make_deb, make_tar,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder import nar
-from builder.errors import ArchiveError
-from builder.unpack import Cancelled, Limits, Totals, TruncatedError, kind, links, unpack
+from builder.base.errors import ArchiveError
+from builder.fetch.unpack import Cancelled, Limits, Totals, TruncatedError, kind, links, unpack
+from builder.tree import nar
 
 LIMITS = Limits(unpacked=1 << 20, entries=100)
 REFUSED = "\n  next: an honest release has no such thing: compare the file with what upstream published"

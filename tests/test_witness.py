@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder import witness
-from builder.source import Patch
-from builder.witness import missing, symbols_among
+from builder.build import witness
+from builder.build.witness import missing, symbols_among
+from builder.recipe.source import Patch
 
 
 def elf(names: list[str], *, order: str = "<", wide: bool = True, kind: int = 2, shared: bool = False) -> bytes:

@@ -9,11 +9,12 @@ import small
 from msgspec.structs import replace
 from small import Small
 
-from builder import digest, lock_text
-from builder.errors import LockError, MachineError, RecipeError, RefusedError, UsageError
-from builder.lock import Lock, LockedOutput
-from builder.platform import DEFAULT as PLATFORM
-from builder.workspace import Workspace, find_root
+from builder.base import digest
+from builder.base.errors import LockError, MachineError, RecipeError, RefusedError, UsageError
+from builder.base.platform import DEFAULT as PLATFORM
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock, LockedOutput
+from builder.resolve.workspace import Workspace, find_root
 
 
 @pytest.fixture

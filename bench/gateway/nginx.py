@@ -14,8 +14,8 @@ from pathlib import Path
 from connection import MARKER, Connection, ask
 from msgspec import Struct
 
-from builder.rootfs import Rootfs
-from builder.serving.listening import Listener, Listening
+from builder.run.rootfs import Rootfs
+from builder.run.serving.listening import Listener, Listening
 
 CONF = "etc/gateway"
 WORKERS = 2

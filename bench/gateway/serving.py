@@ -29,7 +29,7 @@ from nginx import TARGET, Gateway, Ports, connection_to_each, gateway
 from rules import CHANGED, RULES, TLS_NAME, Many, one_rule
 from wrk import LINE, RESUMED, TLS_LINE, WALK, Run, in_turns, wrk
 
-from builder.rootfs import unpacked
+from builder.run.rootfs import unpacked
 from builder.sandbox.program import find_program
 
 CERTIFICATES, SAMPLES = 1_000, 20

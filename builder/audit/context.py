@@ -5,17 +5,17 @@ from functools import cached_property
 
 from msgspec import Struct, field
 
-from builder import folder
 from builder.audit.revision import Revision
-from builder.errors import Problem
+from builder.base.errors import Problem
 from builder.fetch.wanted import unpack_key
-from builder.lock import Lock, LockedImage, LockedPackage
-from builder.plan import Graph
-from builder.project import Project
-from builder.recipe import Recipe, Version
-from builder.reporter import NullReporter, Reporter
-from builder.source import Source
+from builder.lock.lock import Lock, LockedImage, LockedPackage
+from builder.plan.plan import Graph
+from builder.progress.reporter import NullReporter, Reporter
+from builder.recipe.project import Project
+from builder.recipe.recipe import Recipe, Version
+from builder.recipe.source import Source
 from builder.store import Store
+from builder.tree import worktree
 
 
 class Context(Struct, frozen=True, kw_only=True, dict=True):
@@ -118,5 +118,5 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
             record = self.store.record(unpack_key(source)) if source.tree is None and source.sha256 else None
             return record.trees.get("out") if record else source.tree
         if source not in self._folders:
-            self._folders[source] = folder.tree(self.project.root, source.folder, source.include)
+            self._folders[source] = worktree.tree(self.project.root, source.folder, source.include)
         return self._folders[source]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder.addresses import scrubbed
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.image import Waiver
-from builder.reporter import clean_lines
-from builder.units import counted
+from builder.base.addresses import scrubbed
+from builder.base.units import counted
+from builder.progress.clean import clean_lines
+from builder.recipe.image import Waiver
 
 
 class Report(Struct, frozen=True, kw_only=True):

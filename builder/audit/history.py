@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from builder.audit.context import Context
 from builder.audit.revision import Revision
-from builder.lock import LockedPackage
-from builder.recipe import Recipe
-from builder.source import Source
+from builder.lock.lock import LockedPackage
+from builder.recipe.recipe import Recipe
+from builder.recipe.source import Source
 
 _Name = tuple[str, str | None]  # name of a source, and its platform
 

@@ -5,18 +5,18 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from builder import lock_text
-from builder import project as projects
 from builder.audit import revision
 from builder.audit.context import Context
 from builder.audit.rules.unknown_key import MESSAGE
-from builder.decode import near
-from builder.errors import LockError, Problem, RecipeError, UsageError
-from builder.lock import Lock
-from builder.project import Project
-from builder.reporter import NullReporter, Reporter
+from builder.base.errors import LockError, Problem, RecipeError, UsageError
+from builder.base.shape import near
+from builder.lock import text
+from builder.lock.lock import Lock
+from builder.progress.reporter import NullReporter, Reporter
+from builder.recipe import project as projects
+from builder.recipe.project import Project
+from builder.resolve.workspace import LOCK, read_lock
 from builder.store import Store
-from builder.workspace import LOCK, read_lock
 
 
 def load(
@@ -55,7 +55,7 @@ def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | N
     if not os.path.lexists(path):
         raise UsageError("there is no lock to audit", where=path, hint="run `builder resolve`")
     try:
-        return lock_text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
+        return text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
     except LockError as error:
         problems += [_mended(each, error.hint) for each in error.problems]
     return None

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 import tomli
 from msgspec import Struct, field
 
-from builder import image, lock_text, outside, profile, recipe
-from builder.errors import LockError, MachineError, UsageError
-from builder.image import ImageRecipe
-from builder.lock import Lock
-from builder.profile import Profile
-from builder.project import IMAGES, PROFILES
-from builder.recipe import Recipe
+from builder.base import outside
+from builder.base.errors import LockError, MachineError, UsageError
+from builder.lock import text as lock_text
+from builder.lock.lock import Lock
+from builder.recipe import image, profile, recipe
+from builder.recipe.image import ImageRecipe
+from builder.recipe.profile import Profile
+from builder.recipe.project import IMAGES, PROFILES
+from builder.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     import subprocess

@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from builder import __version__, platform
+from builder import __version__
+from builder.base import platform
+from builder.base.errors import UsageError
 from builder.cli.parser import Parser, meant
-from builder.errors import UsageError
 
 Command = Callable[[argparse.Namespace, list[str]], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from builder import settings, stamp
+from builder.base import settings
+from builder.base.errors import UsageError
+from builder.cache import noop
 from builder.cli import output
 from builder.cli.session import Session, session
-from builder.errors import UsageError
-from builder.lock import LockedImage
-from builder.project import FOLDERS, PACKAGES
-from builder.workspace import find_root
+from builder.lock.lock import LockedImage
+from builder.recipe.project import FOLDERS, PACKAGES
+from builder.resolve.workspace import find_root
 
 if TYPE_CHECKING:
-    from builder.make import Made
+    from builder.image.make import Made
 
 
 def build(options: argparse.Namespace, argv: list[str]) -> int:
@@ -67,12 +68,12 @@ def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
 
 
 def _read_first(start: str, root: str) -> list[str]:
-    """What a build reads before it knows more: code, settings, where the project is, and its files. See `builder.stamp`."""
+    """What a build reads before it knows more: code, settings, where the project is, and its files. See `builder.cache.noop`."""
     nearer = [os.path.abspath(start)]  # where a project that appears would be taken in place of this one
     while nearer[-1] != root:
         nearer.append(os.path.dirname(nearer[-1]))
     return [
-        stamp.own_code(), settings.path_of(), *(os.path.join(folder, PACKAGES) for folder in nearer[:-1]),
+        noop.own_code(), settings.path_of(), *(os.path.join(folder, PACKAGES) for folder in nearer[:-1]),
         *(os.path.join(root, folder, "") for folder in FOLDERS),
     ]
 
@@ -93,7 +94,7 @@ def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> N
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     """Realise packages by name, without an image. What no image needs is not pinned."""
-    from builder.build import with_outputs  # noqa: PLC0415
+    from builder.build.build import with_outputs  # noqa: PLC0415
     from builder.cli.named import located  # noqa: PLC0415
 
     lock, profile, targets, pinned = located(opened, names)
@@ -111,7 +112,7 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
 
 def _described(made: "Made") -> dict[str, Any]:
     """An image that was made: for people, and as data."""
-    from builder.oci import image as oci  # noqa: PLC0415
+    from builder.image.oci import image as oci  # noqa: PLC0415
 
     request, written = made.request, made.written
     shown = replace(written, layout=shown_path(written.layout), layer_file=shown_path(written.layer_file))

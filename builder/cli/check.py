@@ -2,11 +2,11 @@
 
 import sys
 
+from builder.base.errors import UsageError
+from builder.build.recheck import Recheck, Verdict
 from builder.cli import output
 from builder.cli.named import located
 from builder.cli.session import Session
-from builder.errors import UsageError
-from builder.recheck import Recheck, Verdict
 
 
 def run(opened: Session) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from builder import __version__
+from builder.base.errors import UsageError
 from builder.cli import output
 from builder.cli.arguments import Command, no_verb, parser, verbs
 from builder.cli.build import build, shell, shown_path
@@ -18,9 +19,8 @@ from builder.cli.output import say
 from builder.cli.serve import run
 from builder.cli.session import Session, package_id, session
 from builder.cli.test import test
-from builder.errors import UsageError
-from builder.lock import LockedImage
-from builder.workspace import find_root
+from builder.lock.lock import LockedImage
+from builder.resolve.workspace import find_root
 
 if TYPE_CHECKING:
     from builder.store.verify import Damage
@@ -35,18 +35,18 @@ def say_json(kind: str, data: Any) -> None:
 
 def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
     """Choose versions and write the lock. `--check` writes nothing and answers by its exit code."""
-    from builder import locking  # noqa: PLC0415
+    from builder.resolve import relock  # noqa: PLC0415
 
     with session(options) as opened:
         workspace = opened.workspace
         if options.check:
             return _check_lock(opened)
         had_lock = workspace.lock is not None  # a first lock is all new: its size says enough
-        relocked = locking.relock(
+        relocked = relock.relock(
             workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all, whole=True
         )
         lock, changes = relocked.lock, [str(change) for change in relocked.changes]
-        if missing := locking.missing_pins(lock):
+        if missing := relock.missing_pins(lock):
             lock, pinned = _pin(opened, lock, missing)
             changes += pinned
         written = workspace.save(lock)
@@ -61,13 +61,13 @@ def resolve(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _check_lock(opened: Session) -> int:
     """Say what resolving would change, also with `--update`; exit 1 when that is anything."""
-    from builder import locking  # noqa: PLC0415
+    from builder.resolve import relock  # noqa: PLC0415
 
     options, workspace = opened.options, opened.workspace
     moving = bool(options.update or options.update_all)
     reasons = ["there is no lock.toml"]
     if workspace.lock is not None:
-        reasons = locking.is_stale(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+        reasons = relock.is_stale(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
     if options.json:
         say_json("resolve-check", {"stale": bool(reasons), "reasons": reasons})
     for reason in reasons:
@@ -77,18 +77,18 @@ def _check_lock(opened: Session) -> int:
 
 def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
     """Fetch what no recipe pins, once, and pin what came."""
-    from builder import locking  # noqa: PLC0415
     from builder.fetch import Wanted  # noqa: PLC0415
+    from builder.resolve import relock  # noqa: PLC0415
 
     found = opened.fetcher.fetch(Wanted(name, version, source) for name, version, source in missing)
     pins = {(each.package, each.version, each.source): pin for each, pin in found.items()}
     lines = [f"newly pinned: {each.package} {each.version}, source {each.source.name}: tree {pin.tree}" for each, pin in found.items()]
-    return locking.with_pins(lock, pins), lines
+    return relock.with_pins(lock, pins), lines
 
 
 def fetch(options: argparse.Namespace, _argv: list[str]) -> int:
     """Bring sources, verified, into the store; with --to also as files into a folder."""
-    from builder.plan import Graph  # noqa: PLC0415
+    from builder.plan.plan import Graph  # noqa: PLC0415
 
     options.jobs = options.cores = None
     options.sandbox = "auto"
@@ -152,8 +152,8 @@ def audit(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def graph(options: argparse.Namespace, _argv: list[str]) -> int:
     """The graph of an image as text, DOT or SVG."""
-    from builder import draw  # noqa: PLC0415
-    from builder import graph as graphs  # noqa: PLC0415
+    from builder.show import draw  # noqa: PLC0415
+    from builder.show import graph as graphs  # noqa: PLC0415
 
     with session(options) as opened:
         image = opened.image()
@@ -170,7 +170,7 @@ def graph(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def why(options: argparse.Namespace, _argv: list[str]) -> int:
     """All shortest chains from one package to another; exit 1 when there is none."""
-    from builder import graph as graphs  # noqa: PLC0415
+    from builder.show import graph as graphs  # noqa: PLC0415
 
     with session(options) as opened:
         image = opened.image()
@@ -189,7 +189,7 @@ def why(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _not_in(opened: Session, image: LockedImage, package: str) -> UsageError:
     """A package of the profile that another image needs."""
-    from builder.plan import Graph  # noqa: PLC0415
+    from builder.plan.plan import Graph  # noqa: PLC0415
 
     packages, lock = opened.lock.in_profile(image.profile), opened.lock
     others = [
@@ -211,7 +211,7 @@ def log(options: argparse.Namespace, _argv: list[str]) -> int:
             hint = "it was never built here in this form, or is made without a sandbox"
             raise UsageError(f"there is no log of {package}", where=path, hint=hint)
         with open(path, encoding="utf-8", errors="replace") as file:
-            from builder.reporter import clean_lines  # noqa: PLC0415
+            from builder.progress.clean import clean_lines  # noqa: PLC0415
 
             if options.json:
                 say_json("log", {"package": package, "path": path, "text": clean_lines(file.read())})
@@ -231,7 +231,7 @@ def _quiet(options: argparse.Namespace) -> None:
 
 def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
     """One row a package: version, what is true of it now, size of what goes into the image."""
-    from builder import inventory  # noqa: PLC0415
+    from builder.show import inventory  # noqa: PLC0415
 
     _quiet(options)
     with session(options) as opened:
@@ -247,7 +247,7 @@ def list_packages(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def gc(options: argparse.Namespace, _argv: list[str]) -> int:
     """Remove from the store what no root keeps; with --dry-run say what that is."""
-    from builder import units  # noqa: PLC0415
+    from builder.base import units  # noqa: PLC0415
 
     with session(options) as opened:
         store = opened.there()
@@ -263,8 +263,8 @@ def gc(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def clean(options: argparse.Namespace, _argv: list[str]) -> int:
     """Remove from out/ what the builder made."""
-    from builder import units  # noqa: PLC0415
-    from builder.clean import clean as remove  # noqa: PLC0415
+    from builder.base import units  # noqa: PLC0415
+    from builder.image.clean import clean as remove  # noqa: PLC0415
 
     with session(options) as opened:
         out = os.path.join(find_root(options.root), "out")
@@ -348,7 +348,7 @@ def doctor(options: argparse.Namespace, argv: list[str]) -> int:
 
 def schema(options: argparse.Namespace, _argv: list[str]) -> int:
     """The JSON Schema of a kind of file, or of a verb's `--json`."""
-    from builder import image, profile, recipe  # noqa: PLC0415
+    from builder.recipe import image, profile, recipe  # noqa: PLC0415
 
     files = {"recipe": recipe.schema, "image": image.schema, "profile": profile.schema}
     if options.kind in files and options.document is None:

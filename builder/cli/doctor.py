@@ -5,12 +5,13 @@ import os
 
 from msgspec.structs import replace
 
-from builder import digest, doctor, platform
-from builder import settings as user_settings
+from builder.base import digest, platform
+from builder.base import settings as user_settings
+from builder.base.errors import BuilderError, MachineError
 from builder.cli import hints, output
-from builder.errors import BuilderError, MachineError
+from builder.resolve.workspace import Workspace, find_root
 from builder.sandbox.program import find_program
-from builder.workspace import Workspace, find_root
+from builder.show import doctor
 
 
 def run(options: argparse.Namespace, _argv: list[str]) -> int:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from builder.build.forecast import Forecast
 from builder.cli import output
 from builder.cli.named import located
 from builder.cli.session import Session
-from builder.forecast import Forecast
-from builder.lock import LockedImage
-from builder.plan import Plan
+from builder.lock.lock import LockedImage
+from builder.plan.plan import Plan
 
 
 def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> int:

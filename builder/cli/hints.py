@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from builder import platform
+from builder.base import platform
+from builder.base.errors import UsageError
 from builder.cli.arguments import parser, verbs
-from builder.errors import UsageError
-from builder.workspace import find_root
+from builder.resolve.workspace import find_root
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
 _WEAKER = "; or, as root, use the weaker --sandbox chroot"

@@ -7,12 +7,12 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from builder.audit.rule import Finding
+from builder.base.errors import UsageError
+from builder.build.forecast import Build
 from builder.cli.output import VERSION
 from builder.cli.parser import meant
-from builder.doctor import Answer
-from builder.errors import UsageError
-from builder.forecast import Build
-from builder.inventory import Row
+from builder.show.doctor import Answer
+from builder.show.inventory import Row
 from builder.store.collect import Freed
 from builder.store.usage import Kept
 from builder.store.verify import Damage

@@ -5,8 +5,8 @@ import os
 import re
 import sys
 
+from builder.base.errors import FEWER_FILES, BuilderError, MachineError
 from builder.cli import arguments
-from builder.errors import FEWER_FILES, BuilderError, MachineError
 
 
 def run(argv: list[str]) -> int:
@@ -84,7 +84,7 @@ def _answer(argv: list[str]) -> int:
 
 
 def _tell(error: BuilderError, as_json: bool) -> None:
-    from builder.reporter import clean_lines  # noqa: PLC0415 - logs in a message must not steer the terminal
+    from builder.progress.clean import clean_lines  # noqa: PLC0415 - logs in a message must not steer the terminal
 
     if as_json:
         from builder.cli import output  # noqa: PLC0415

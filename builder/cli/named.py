@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from builder import locking, unneeded
+from builder.base.errors import RefusedError, UsageError
+from builder.base.shape import near
 from builder.cli.session import Session, package_id
-from builder.decode import near
-from builder.errors import RefusedError, UsageError
-from builder.lock import Lock
-from builder.recipe import Recipe
-from builder.workspace import LOCK
+from builder.lock.lock import Lock
+from builder.recipe.recipe import Recipe
+from builder.resolve import relock, unneeded
+from builder.resolve.workspace import LOCK
 
 
 def located(opened: Session, names: Sequence[str]) -> tuple[Lock, str, list[str], bool]:
@@ -31,7 +31,7 @@ def located(opened: Session, names: Sequence[str]) -> tuple[Lock, str, list[str]
         hint = unneeded.recipe(project, lock, profile, more[0])
         raise RefusedError(f"--locked builds only what the lock holds, and it holds no '{more[0]}'", where=LOCK, hint=hint)
     others = [package_id(opened, profile, name) for name in names if name not in more]
-    lock = locking.alone(project, lock, profile, [*more, *others])
+    lock = relock.alone(project, lock, profile, [*more, *others])
     ids = {word: each.id for each in lock.in_profile(profile).values() for word in (each.name, each.id)}
     return lock, profile, [ids[name] for name in names], False
 

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from builder.errors import BuilderError
+from builder.base.errors import BuilderError
 
 VERSION = 1
 

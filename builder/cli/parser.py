@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from builder.errors import UsageError
+from builder.base.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):

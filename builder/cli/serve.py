@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from builder.base.errors import UsageError
 from builder.cli.build import shown_path
 from builder.cli.session import Session, session
-from builder.errors import UsageError
-from builder.workspace import find_root
+from builder.resolve.workspace import find_root
 
 if TYPE_CHECKING:
-    from builder.rootfs import Rootfs
-    from builder.serving import Listening, Place, Service
-    from builder.serving.tree import Process
+    from builder.run.rootfs import Rootfs
+    from builder.run.serving import Listening, Place, Service
+    from builder.run.serving.tree import Process
 
 IMAGE = "gateway"
 _FOLDER = os.path.join("out", "run")
@@ -54,7 +54,7 @@ def _policy(path: str | None) -> str:
 
 
 def _listening(options: argparse.Namespace) -> "Listening":
-    from builder.serving.listening import Listener, Listening  # noqa: PLC0415
+    from builder.run.serving.listening import Listener, Listening  # noqa: PLC0415
 
     return Listening(
         address=options.listen or "127.0.0.1", http=tuple(Listener(*each) for each in options.port or [(8080, 80)]),
@@ -63,7 +63,8 @@ def _listening(options: argparse.Namespace) -> "Listening":
 
 
 def _reload(options: argparse.Namespace) -> int:
-    from builder import sandbox, serving  # noqa: PLC0415
+    from builder import sandbox  # noqa: PLC0415
+    from builder.run import serving  # noqa: PLC0415
 
     if given := [f"--{name}" for name in _KEPT if vars(options)[name.replace("-", "_")]]:
         hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
@@ -76,10 +77,11 @@ def _reload(options: argparse.Namespace) -> int:
 
 
 def _serve(opened: Session, policy: str, listening: "Listening") -> int:
-    from builder import sandbox, serving  # noqa: PLC0415
-    from builder.rootfs import unpacked  # noqa: PLC0415
-    from builder.serving.place import FOLDERS, TRIAL  # noqa: PLC0415
-    from builder.serving.service import require_free  # noqa: PLC0415
+    from builder import sandbox  # noqa: PLC0415
+    from builder.run import serving  # noqa: PLC0415
+    from builder.run.rootfs import unpacked  # noqa: PLC0415
+    from builder.run.serving.place import FOLDERS, TRIAL  # noqa: PLC0415
+    from builder.run.serving.service import require_free  # noqa: PLC0415
 
     folder = opened.out("run")
     for each in (*FOLDERS, *(os.path.join(TRIAL, name) for name in FOLDERS)):
@@ -105,8 +107,8 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
 
 
 def _place(opened: Session, folder: str, rootfs: "Rootfs", policy: str, listening: "Listening") -> "Place":
-    from builder import serving  # noqa: PLC0415
-    from builder.serving.place import check, stand_ins  # noqa: PLC0415
+    from builder.run import serving  # noqa: PLC0415
+    from builder.run.serving.place import check, stand_ins  # noqa: PLC0415
 
     options = opened.options
     check(rootfs, options.image)
@@ -122,9 +124,9 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _started(opened: Session, service: "Service", place: "Place", tools: str, nginx: "Process") -> None:
     """nginx runs: say so to other commands, and to people when it answers."""
-    from builder.serving import Instance  # noqa: PLC0415
-    from builder.serving.service import wait_until_ready  # noqa: PLC0415
-    from builder.serving.tree import process  # noqa: PLC0415
+    from builder.run.serving import Instance  # noqa: PLC0415
+    from builder.run.serving.service import wait_until_ready  # noqa: PLC0415
+    from builder.run.serving.tree import process  # noqa: PLC0415
 
     own = process(os.getpid())
     assert own is not None, "we run"

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from builder import outside, stamp, unneeded, within
-from builder import reporter as reporting
-from builder import settings as user_settings
+from builder.base import outside, within
+from builder.base import settings as user_settings
+from builder.base.errors import BuilderError, UsageError
+from builder.cache import noop
 from builder.cli.parser import meant
-from builder.errors import BuilderError, UsageError
-from builder.lock import Lock, LockedImage
-from builder.project import PACKAGES
+from builder.lock.lock import Lock, LockedImage
+from builder.progress.choose import choose
+from builder.progress.reporter import Reporter
+from builder.recipe.project import PACKAGES
+from builder.resolve import unneeded
+from builder.resolve.workspace import Workspace
 from builder.store import Store
-from builder.workspace import Workspace
 
 if TYPE_CHECKING:
-    from builder.build import Builder
+    from builder.build.build import Builder
+    from builder.build.local import LocalExecutor
     from builder.fetch import Fetcher
-    from builder.local import LocalExecutor
-    from builder.make import ImageMaker
+    from builder.image.make import ImageMaker
     from builder.sandbox import Sandbox
 
 
@@ -37,7 +40,7 @@ class Session(Struct, dict=True):
 
     options: argparse.Namespace
     stack: ExitStack
-    watch: stamp.Watch = field(default_factory=stamp.Watch)
+    watch: noop.Watch = field(default_factory=noop.Watch)
     topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
     _fresh: bool = False
 
@@ -65,8 +68,8 @@ class Session(Struct, dict=True):
         return path
 
     @cached_property
-    def reporter(self) -> reporting.Reporter:
-        return self.stack.enter_context(reporting.make(sys.stderr, quiet=self.options.quiet, verbose=self.options.verbose))
+    def reporter(self) -> Reporter:
+        return self.stack.enter_context(choose(sys.stderr, quiet=self.options.quiet, verbose=self.options.verbose))
 
     @cached_property
     def store(self) -> Store:
@@ -110,7 +113,7 @@ class Session(Struct, dict=True):
 
     @cached_property
     def builder(self) -> "Builder":
-        from builder.build import Builder, Options  # noqa: PLC0415
+        from builder.build.build import Builder, Options  # noqa: PLC0415
 
         told = self.options
         return Builder(
@@ -126,7 +129,7 @@ class Session(Struct, dict=True):
 
     @cached_property
     def maker(self) -> "ImageMaker":
-        from builder import make  # noqa: PLC0415
+        from builder.image import make  # noqa: PLC0415
 
         told = self.options
         return make.ImageMaker(
@@ -154,7 +157,7 @@ class Session(Struct, dict=True):
 
     def executor(self, tool: Callable[[str], str | None], cores: int = 0) -> "LocalExecutor":
         """What runs builds on this machine. tool: gives the directory of a tool's output by its name."""
-        from builder.local import LocalExecutor  # noqa: PLC0415
+        from builder.build.local import LocalExecutor  # noqa: PLC0415
 
         failed = self.out("failed") if getattr(self.options, "keep_failed", False) and not cores else ""
         made = LocalExecutor(lambda: self._sandbox(tool), self.reporter, cores=cores or self.cores, keep_failed=failed)

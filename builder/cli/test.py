@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from builder.base.errors import BuilderError, UsageError
 from builder.cli import output
 from builder.cli.build import shown_path
 from builder.cli.session import Session, session
-from builder.errors import BuilderError, UsageError
 
 if TYPE_CHECKING:
-    from builder.rootfs import Rootfs
-    from builder.testing import FileResult, Room, Suite
+    from builder.run.rootfs import Rootfs
+    from builder.run.testing import FileResult, Room, Suite
 
 IMAGE = "gateway-test"
 _OWN = "t"  # the project's own test files
@@ -28,7 +28,7 @@ _UNIT = ("UNIT_SEED",)
 
 def test(options: argparse.Namespace, _argv: list[str]) -> int:
     """Run Test::Nginx files against the nginx of an image; exit 1 when one fails."""
-    from builder.testing import Interrupted, junit, report  # noqa: PLC0415
+    from builder.run.testing import Interrupted, junit, report  # noqa: PLC0415
 
     options.image = options.image or IMAGE
     if options.junit:
@@ -58,7 +58,7 @@ def test(options: argparse.Namespace, _argv: list[str]) -> int:
 
 
 def _suite(opened: Session) -> "Suite":
-    from builder import testing  # noqa: PLC0415
+    from builder.run import testing  # noqa: PLC0415
 
     options = opened.options
     folder = options.suite or os.path.join(opened.workspace.root, _OWN)
@@ -67,9 +67,10 @@ def _suite(opened: Session) -> "Suite":
 
 
 def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
-    from builder import sandbox, testing  # noqa: PLC0415
-    from builder.rootfs import unpacked  # noqa: PLC0415
-    from builder.testing import files  # noqa: PLC0415
+    from builder import sandbox  # noqa: PLC0415
+    from builder.run import testing  # noqa: PLC0415
+    from builder.run.rootfs import unpacked  # noqa: PLC0415
+    from builder.run.testing import files  # noqa: PLC0415
 
     with ExitStack() as stack:
         with opened.reporter.task("unpack", shown_path(target), brief=True):
@@ -89,8 +90,8 @@ def _jobs(opened: Session) -> int:
 
 
 def _room(opened: Session, suite: "Suite", rootfs: "Rootfs", shown: str) -> "Room":
-    from builder.recipe import Limits  # noqa: PLC0415
-    from builder.testing import Room  # noqa: PLC0415
+    from builder.recipe.recipe import Limits  # noqa: PLC0415
+    from builder.run.testing import Room  # noqa: PLC0415
 
     return Room(
         rootfs=rootfs, suite=suite, shown=shown, nginx=_program(opened, rootfs, "nginx"), perl=_program(opened, rootfs, "perl"),
@@ -112,8 +113,8 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
     """Put what the files wrote, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
-    from builder.oci.folder import replacing  # noqa: PLC0415
-    from builder.testing.summary import log_name  # noqa: PLC0415
+    from builder.base.replace import replacing  # noqa: PLC0415
+    from builder.run.testing.summary import log_name  # noqa: PLC0415
 
     with replacing(opened.out(_KEPT), _FILES) as folder:
         for each in results:
@@ -127,7 +128,7 @@ def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
 
 
 def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_run: int = 0) -> None:
-    from builder.testing import summary  # noqa: PLC0415
+    from builder.run.testing import summary  # noqa: PLC0415
 
     if opened.options.json:
         output.say(output.document("test", summary.data(results, not_run=not_run, seconds=seconds)))

@@ -11,15 +11,16 @@ from contextlib import ExitStack
 
 from msgspec.structs import replace
 
-from builder import digest, nar, units
-from builder.errors import ArchiveError, MismatchError
+from builder.base import digest, units
+from builder.base.errors import ArchiveError, MismatchError
 from builder.fetch.mismatch import Inquest, limits
 from builder.fetch.part import File
+from builder.fetch.unpack import Totals, unpack
 from builder.fetch.wanted import Pinned, Wanted, unpack_key
-from builder.reporter import Reporter
-from builder.source import Source
+from builder.progress.reporter import Reporter
+from builder.recipe.source import Source
 from builder.store import Record, Store
-from builder.unpack import Totals, unpack
+from builder.tree import nar
 
 
 class Admission:

@@ -12,8 +12,8 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 
-from builder import digest
-from builder.errors import MachineError, StoreError, UsageError
+from builder.base import digest
+from builder.base.errors import MachineError, StoreError, UsageError
 from builder.fetch.wanted import Pinned, Wanted
 from builder.store import Store
 

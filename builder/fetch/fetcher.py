@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from builder import canonical, digest
-from builder.errors import ArchiveError, MismatchError
-from builder.fetch import crew, folder, report
+from builder.base import canonical, digest
+from builder.base.errors import ArchiveError, MismatchError
+from builder.fetch import distdir, pool, report
 from builder.fetch.admit import Admission
 from builder.fetch.hosts import USUAL, Patience
 from builder.fetch.mirrors import Mirrors
@@ -16,8 +16,8 @@ from builder.fetch.mismatch import Inquest
 from builder.fetch.part import Part, TooLarge
 from builder.fetch.places import SNAPSHOT, Place, local, no_base, places
 from builder.fetch.wanted import Attempt, Pinned, Unavailable, Wanted
-from builder.reporter import Reporter, Task
-from builder.source import Source
+from builder.progress.reporter import Reporter, Task
+from builder.recipe.source import Source
 from builder.store import Store
 from builder.store.trouble import trying
 
@@ -115,7 +115,7 @@ class Fetcher:
         if absent := [same[0].title for same in missing if self._admission.archive(same[0].source) is None]:
             self._reporter.expect("fetch", dict.fromkeys(absent))
         stop = self._http.stop if self._http else _nothing
-        outcomes = crew.run(
+        outcomes = pool.run(
             lambda same: self._fetch_one(same[0], unpack), missing, jobs=self._jobs, cancel=self._cancel, stop=stop
         )
         return list(zip(missing, outcomes, strict=True))
@@ -208,7 +208,7 @@ class Fetcher:
 
     def _load_from(self, place: Place, source: Source, part: Part, resume: bool) -> None:
         if place.kind == "folder":
-            folder.copy(place.address, source, part)
+            distdir.copy(place.address, source, part)
         elif place.kind == "pypi":
             from builder.fetch import pypi  # noqa: PLC0415 - what it needs to run a program takes 10 ms to import
 
@@ -233,7 +233,7 @@ def _without_trying(place: Place, source: Source) -> Attempt | None:
         if place.kind == "unknown":
             raise no_base(place.address)
         if place.kind == "folder":
-            folder.find(place.address, source)
+            distdir.find(place.address, source)
     except Unavailable as answer:
         return _attempt(place, answer)
     return None

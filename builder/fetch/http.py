@@ -18,12 +18,12 @@ import requests
 import requests.utils
 import urllib3.exceptions
 
-from builder.addresses import host, scrubbed, shown
+from builder.base.addresses import host, scrubbed, shown
 from builder.fetch.call import Adapter, Call, Pace, Reach, silence
 from builder.fetch.hosts import Hosts, Patience
 from builder.fetch.part import Part, TooLarge
+from builder.fetch.unpack import Cancelled
 from builder.fetch.wanted import Unavailable
-from builder.unpack import Cancelled
 
 _CHUNK = 1 << 18
 _REDIRECTS = 10

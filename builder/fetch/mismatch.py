@@ -14,14 +14,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from builder import nar
-from builder.errors import ArchiveError, MismatchError
+from builder.base.errors import ArchiveError, MismatchError
 from builder.fetch.part import File
+from builder.fetch.unpack import Limits, TruncatedError, unpack
 from builder.fetch.wanted import unpack_key
-from builder.reporter import clean
-from builder.source import Source
+from builder.progress.clean import clean
+from builder.recipe.source import Source
 from builder.store import Store
-from builder.unpack import Limits, TruncatedError, unpack
+from builder.tree import nar
 
 _HEAD = 1 << 16
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)

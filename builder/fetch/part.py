@@ -13,8 +13,8 @@ from typing import BinaryIO, Self
 
 from msgspec import Struct
 
-from builder.digest import CHUNK
-from builder.unpack import Cancelled
+from builder.base.digest import CHUNK
+from builder.fetch.unpack import Cancelled
 
 
 class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is known what came

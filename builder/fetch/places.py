@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from builder.addresses import host, shown
+from builder.base.addresses import host, shown
 from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Unavailable, Wanted
 

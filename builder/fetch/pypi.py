@@ -15,13 +15,13 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from builder import outside
-from builder.addresses import scrubbed
-from builder.digest import CHUNK
+from builder.base import outside
+from builder.base.addresses import scrubbed
+from builder.base.digest import CHUNK
 from builder.fetch.part import Part
+from builder.fetch.unpack import Cancelled
 from builder.fetch.wanted import Unavailable
-from builder.reporter import clean
-from builder.unpack import Cancelled
+from builder.progress.clean import clean
 
 _SECONDS = 1800  # for one file
 _POLL = 0.2

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from builder.addresses import shown
-from builder.errors import MismatchError, SourceError
+from builder.base.addresses import shown
+from builder.base.errors import MismatchError, SourceError
+from builder.base.units import counted
 from builder.fetch.wanted import LACKS, Attempt, Pinned, Wanted
-from builder.source import Source
-from builder.units import counted
+from builder.recipe.source import Source
 
 _HINT_OFFLINE = "run `builder fetch` where there is a network, or bring the files: {bring}"
 _BRING = "put each into a folder, under its name or its sha256, and give that with --distdir DIR"

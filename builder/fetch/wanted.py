@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from builder import canonical
-from builder.source import Source
+from builder.base import canonical
+from builder.recipe.source import Source
 
 LACKS = "has none of them"  # what a folder of the user's answers for many files; no cause, other places come first
 

@@ -3,8 +3,8 @@
 `find` picks the adapter: bubblewrap in new namespaces, or the weaker `chroot` when it is asked for by name.
 """
 
-from builder.sandbox.layout import Mounts, plan_mounts
 from builder.sandbox.listing import tree_listing
+from builder.sandbox.mounts import Mounts, plan_mounts
 from builder.sandbox.port import Outcome, Sandbox, limit_error
 from builder.sandbox.spec import Mount, SandboxSpec, describe
 

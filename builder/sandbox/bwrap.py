@@ -31,10 +31,10 @@ from typing import BinaryIO
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder import environment, outside
-from builder.errors import BuildError, SandboxError
-from builder.recipe import Limits
-from builder.sandbox import cgroup, farm, hostuser, processes, refusal, seccomp
+from builder.base import environment, outside
+from builder.base.errors import BuildError, SandboxError
+from builder.recipe.recipe import Limits
+from builder.sandbox import cgroup, chroot_farm, hostuser, processes, refusal, seccomp
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
@@ -294,7 +294,7 @@ def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
     """Give the build's user what it is to write to. Pipes, too: /dev/stderr opens the one behind it again."""
     for each in spec.mounts:
         if each.writable:
-            farm.hand_over(each.source, hostuser.ID, hostuser.ID)
+            chroot_farm.hand_over(each.source, hostuser.ID, hostuser.ID)
     for descriptor in (log_fd, *spec.pass_fds, *(() if spec.errors_fd is None else (spec.errors_fd,))):
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             os.fchown(descriptor, hostuser.ID, hostuser.ID)

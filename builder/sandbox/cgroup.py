@@ -21,7 +21,7 @@ import time
 
 from msgspec import Struct
 
-from builder.recipe import Limits
+from builder.recipe.recipe import Limits
 from builder.sandbox.processes import MIB, below, read_parents
 
 _NAME = re.compile(r"builder-(\d+)-\d+")

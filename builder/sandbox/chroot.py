@@ -19,12 +19,12 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from builder import environment, outside
-from builder.errors import BuildError, SandboxError
+from builder.base import environment, outside
+from builder.base.errors import BuildError, SandboxError
 from builder.sandbox import processes, seccomp
+from builder.sandbox.chroot_roots import Roots
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.rlimits import rlimits
-from builder.sandbox.roots import Roots
 from builder.sandbox.spec import SandboxSpec
 from builder.sandbox.watch import Follower, Watched, watch
 

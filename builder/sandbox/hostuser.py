@@ -28,7 +28,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from builder import environment, outside
+from builder.base import environment, outside
 from builder.sandbox import refusal
 from builder.sandbox.rlimits import Rlimits
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from builder.errors import BuildError
-from builder.recipe import Limits
+from builder.base.errors import BuildError
+from builder.recipe.recipe import Limits
 from builder.sandbox.processes import MIB
 from builder.sandbox.spec import SandboxSpec
 from builder.sandbox.watch import Follower, Watched

@@ -7,8 +7,8 @@ folders of their architecture.
 import functools
 import os
 
-from builder import outside
-from builder.errors import SandboxError
+from builder.base import outside
+from builder.base.errors import SandboxError
 
 _ARCHITECTURES = {  # machine -> loader, folder of libraries
     "x86_64": ("/lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),

@@ -6,7 +6,7 @@ The texts are bubblewrap's own (bubblewrap.c, bind-mount.c, network.c; 0.4 to 0.
 import re
 from collections.abc import Callable
 
-from builder.errors import SandboxError
+from builder.base.errors import SandboxError
 
 _CHROOT = "or, as root, use the weaker --sandbox chroot"
 _USER = (

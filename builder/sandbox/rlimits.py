@@ -2,7 +2,7 @@
 
 import resource
 
-from builder.recipe import Limits
+from builder.recipe.recipe import Limits
 from builder.sandbox.spec import OPEN_FILES
 
 Rlimits = list[tuple[int, tuple[int, int]]]  # which -> (soft, hard)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, field
 
-from builder import environment
-from builder.recipe import Limits
+from builder.base import environment
+from builder.recipe.recipe import Limits
 
 OPEN_FILES = 1024
 

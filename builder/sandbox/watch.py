@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from builder.recipe import Limits
+from builder.recipe.recipe import Limits
 from builder.sandbox.processes import MIB, Usage
 
 TICK = 0.05  # seconds between looks at the clock and at `cancel`

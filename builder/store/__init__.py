@@ -26,9 +26,9 @@ nothing is forced to the disk (fsync costs more than most small builds), so file
 torn; a torn record counts as absent, and `verify` finds every tree and archive that is.
 """
 
+from builder.store.gc_root import Root
 from builder.store.record import Record
 from builder.store.remove import remove_tree
-from builder.store.root import Root
 from builder.store.store import Store
 
 __all__ = ["Record", "Root", "Store", "remove_tree"]

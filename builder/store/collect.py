@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from builder import digest
+from builder.base import digest
+from builder.store.gc_root import Root
 from builder.store.record import Record
 from builder.store.remove import freed_by, remove_tree
-from builder.store.root import Root
 from builder.store.trouble import trying
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from builder.errors import StoreError
-from builder.nar import shown
+from builder.base.errors import StoreError
+from builder.tree.nar import shown
 
 FOLDER_MODE = 0o555
 TIME = 1_000_000_000  # nanoseconds

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from builder.errors import StoreError
+from builder.base.errors import StoreError
 from builder.store.trouble import trying
 
 _FIRST = 0.001

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from builder import digest, nar
-from builder.errors import MismatchError, StoreError
-from builder.store import form, record, root, sealed
+from builder.base import digest
+from builder.base.errors import MismatchError, StoreError
+from builder.store import form, record, sealed
+from builder.store import gc_root as root
+from builder.store.gc_root import Root
 from builder.store.guard import Guard, is_locked, key_lock
 from builder.store.record import Record
 from builder.store.remove import remove_tree
-from builder.store.root import Root
 from builder.store.trouble import ELSEWHERE, trying
+from builder.tree import nar
 
 if TYPE_CHECKING:
     from builder.store.collect import Freed

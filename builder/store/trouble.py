@@ -4,8 +4,8 @@ import errno
 import os
 from types import TracebackType
 
-from builder.errors import FEWER_FILES, StoreError
-from builder.nar import shown
+from builder.base.errors import FEWER_FILES, StoreError
+from builder.tree.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
 _NAMED = "--store, BUILDER_STORE, or `store` in the settings file; the first of these counts"

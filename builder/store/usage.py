@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from builder import units
+from builder.base import units
+from builder.store.gc_root import file_name
 from builder.store.remove import freed_by
-from builder.store.root import file_name
 
 if TYPE_CHECKING:
     from builder.store.store import Store

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from builder import digest, nar
-from builder.errors import StoreError
-from builder.store import record, root, sealed
+from builder.base import digest
+from builder.base.errors import StoreError
+from builder.base.units import counted
+from builder.store import gc_root, record, sealed
 from builder.store.collect import record_keys
 from builder.store.form import Check, Linked, strange
 from builder.store.trouble import explain, trying
-from builder.units import counted
+from builder.tree import nar
 
 if TYPE_CHECKING:
     from builder.store.store import Store
@@ -183,7 +184,7 @@ def _check_record(store: "Store", key: str, owner: int) -> _Found:
 
 def _check_root(name: str, path: str, owner: int) -> _Found:
     def read(path: str) -> list[str]:
-        root.from_dict(sealed.read(path))
+        gc_root.from_dict(sealed.read(path))
         return []
 
     return _check_sealed("root", name, path, owner, read)

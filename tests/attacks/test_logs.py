@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from integration.world import World
 
-from builder.log import HEAD, TAIL
+from builder.build.log import HEAD, TAIL
 
 LINE = 1500 << 20  # bytes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from integration.world import World
 
-from builder import nar
+from builder.tree import nar
 
 ROOM = 1 << 30  # bytes of address space that a command may take
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.run.serving.tree import Process, process
 from builder.sandbox.processes import below
-from builder.serving.tree import Process, process
 from integration.world import BUILDER, ENVIRON, IMAGE, REPOSITORY
 
 MARKS = [

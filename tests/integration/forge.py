@@ -6,7 +6,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from builder import digest, nar
+from builder.base import digest
+from builder.tree import nar
 from integration.world import REPOSITORY, World
 
 LUA = "-- {}\nreturn {{ _VERSION = '{}' }}\n"

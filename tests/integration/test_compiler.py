@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from builder import digest
+from builder.base import digest
 from integration.world import ENVIRON, PLATFORM, REPOSITORY
 
 # Clang compiles this differently at each level.

@@ -15,8 +15,9 @@ import pytest
 import tomli
 from msgspec import Struct
 
-from builder import digest, nar
+from builder.base import digest
 from builder.store import Store
+from builder.tree import nar
 from integration import forge, world
 from integration.forge import SITE
 from integration.world import BUILDER, ENVIRON, PLATFORM, REPOSITORY, Answer, World

@@ -18,7 +18,7 @@ import pytest
 import tomli
 from msgspec import Struct, field
 
-from builder import digest
+from builder.base import digest
 from integration import forge
 from integration.checkout import run
 from integration.world import ENVIRON, IMAGE, REPOSITORY

@@ -17,7 +17,7 @@ from typing import Any
 import tomli
 from msgspec import Struct, field
 
-from builder import digest
+from builder.base import digest
 from builder.store import Store
 from builder.store.remove import remove_tree
 

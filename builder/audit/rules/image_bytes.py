@@ -6,17 +6,17 @@ Only where the store has all outputs and archives; that they are what their name
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from builder import compose
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.audit.rules.stale_output import request_of
-from builder.compose import Request
-from builder.errors import BuilderError
-from builder.lock import LockedLayer
-from builder.oci import base, tar
-from builder.oci.entry import Entry
-from builder.oci.image import Composed
-from builder.units import counted
+from builder.base.errors import BuilderError
+from builder.base.units import counted
+from builder.image import compose
+from builder.image.compose import Request
+from builder.image.oci import base, tar
+from builder.image.oci.entry import Entry
+from builder.image.oci.image import Composed
+from builder.lock.lock import LockedLayer
 
 ID = "image-bytes"
 _REMEDY = "take back the change of lock.toml; if the image is to change, remove its output there and run `{command}`"

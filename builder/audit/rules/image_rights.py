@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.image import ImageRecipe
+from builder.recipe.image import ImageRecipe
 
 ID = "image-rights-changed"
 _REMEDY = "if it is wanted, say so in the commit; else take it back in the image recipe"

@@ -7,11 +7,11 @@ what it was measured from: the archive, the tree, and a record of which gave whi
 import os
 from collections.abc import Iterator
 
-from builder import nar
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.fetch.wanted import unpack_key
-from builder.source import Source
+from builder.recipe.source import Source
+from builder.tree import nar
 
 ID = "measured-pin"
 _REMEDY = "take back the change of lock.toml; or remove all pins of that source there, and `builder resolve` measures them again"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.lock import LockedOutput
-from builder.realise import weakness
+from builder.build.realise import weakness
+from builder.lock.lock import LockedOutput
 
 ID = "output-disagrees"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.recipe import Version
-from builder.source import Patch
+from builder.recipe.recipe import Version
+from builder.recipe.source import Patch
 
 ID = "patch-weakened"
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from builder import witness
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.lock import LockedPackage
+from builder.build import witness
+from builder.lock.lock import LockedPackage
 
 ID = "patch-witness"
 

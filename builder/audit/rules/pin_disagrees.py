@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.source import Source
+from builder.recipe.source import Source
 
 ID = "pin-disagrees"
 _PINS = ("size", "sha256", "tree", "unpacked", "entries")  # these may be measured when a recipe does not declare them

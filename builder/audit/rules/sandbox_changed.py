@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.lock import LockedOutput
+from builder.lock.lock import LockedOutput
 
 ID = "sandbox-changed"
 

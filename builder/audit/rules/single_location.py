@@ -9,9 +9,9 @@ projects move, accounts are closed. So a source needs one durable location, or t
 import re
 from collections.abc import Iterator
 
-from builder.addresses import host
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.base.addresses import host
 
 ID = "single-location"
 _DURABLE = ("mirror://", "pypi://")

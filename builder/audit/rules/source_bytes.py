@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 
-from builder import digest
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
+from builder.base import digest
 
 ID = "source-bytes"
 

@@ -6,15 +6,15 @@ it tells of any digit that was changed in one of these, and it is computed here 
 
 from collections.abc import Iterator
 
-from builder import compose
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.audit.rules import output_disagrees
-from builder.compose import Request
-from builder.derivation import Trees
-from builder.errors import RecipeError
-from builder.lock import LockedImage, LockedPackage
-from builder.plan import Graph, Plan
+from builder.base.errors import RecipeError
+from builder.image import compose
+from builder.image.compose import Request
+from builder.lock.lock import LockedImage, LockedPackage
+from builder.plan.derivation import Trees
+from builder.plan.plan import Graph, Plan
 
 ID = "stale-output"
 _REMEDY = "run `{command}`, which builds from the inputs of now and pins what comes out; look at the difference of lock.toml, commit it"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from builder import locking
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.audit.rules import pin_disagrees
-from builder.errors import ConflictError, RefusedError
+from builder.base.errors import ConflictError, RefusedError
+from builder.resolve import relock
 
 ID = "stale-recipe"
 _REMEDY = "run `builder resolve`, look at the difference of lock.toml, commit it"
@@ -47,7 +47,7 @@ def _images(context: Context) -> Iterator[Finding]:
         if image.name not in project.images or image.profile not in project.profiles:
             what = "image" if image.name not in project.images else "profile"
             yield Finding(ID, place, f"there is no such {what} any more", _REMEDY)
-        elif (now := locking.image_digest(project, image.name, image.profile)) != image.recipe:
+        elif (now := relock.image_digest(project, image.name, image.profile)) != image.recipe:
             reason = f"the image or the profile changed: the lock has {image.recipe}, the files give {now}"
             yield Finding(ID, f"{place}, recipe", reason, _REMEDY)
 
@@ -56,7 +56,7 @@ def _rest(context: Context) -> Iterator[Finding]:
     """What only resolving tells: another choice, an edge that no recipe gives, a change in a profile not looked at."""
     assert context.project is not None and context.lock is not None
     try:
-        reasons = locking.is_stale(context.project, context.lock)
+        reasons = relock.is_stale(context.project, context.lock)
     except (ConflictError, RefusedError) as error:
         yield Finding(ID, "lock.toml", error.message, error.hint or _REMEDY)
         return

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from builder import nar
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.errors import StoreError
+from builder.base.errors import StoreError
+from builder.tree import nar
 
 ID = "tree-bytes"
 _REMEDY = "run `builder store verify --remove`; the next build makes it again"

@@ -6,7 +6,7 @@ from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 
 ID = "unknown-key"
-MESSAGE = "unknown key"  # what `builder.decode.Table` says
+MESSAGE = "unknown key"  # what `builder.base.shape.Table` says
 
 
 def check(context: Context) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from builder.audit import history
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.lock import LockedPackage
-from builder.recipe import Recipe
+from builder.lock.lock import LockedPackage
+from builder.recipe.recipe import Recipe
 
 ID = "version-went-down"
 

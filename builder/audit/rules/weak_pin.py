@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.source import Source
+from builder.recipe.source import Source
 
 ID = "weak-pin"
 # What forges make on the fly: GitHub, Gitea (/archive/), GitLab (/-/archive/), GitHub's API (/tarball/), cgit (/snapshot/).

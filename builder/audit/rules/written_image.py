@@ -6,16 +6,16 @@ An image whose label names another lock is only old; of that one, only the layer
 import os
 from collections.abc import Iterator
 
-from builder import compose
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 from builder.audit.rules.stale_output import request_of
-from builder.lock import LockedImage
-from builder.locking import image_digest
-from builder.oci import image as oci
-from builder.platform import PLATFORMS
-from builder.project import Project
-from builder.workspace import read_lock
+from builder.base.platform import PLATFORMS
+from builder.image import compose
+from builder.image.oci import image as oci
+from builder.lock.lock import LockedImage
+from builder.recipe.project import Project
+from builder.resolve.relock import image_digest
+from builder.resolve.workspace import read_lock
 
 ID = "written-image"
 

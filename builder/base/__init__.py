@@ -1,0 +1,1 @@
+"""Foundations: what every other folder may use, and what uses none of them."""

@@ -1,0 +1,144 @@
+"""Putting a finished folder in the place of an old one, so that an interrupt leaves one of the two, whole.
+
+    out/                     locked (flock) while a folder of it is replaced; other commands wait
+      openresty/             what users see
+      .openresty.new/        being written; what a killed process left is removed by the next one
+      .openresty.old/        only where the kernel cannot exchange folders
+
+Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where
+the file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is
+absent, and whoever comes next puts the old folder back before anything else.
+
+Only what the builder wrote is replaced: a folder with a file of another name than the builder writes there is somebody's
+own, and so is a link. An empty folder counts as free.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from builder.base.errors import MachineError, RefusedError
+
+_AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+@contextmanager
+def replacing(target: str, ours: re.Pattern[str]) -> Iterator[str]:
+    """A fresh folder beside `target` that takes its place when the block ends well, and goes when it does not.
+
+    ours: what paths of files in such a folder look like, from the folder on; with any other file it is not replaced.
+
+    Raises:
+        RefusedError: what is there was not written by the builder.
+        MachineError: the folder above cannot be written to.
+    """
+    place = os.path.abspath(target)
+    above = os.path.dirname(place)
+    try:
+        os.makedirs(above, exist_ok=True)
+        lock = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for each in (place, _beside(place, "new"), _beside(place, "old")):
+            _require_ours(each, ours)
+        _recover(place)
+        with _fresh(place) as fresh:
+            yield fresh
+            _require_ours(place, ours)
+            _put(fresh, place)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _unwritable(place, error) from error
+    finally:
+        os.close(lock)  # lets go of the lock
+
+
+def _require_ours(place: str, ours: re.Pattern[str]) -> None:
+    found = stranger(place, ours)
+    if found is not None:
+        what = f"it holds {found}, which the builder did not write" if found else "it is no folder that the builder wrote"
+        raise RefusedError(f"{what}, so it is not replaced", where=place, hint="move it to another place, then run the command again")
+
+
+def stranger(place: str, ours: re.Pattern[str]) -> str | None:
+    """The path below `place` of the first file that is not ours, "" where `place` itself is no folder; None for neither."""
+    if not os.path.lexists(place):
+        return None
+    if not stat.S_ISDIR(os.lstat(place).st_mode):
+        return ""
+    todo = [place]
+    while todo:
+        folder = todo.pop()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                path = os.path.relpath(entry.path, place)
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                elif not entry.is_file(follow_symlinks=False) or not ours.fullmatch(path):
+                    return path
+    return None
+
+
+@contextmanager
+def _fresh(place: str) -> Iterator[str]:
+    fresh = _beside(place, "new")
+    try:
+        os.mkdir(fresh, 0o755)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)  # after an exchange this is the old one
+
+
+def _recover(place: str) -> None:
+    """Undo what a killed process left. The lock is held, so nobody is at work on any of it."""
+    old = _beside(place, "old")
+    if os.path.lexists(old) and not os.path.lexists(place):
+        os.rename(old, place)
+    for leftover in (old, _beside(place, "new")):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _put(fresh: str, place: str) -> None:
+    if not os.path.lexists(place):
+        os.rename(fresh, place)
+    elif not exchange(fresh, place):
+        old = _beside(place, "old")
+        os.rename(place, old)
+        os.rename(fresh, place)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(place: str, kind: str) -> str:
+    """A hidden name in the same folder: "out/.openresty.new"."""
+    return os.path.join(os.path.dirname(place), f".{os.path.basename(place)}.{kind}")
+
+
+def exchange(one: str, two: str) -> bool:
+    """Let two paths swap names in one step; whether this system can."""
+    import ctypes  # noqa: PLC0415 - takes as long to import as all that is done here
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return False
+    return bool(call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(two), ctypes.c_uint(_RENAME_EXCHANGE)) == 0)
+
+
+def _unwritable(place: str, error: OSError) -> MachineError:
+    return MachineError(
+        f"cannot write to {os.path.dirname(place)}: {error.strerror}",
+        where=place,
+        hint="free space or permissions there, or write elsewhere with --out",
+    )

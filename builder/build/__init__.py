@@ -1,0 +1,1 @@
+"""Realising derivations, through an executor."""

@@ -1,0 +1,1 @@
+"""From outputs to an image: layers, contract, OCI layout."""

@@ -1,0 +1,1 @@
+"""lock.toml: its values, its text, what differs between two, and merging."""

@@ -1,0 +1,1 @@
+"""From the lock to derivations: keys, and what must be built."""

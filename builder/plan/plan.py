@@ -1,0 +1,223 @@
+"""The plan: which derivations a target needs, which of them the store already answers, and which must be built.
+
+Pure: what the store holds is asked through a `Known` port. Keys are computed in topological order from the digests of input
+trees. When the lock or the store knows a key's outputs, everything after it can be keyed without building anything, so
+an unchanged project is planned to the end, and after a change only what is downstream of it is left open.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from graphlib import TopologicalSorter
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from builder.base.platform import BUILD
+from builder.lock.lock import LockedPackage
+from builder.plan.derivation import Derivation, Input, Trees, derive
+from builder.recipe.recipe import Recipe
+from builder.recipe.source import Source
+from builder.recipe.styles import STYLES
+
+
+class UnmeasuredError(Exception):
+    """A source's tree is known only after it was fetched, and a plan that only looks fetches nothing."""
+
+
+class Known(Protocol):
+    """What knows outputs: the local store, and whatever stands behind it. It is asked before anything is decided."""
+
+    def has_tree(self, tree: str) -> bool:
+        """Whether a tree is there, or can be had without building."""
+
+    def outputs(self, key: str) -> Trees | None:
+        """The outputs of a derivation that was built before, whether or not their trees are there."""
+
+
+class Graph(Struct, frozen=True, kw_only=True):
+    """The locked packages of one profile that some targets need, in dependency order (requirements first)."""
+
+    packages: Mapping[str, LockedPackage]
+    order: tuple[str, ...]
+
+    @classmethod
+    def of(cls, packages: Mapping[str, LockedPackage], targets: Iterable[str]) -> "Graph":
+        """The part of `packages` (by id) that `targets` need, all kinds of requirement included."""
+        needs: dict[str, tuple[str, ...]] = {}
+        stack = sorted(targets, reverse=True)
+        while stack:
+            name = stack.pop()
+            if name in needs:
+                continue
+            package = packages[name]
+            needs[name] = package.requires + package.build_requires
+            stack.extend(needs[name])
+        return cls(packages={name: packages[name] for name in needs}, order=tuple(TopologicalSorter(needs).static_order()))
+
+    def closure(self, names: Iterable[str]) -> list[str]:
+        """`names` and all they need at run time, sorted."""
+        found: set[str] = set()
+        stack = list(names)
+        while stack:
+            name = stack.pop()
+            if name not in found:
+                found.add(name)
+                stack.extend(self.packages[name].requires)
+        return sorted(found)
+
+
+class Plan(Struct):
+    """A graph with what is known of each package so far; `realise` goes on filling it.
+
+    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known. unmeasured:
+    packages whose key needs a source that must be fetched first; their pinned outputs are believed.
+    """
+
+    graph: Graph
+    recipes: Mapping[str, Recipe]
+    host_platform: str  # that the outputs are for
+    source_tree: Callable[[LockedPackage, str], str]  # package, source name -> tree digest
+    known: Known
+    build_platform: str = BUILD
+    enforce: bool = True  # trust and enforce the lock's outputs
+    doubted: frozenset[str] = frozenset()  # but not of these packages, which are checked
+    trees: dict[str, Trees] = field(default_factory=dict)
+    derivations: dict[str, Derivation] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    remembered: Mapping[str, str] = field(default_factory=dict)  # mark -> key, from runs before
+    marks: dict[str, str] = field(default_factory=dict)  # package -> mark
+    unmeasured: set[str] = field(default_factory=set)
+    asked: dict[str, set[str]] = field(default_factory=dict)  # package -> outputs that must be in the store
+
+    def visible(self, name: str) -> list[str]:
+        """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
+        package = self.graph.packages[name]
+        direct = package.requires + package.build_requires
+        return self.graph.closure(direct) if any(self.graph.packages[each].requires for each in direct) else sorted(direct)
+
+    def sees(self, name: str) -> list[tuple[str, str]]:
+        """(package, output) of what the build of `name` sees: development files only of direct requirements."""
+        package = self.graph.packages[name]
+        direct = {*package.requires, *package.build_requires}
+        return [(each, output) for each in self.visible(name) for output in (("out", "dev") if each in direct else ("out",))]
+
+    def inputs(self, name: str) -> tuple[Input, ...]:
+        """The trees that a build sees. All must be known."""
+        return tuple(
+            Input(package=each, output=output, tree=self.trees[each][output])
+            for each, output in self.sees(name) if output in self.trees[each]
+        )
+
+    def derive(self, name: str) -> Derivation:
+        """The derivation of a package whose inputs are all known (computed once)."""
+        if name not in self.derivations:
+            package = self.graph.packages[name]
+            sources = {source.name: self.source_tree(package, source.name) for source in self._sources(package)}
+            found = derive(
+                self.recipes[package.name], package, build_platform=self.build_platform, host_platform=self.host_platform,
+                sources=sources, inputs=self.inputs(name), provided=self._provided(package),
+            )
+            self.derivations[name] = found
+            self.keys[name] = found.key
+        return self.derivations[name]
+
+    def key(self, name: str) -> str:
+        """The key of a package whose inputs are all known; the derivation is made only when the key is not remembered."""
+        if name not in self.keys:
+            mark = self.marks[name] = self._mark(name)
+            self.keys[name] = self.remembered.get(mark) or self.derive(name).key
+        return self.keys[name]
+
+    def _mark(self, name: str) -> str:
+        """Digest of all that `derive` reads: recipes (of what is required, too, for what they provide), choices, trees.
+
+        Unlike the key it also changes with what does not matter, such as a summary; what it is good for is to be cheap.
+        """
+        package = self.graph.packages[name]
+        direct = package.requires + package.build_requires
+        told = [self.build_platform, self.host_platform, name, package.recipe, *package.features, "needs"]
+        told += [f"{each} {self.graph.packages[each].recipe}" for each in direct]
+        told += [f"{source.name} {self.source_tree(package, source.name)}" for source in self._sources(package)]
+        for each in self.visible(name):
+            told += self.trees[each].get("out", ""), self.trees[each].get("dev", "") if each in direct else ""
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    def _sources(self, package: LockedPackage) -> list[Source]:
+        return [source for source in package.sources if source.platform in (None, self.host_platform)]
+
+    def _provided(self, package: LockedPackage) -> dict[str, str]:
+        """What the requirements of a package carry inside: a profile may let one of them stand for another."""
+        needs = (self.graph.packages[each] for each in package.requires + package.build_requires)
+        versions = (self.recipes[each.name].version(each.version) for each in needs)
+        return {name: carried for each in versions if each is not None for name, carried in each.provides.items()}
+
+    def look_up(self, name: str) -> Trees | None:
+        """Outputs of a derived package that the lock or the store knows for its key, whether or not they are there."""
+        key = self.keys[name]
+        locked = self.enforced(name)
+        found = locked if locked is not None else self.known.outputs(key)
+        if found is not None:
+            self.trees[name] = found
+        return found
+
+    def locked(self, name: str) -> Trees | None:
+        """The lock's outputs for the derived key of a package; None when the lock has none for this key."""
+        pin = self.graph.packages[name].outputs.get(self.host_platform)
+        return pin.trees if self.enforce and pin is not None and pin.key == self.keys[name] else None
+
+    def enforced(self, name: str) -> Trees | None:
+        """The lock's outputs where a build must give them."""
+        return None if name in self.doubted else self.locked(name)
+
+    def advance(self) -> None:
+        """Key as much of the graph as can be keyed without building anything."""
+        for name in self.graph.order:
+            if name not in self.trees and all(each in self.trees for each in self.visible(name)):
+                try:
+                    self.key(name)
+                except UnmeasuredError:
+                    self._believe(name)
+                else:
+                    self.look_up(name)
+
+    def _believe(self, name: str) -> None:
+        self.unmeasured.add(name)
+        pin = self.graph.packages[name].outputs.get(self.host_platform)
+        if pin is not None:
+            self.trees[name] = pin.trees
+
+    def present(self, name: str) -> bool:
+        """Whether what is asked of a package is there: "out", and what builds of others see of it (`to_build`)."""
+        wanted = self.asked.get(name, {"out"})
+        return name in self.trees and all(self.known.has_tree(tree) for output, tree in self.trees[name].items() if output in wanted)
+
+    def to_build(self, targets: Iterable[str], *, force: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+        """What must be realised so that the targets' "out" is in the store: package -> those of it that come before."""
+        needed: dict[str, tuple[str, ...]] = {}
+        stack = [(name, "out") for name in sorted(targets)]
+        forced = set(force)
+        while stack:
+            name, output = stack.pop()
+            self.asked.setdefault(name, {"out"}).add(output)
+            if name in needed or (name not in forced and self.present(name)):
+                continue
+            needed[name] = tuple(self.visible(name))
+            stack.extend(self.sees(name))
+        return {name: tuple(each for each in before if each in needed) for name, before in needed.items()}
+
+
+def is_builtin(recipe: Recipe, version: str) -> bool:
+    """Whether a version is made by the builder itself, without a sandbox."""
+    found = recipe.version(version)
+    return found is not None and STYLES[found.style].builtin
+
+
+def priorities(needed: Mapping[str, Iterable[str]], weight: Callable[[str], float]) -> dict[str, float]:
+    """Seconds from the start of each task to the end of the longest chain after it: what to start first."""
+    order = list(TopologicalSorter(needed).static_order())
+    after: dict[str, float] = dict.fromkeys(order, 0.0)
+    for name in reversed(order):
+        after[name] += weight(name)
+        for each in needed[name]:
+            after[each] = max(after[each], after[name])
+    return after

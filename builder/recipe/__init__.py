@@ -1,0 +1,1 @@
+"""Recipes, images and profiles: the files of a project as values."""

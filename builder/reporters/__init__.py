@@ -1,1 +1,0 @@
-"""Adapters of `builder.reporter.Reporter` that need a library."""

@@ -1,0 +1,1 @@
+"""From recipes to the lock: versions are chosen, pins are kept."""

@@ -1,0 +1,42 @@
+"""The file that a report is written to, which CI systems read: the old one or the new one, whole."""
+
+import os
+from contextlib import suppress
+
+from builder.base.errors import MachineError, UsageError
+
+
+def require_place(path: str) -> None:
+    """Tell before the tests run what can be told of a report's path then.
+
+    Raises:
+        UsageError: it is a folder, or there is none that it could lie in.
+    """
+    place = f"--junit {path}"
+    if os.path.isdir(path):
+        raise UsageError("it is a folder", where=place, hint="name a file")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise UsageError("there is no such folder", where=place, hint="make the folder, or name a file in another one")
+
+
+def write(path: str, data: bytes) -> None:
+    """Write the report. What is no file (/dev/stdout, a pipe) is written to and stays what it is.
+
+    Raises:
+        MachineError: it cannot be written. A file that was there is as it was, and nothing is left beside it.
+    """
+    plain = os.path.isfile(path) or not os.path.exists(path)
+    target = f"{path}.{os.getpid()}.tmp" if plain else path
+    try:
+        with open(target, "wb") as file:
+            file.write(data)
+        if plain:
+            os.replace(target, path)
+    except BaseException as error:
+        if plain:
+            with suppress(OSError):
+                os.unlink(target)
+        if isinstance(error, OSError):
+            hint = "free space or permissions there"
+            raise MachineError(f"the report cannot be written: {error.strerror}", where=path, hint=hint) from error
+        raise

@@ -1,0 +1,96 @@
+"""Trees as hard links: how a root is put together where nothing can be mounted.
+
+A linked file is the store's own file, so the build's user must not be able to change it: what that user owns, or what
+anybody may write, is copied instead. So is what lies on another file system, or has too many links.
+"""
+
+import errno
+import os
+import shutil
+import stat
+
+from builder.base import environment
+from builder.store.remove import remove_tree
+
+_COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)
+
+
+def place(source: str, target: str) -> None:
+    """Makes `target` look like `source`, a file, symbolic link or folder; folders are 0755 and ours."""
+    found = os.lstat(source)
+    if stat.S_ISDIR(found.st_mode):
+        make_folder(target)
+        _fill(source, target)
+    else:
+        _leaf(source, target, found)
+
+
+def make_folder(path: str) -> None:
+    """A folder that everybody can look into, whatever our umask, and the folders above it; none if it is there."""
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path))
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    os.chmod(path, 0o755)  # noqa: S103 - like the folders of any root
+
+
+def _fill(source: str, target: str) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                make_folder(f"{target}/{entry.name}")
+                _fill(entry.path, f"{target}/{entry.name}")
+            else:
+                _leaf(entry.path, f"{target}/{entry.name}", entry.stat(follow_symlinks=False))
+
+
+def _leaf(source: str, target: str, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(source), target)
+    elif found.st_uid == environment.UID or found.st_mode & 0o022 or not _link(source, target):
+        shutil.copyfile(source, target, follow_symlinks=False)
+        os.chmod(target, found.st_mode & 0o755)
+
+
+def _link(source: str, target: str) -> bool:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _COPY_INSTEAD:
+            raise
+        return False
+    return True
+
+
+def take_away(path: str) -> None:
+    """Removes what `place` made, or a folder that a build wrote into; nothing if it is not there."""
+    remove_tree(path)
+
+
+def hand_over(folder: str, uid: int, gid: int) -> None:
+    """Gives all that is in `folder` to a user, and `folder` itself, before a build runs there.
+
+    A file with several names is first made one of its own: its other name may lie in the store.
+    """
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                _make_own(name, descriptor, found)
+            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+    os.chown(folder, uid, gid)
+
+
+def _make_own(name: str, folder: int, found: os.stat_result) -> None:
+    spare = f".{name}.own"
+    with (
+        open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as old,
+        open(os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder), "wb") as new,
+    ):
+        shutil.copyfileobj(old, new)
+        os.fchmod(new.fileno(), stat.S_IMODE(found.st_mode))
+        os.utime(new.fileno(), ns=(found.st_mtime_ns, found.st_mtime_ns))
+    os.rename(spare, name, src_dir_fd=folder, dst_dir_fd=folder)

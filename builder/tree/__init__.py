@@ -1,0 +1,1 @@
+"""Trees of files: their digest (NAR), joining, splitting, comparing, removing."""
