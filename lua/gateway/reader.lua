@@ -14,7 +14,8 @@
 --                                                         groups, backends, certificates, also where the one before stays
 --                  unknown                                sections and fields that the gateway does not know
 --                  ports = { [list key] = number of rules } },
---       warnings = { line, ... }     what the policy in force says in vain, see `gateway.intake.survey`
+--       warnings = { line, ... }     what the policy in force says in vain: the `findings` of `gateway.intake.survey`, and what it
+--       findings, listening          says of the ports that nginx listens on
 --       taken, refused               how many files were taken over and refused since nginx started
 --       error, error_at, error_digest   why the file as it is now was refused, and its digest }
 
@@ -24,8 +25,10 @@ local process = require "ngx.process"
 local readings = require "gateway.reading"
 local shelf_module = require "gateway.shelf"
 local slice = require "gateway.slice"
+local survey = require "gateway.intake.survey"
 
 local ERR, NOTICE, WARN = ngx.ERR, ngx.NOTICE, ngx.WARN
+local insert = table.insert
 local ipairs = ipairs
 local log = ngx.log
 local min = math.min
@@ -63,10 +66,14 @@ end
 
 
 -- Says each warning once, until it does not hold any more.
-local function warn(warnings)
-    local said = {}
+local function warn()
+    state.listening = shelf:listening()
+    local said, warnings = {}, survey.unheard(state.counts.ports, state.listening)
     for _, line in ipairs(state.warnings or {}) do
         said[line] = true
+    end
+    for i, line in ipairs(state.findings) do
+        insert(warnings, i, line)
     end
     for _, line in ipairs(warnings) do
         if not said[line] then
@@ -109,8 +116,8 @@ local function accept(result)
     local had_error = state.error ~= nil
     state.error, state.error_at, state.error_digest = nil, nil, nil
     if taken then
-        warn(taken.warnings)
-        state.counts, state.taken = taken.counts, state.taken + 1
+        state.counts, state.findings, state.taken = taken.counts, taken.findings, state.taken + 1
+        warn()
         state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest
         state.seconds, state.longest_stretch = result.seconds, result.longest_stretch
         state.generation = (shelf:generation() or 0) + 1
@@ -127,6 +134,15 @@ local function accept(result)
         if not ok then
             report("could not count the policy that was taken over: " .. err)
         end
+    end
+end
+
+
+-- The first worker may start after the policy was taken over, and after a reload there may be other listeners.
+local function look_at_listeners()
+    if state.findings and state.listening ~= shelf:listening() then
+        warn()
+        save_state()
     end
 end
 
@@ -192,6 +208,7 @@ local function on_timer(premature)
     end
     is_busy = true
     local ok, err = xpcall(function()
+        look_at_listeners()
         if now() >= rest_until then
             look()
         end

@@ -107,7 +107,7 @@ local function take_in(self, content, pause, may_go_on)
     tell(self, taken.stale)
     garbage.follow(taken.added)
     taken.counts.left_out = taken.counts.left_out + mention_stream(self, doc)
-    taken.warnings, taken.counts.unknown = self.intake:survey(doc.unknown, self.shelf:listening(), pause)
+    taken.findings, taken.counts.unknown = self.intake:survey(doc.unknown, pause)
     return taken
 end
 

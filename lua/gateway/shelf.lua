@@ -8,7 +8,7 @@
 --     staged/<key>                  what is about to take the place of a text or of its stamp
 --     /certificates  /ports         the names of the certificates, the keys of the lists of rules; JSON lists in order
 --     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
---     /listening                    the ports that a worker has a listener for, a JSON list
+--     /listening                    the ports that a worker has a listener for: " 80 443 "
 --
 -- A digest is a fingerprint of a text, as from `gateway.digest`.
 --
@@ -21,8 +21,8 @@
 local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
 
+local concat = table.concat
 local huge = math.huge
-local ipairs = ipairs
 local pairs = pairs
 local setmetatable = setmetatable
 
@@ -174,20 +174,13 @@ end
 --- Notes the ports whose rules there is a listener for; each worker does, all the same ones.
 -- @return true, or nil, err
 function _M:save_listening(ports)
-    return self.dict:safe_set("/listening", cjson.encode(ports))
+    return self.dict:safe_set("/listening", " " .. concat(ports, " ") .. " ")
 end
 
 
---- The ports whose rules there is a listener for, port -> true; nil before the first worker has started.
+--- The ports whose rules there is a listener for: " 80 443 "; nil before the first worker has started.
 function _M:listening()
-    local ports, text = {}, self.dict:get("/listening")
-    if not text then
-        return nil
-    end
-    for _, port in ipairs(cjson.decode(text)) do
-        ports[port] = true
-    end
-    return ports
+    return self.dict:get("/listening")
 end
 
 
