@@ -64,7 +64,7 @@ policy_limit must be a whole number of bytes from 1 to 2147483647; policy_interv
 
 
 
-=== TEST 5: an option that nobody knows is a wrong one
+=== TEST 5: an unknown option is a wrong one
 --- options
 polcy_limit = 1000,
 --- must_die

@@ -1,4 +1,4 @@
-# Which of several rules that match is taken: the first of the list, whatever kind of test it has.
+# Which of several rules that match is taken: the first of the list, with any kind of test.
 
 use FindBin;
 use lib $FindBin::Bin;

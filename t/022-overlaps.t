@@ -1,4 +1,4 @@
-# What happens when a change meets readers: who makes the new value, who is served by the one before, what a late writer leaves.
+# A change meets readers: one of them makes the new value, others are served by the one before, and a late writer leaves none.
 #
 # policy_interval is 60, so that no worker compares within the test what it holds: only events can have told it.
 

@@ -1,4 +1,4 @@
-# What a policy says and the gateway does not know, and what has no effect, is said; what may restrict access is not passed over.
+# Unknown parts of a policy and parts without effect are warned of; a rule with one that may restrict access is left out.
 
 use FindBin;
 use lib $FindBin::Bin;
@@ -78,7 +78,7 @@ policy: not known to the gateway, without effect:
 
 
 
-=== TEST 3: what has no effect is said when the policy is loaded
+=== TEST 3: parts without effect are warned of when the policy is loaded
 --- policy
 {"http": {"tcp": {
     "80": [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]},

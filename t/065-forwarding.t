@@ -1,4 +1,4 @@
-# What the backend is told of where a request came from, and whom the gateway believes.
+# The backend is told where a request came from, and the gateway believes trusted proxies alone.
 
 use FindBin;
 use lib $FindBin::Bin;
@@ -237,7 +237,7 @@ forwarded: (none)
 
 
 
-=== TEST 10: sip-hash goes by the peer's address, whatever the client says
+=== TEST 10: sip-hash goes by the peer's address, not by what the client says
 --- rules
 [{"rule": "r", "upstream": "ring", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups

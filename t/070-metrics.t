@@ -1,4 +1,4 @@
-# /metrics: what is counted, by which labels, and that the text is what Prometheus reads.
+# /metrics: the counters, their labels, and that Prometheus can read the text.
 
 use FindBin;
 use lib $FindBin::Bin;

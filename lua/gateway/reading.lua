@@ -140,7 +140,7 @@ function _M:run(digest, may_go_on)
 end
 
 
---- What is left to do after a reading, when the workers have what they need.
+--- The rest of the work after a reading, when the workers have their values.
 -- @param pause called now and then; may wait
 function _M:tidy(pause)
     self.intake:tidy(pause)

@@ -1,6 +1,7 @@
---- A look at the policy in force as a whole: what it says in vain. Each finding is one line, and the same line for as long as it holds.
+--- A look at the policy in force as a whole, for parts that have no effect. Each finding is one line, and the same line for as
+-- long as it holds.
 --
--- What is looked at of a member was noted when it was parsed. After another process's policy was taken over nothing is noted, and
+-- The facts about a member were noted when it was parsed. After another process's policy was taken over nothing is noted, and
 -- the members are parsed once more; that is after the policy was put in force, and waits for others now and then.
 --
 -- Which ports nginx listens on is another matter: it changes without the policy, and is known only once a worker has started.
@@ -51,7 +52,7 @@ local function note_unknown(found, names, place)
 end
 
 
--- What is known of a rule on the shelf: its id, its group, names of unknown fields.
+-- The facts about a rule on the shelf: its id, its group, names of unknown fields.
 local function about_rule(intake, digest)
     local about = intake.about_rules
     if about.id[digest] == nil then
