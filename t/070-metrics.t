@@ -188,7 +188,6 @@ none: nil
 --- certificates
 {"443": "default", "a.example": "exact"}
 --- lua
-testing.await_reader()
 for _, name in ipairs({ "generation", "loads_total", "errors_total", "rules", "groups", "certificates", "left_out" }) do
     ngx.say(name, " ", testing.metric("gateway_policy_" .. name))
 end

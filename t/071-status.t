@@ -137,7 +137,6 @@ nginx
 --- main_config
 env TEST_NGINX_CERTS;
 --- lua
-testing.await_reader()
 local body = testing.request("/policies", { to = "status" }).body
 local map = assert(require("cjson.safe").decode(body)).certificate_map
 ngx.say(map["a.example"].cert == testing.read(os.getenv("TEST_NGINX_CERTS") .. "/exact.crt") and "the certificate")
@@ -177,7 +176,6 @@ rule 'bad' left out
 --- https_rules
 []
 --- lua
-testing.await_reader() -- before its first policy a process of its own may still be at work
 local body = testing.request("/policies", { to = "status" }).body
 local rules = assert(require("cjson.safe").decode(body)).http.tcp["80"]
 ngx.say(#rules, " ", rules[1].rule, " ", rules[3000].rule, " ", #body > 200000)

@@ -217,14 +217,16 @@ sub add_usual ($) {
     }
 }
 
-# The location of the section `lua`, and the request that goes with it.
+# The location of the section `lua`, and the request that goes with it. A process of its own may still be at the first policy.
 sub add_lua ($) {
     my $block = shift;
     my $lua = ($block->before || '') . $block->lua;
+    my $await = defined $block->no_policy || defined $block->init_lua ? '' : 'testing.await_reader()';
     my $location = <<_EOC_;
         location = /t {
             content_by_lua_block {
                 local testing = require "testing"
+                $await
                 $lua
             }
         }
