@@ -64,7 +64,7 @@ policy_limit must be a whole number of bytes from 1 to 2147483647; policy_interv
 
 
 
-=== TEST 5: an option that nobody knows is a wrong one
+=== TEST 5: an unknown option is a wrong one
 --- options
 polcy_limit = 1000,
 --- must_die
@@ -152,16 +152,9 @@ Location: /own
 policy_limit = 1000,
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.sleep(1.2)
-        ngx.say(testing.who("/x"), " ", testing.status().policy)
-    }
-}
---- request
-GET /t
+--- lua
+ngx.sleep(1.2)
+ngx.say(testing.who("/x"), " ", testing.status().policy)
 --- response_body
 503 null
 --- grep_error_log eval: qr/\[error\].*?the limit is \d+/
@@ -177,18 +170,11 @@ policy_interval = 600, watch_interval = 0.02,
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_2
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.who("/x"))
-        local began = ngx.now()
-        testing.use(2)
-        ngx.say(testing.who("/x"), ngx.now() - began < 0.5 and ", soon" or ", late")
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.who("/x"))
+local began = ngx.now()
+testing.use(2)
+ngx.say(testing.who("/x"), ngx.now() - began < 0.5 and ", soon" or ", late")
 --- response_body
 one
 two, soon

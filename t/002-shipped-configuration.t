@@ -1,76 +1,21 @@
-# The configuration files as they are shipped: nginx starts with them, serves, writes its logs, and ends on SIGQUIT. Only ports, paths and
-# log files are replaced by ones of this test.
+# The configuration files as they are shipped: nginx starts with them, serves, writes its logs, and ends on SIGQUIT.
 
 use strict;
 use warnings;
 
-use File::Path qw(make_path);
-use File::Temp qw(tempdir);
+use FindBin;
+use lib $FindBin::Bin;
 use HTTP::Tiny;
 use JSON::PP;
+use Shipped;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep);
 
-my $Conf = $ENV{GATEWAY_CONF_DIR} || '/etc/gateway';
-my $Nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
-my $Port = $ENV{TEST_NGINX_PORT} || $ENV{TEST_NGINX_SERVER_PORT} || 1984;
-my ($Http, $Https, $Status) = ($Port, $Port + 1, $Port + 2);
-
-my $Dir = tempdir(CLEANUP => 1);
 my $Client = HTTP::Tiny->new(timeout => 5, max_redirect => 0);
-
-sub slurp {
-    my $path = shift;
-    open my $in, '<', $path or return '';
-    local $/;
-    return scalar <$in>;
-}
-
-sub spew {
-    my ($path, $text) = @_;
-    open my $out, '>', $path or die "cannot write $path: $!";
-    print $out $text;
-    close $out or die "cannot write $path: $!";
-}
-
-sub wait_until {
-    my $condition = shift;
-    my $deadline = time + 5;
-    while (time < $deadline) {
-        return 1 if $condition->();
-        sleep 0.02;
-    }
-    return 0;
-}
 
 sub get {
     my ($port, $path) = @_;
     return $Client->get("http://127.0.0.1:$port$path");
-}
-
-sub prepare {
-    make_path("$Dir/run", "$Dir/listen", "$Dir/logs");
-    chmod 0755, $Dir;
-    chmod 0777, "$Dir/run";
-    my $main = slurp("$Conf/nginx.conf");
-    $main =~ s{/etc/gateway/listen/}{$Dir/listen/}g;
-    $main =~ s{/etc/gateway/}{$Conf/}g;
-    $main =~ s{(?:/var)?/run/openresty}{$Dir/run}g;
-    $main =~ s{/dev/stdout}{$Dir/logs/access.log}g;
-    $main =~ s{/dev/stderr}{$Dir/logs/error.log}g;
-    $main =~ s|^(http .)$|$1\n    lua_package_path "$ENV{GATEWAY_LUA_PATH};;";|m if $ENV{GATEWAY_LUA_PATH};
-    spew("$Dir/nginx.conf", $main);
-    spew("$Dir/listen/http.conf", "listen 127.0.0.1:$Http;\n");
-    spew("$Dir/listen/https.conf", "listen 127.0.0.1:$Https ssl;\n");
-    spew("$Dir/listen/status.conf", "listen 127.0.0.1:$Status;\n");
-    spew("$Dir/policy.json", encode_json({http => {tcp => {80 => [
-        {rule => 'shipped', redirect_url => '/there', internal_dsl => [['EQ', 'URL', '/here']]},
-    ]}}}));
-    chmod 0644, "$Dir/policy.json";
-}
-
-sub nginx {
-    return system("$Nginx -p $Dir -e $Dir/logs/error.log -c $Dir/nginx.conf -g 'daemon on;' @_ > $Dir/logs/out 2>&1");
 }
 
 sub last_entry {
@@ -79,8 +24,7 @@ sub last_entry {
 }
 
 prepare();
-$ENV{NEW_POLICY_PATH} = "$Dir/policy.json";
-$ENV{GATEWAY_PORTS} = "$Http=80,$Https=443";
+replace_policy({http => {tcp => {80 => [{rule => 'shipped', redirect_url => '/there', internal_dsl => [['EQ', 'URL', '/here']]}]}}});
 
 is(nginx('-t'), 0, 'nginx finds no fault with the configuration') or diag(slurp("$Dir/logs/out"));
 unlike(slurp("$Conf/nginx.conf"), qr/^\s*user\s/m, 'no user is named: nginx is started as the one that it is to be');
@@ -109,13 +53,6 @@ is(last_entry()->{reason}, 'no rule matches', 'and names the reason');
 like(slurp("$Dir/logs/error.log"), qr/\[warn\].*no answer for port 80, host 127\.0\.0\.1, path \/nowhere: no rule matches/,
     'as does the error log');
 
-my $pid = slurp("$Dir/run/nginx.pid");
-chomp $pid;
-kill 'HUP', $pid;
+signal('HUP');
 ok(wait_until(sub { sleep 0.1; get($Http, '/here')->{status} == 302 }), 'after a reload requests are served as before');
-kill 'QUIT', $pid;
-ok(wait_until(sub { !-e "$Dir/run/nginx.pid" }), 'SIGQUIT ends it');
-unlike(slurp("$Dir/logs/error.log"), qr/\[(?:error|crit|alert|emerg)\](?!.*NEW_POLICY_PATH)/, 'and nothing went wrong meanwhile')
-    or diag(slurp("$Dir/logs/error.log"));
-
-done_testing();
+ends_well(qr/NEW_POLICY_PATH/);

@@ -95,7 +95,7 @@ GET /  Host: shop7.example.org  => 404
 
 
 
-=== TEST 8: EQ on URL takes this path and no other, whatever the query
+=== TEST 8: EQ on URL takes this path and no other, with any query
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a/b"]]}]
 --- probes
@@ -208,7 +208,7 @@ GET /  X-Forwarded-For: unknown, 10.1.2.3  => one
 
 
 
-=== TEST 16: SRC_IP is the peer's address, whatever the client says, when the peer is no trusted proxy
+=== TEST 16: SRC_IP is the peer's address, not what the client says, when the peer is no trusted proxy
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "SRC_IP", "127.0.0.1"]]}]
 --- probes

@@ -1,4 +1,4 @@
-# Which of several rules that match is taken: the first of the list, whatever kind of test it has.
+# Which of several rules that match is taken: the first of the list, with any kind of test.
 
 use FindBin;
 use lib $FindBin::Bin;
@@ -161,17 +161,10 @@ GET /  Host: h50.example  => 404
 --- rules_2
 [{"rule": "s", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]},
  {"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.who("/x"))
-        testing.use(2)
-        ngx.say(testing.who("/x"))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.who("/x"))
+testing.use(2)
+ngx.say(testing.who("/x"))
 --- response_body
 one
 two

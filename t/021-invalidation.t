@@ -1,4 +1,4 @@
-# What changes in the policy reaches each of four workers, and what does not change stays where it is.
+# A change of the policy reaches each of four workers, and unchanged parts stay where they are.
 #
 # Where policy_interval is 60, no worker compares within the test what it holds, so that only events can have told it. All are told
 # within 1.2 seconds.
@@ -148,7 +148,7 @@ the same
 local cjson = require "cjson.safe"
 local workers = require("testing.workers").connect(4)
 ngx.say(workers:who_all("/a"))
--- The shelf changes, and nobody tells the workers.
+-- The shelf changes, and no process tells the workers.
 local dict = ngx.shared.policy
 local list = cjson.decode(dict:get("http_tcp_80"))
 table.remove(list.members, 1)
@@ -171,7 +171,7 @@ two; two; two; two
 --- lua
 local workers = require("testing.workers").connect(4)
 workers:ask_all("rules/http_tcp_80")
--- As if the reader had been killed before it could tell anyone.
+-- As if the reader had been killed before it could tell the workers.
 ngx.shared.policy:safe_set("http_tcp_80", '{"key":"http_tcp_80","version":9,"members":[]}')
 ngx.shared.policy:safe_set("stamp/http_tcp_80", 9)
 ngx.sleep(1.5)

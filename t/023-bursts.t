@@ -53,6 +53,19 @@ local function burst(backend)
     return served
 end
 
+-- The policy changes after a second without requests: how many of 40, LIMIT seconds later, are served by the new one.
+local function burst_after_silence(count, mark)
+    begin(count)
+    ngx.sleep(1)
+    testing.replace_policy(policy(count, "two", mark))
+    if count > 10000 or mark then
+        -- Reading that many new rules takes seconds.
+        assert(testing.wait_until(function() return testing.generation() == 3 end, 30), "not taken over")
+    end
+    ngx.sleep(LIMIT)
+    return burst("two")
+end
+
 -- Requests all the time, while the policy changes: how many were sent LIMIT seconds after that and served by another backend.
 local function late_under_load(count, backend)
     local replaced, late, last = nil, 0, nil
@@ -81,11 +94,7 @@ __DATA__
 
 === TEST 1: a burst after some seconds without any request, 20 rules
 --- lua
-begin(20)
-ngx.sleep(1)
-testing.replace_policy(policy(20, "two"))
-ngx.sleep(LIMIT)
-ngx.say(burst("two"))
+ngx.say(burst_after_silence(20))
 --- response_body
 40
 --- no_error_log
@@ -95,11 +104,7 @@ ngx.say(burst("two"))
 
 === TEST 2: 1,000 rules
 --- lua
-begin(1000)
-ngx.sleep(1)
-testing.replace_policy(policy(1000, "two"))
-ngx.sleep(LIMIT)
-ngx.say(burst("two"))
+ngx.say(burst_after_silence(1000))
 --- response_body
 40
 --- no_error_log
@@ -109,11 +114,7 @@ ngx.say(burst("two"))
 
 === TEST 3: 10,000 rules
 --- lua
-begin(10000)
-ngx.sleep(1)
-testing.replace_policy(policy(10000, "two"))
-ngx.sleep(LIMIT)
-ngx.say(burst("two"))
+ngx.say(burst_after_silence(10000))
 --- response_body
 40
 --- no_error_log
@@ -156,12 +157,7 @@ ngx.say(late_under_load(10000, "two"))
 
 === TEST 7: 100,000 rules, a burst and requests all the time
 --- lua
-begin(100000)
-ngx.sleep(1)
-testing.replace_policy(policy(100000, "two"))
-assert(testing.wait_until(function() return testing.generation() == 3 end, 30), "not taken over")
-ngx.sleep(LIMIT)
-ngx.say(burst("two"))
+ngx.say(burst_after_silence(100000))
 LIMIT = 4
 ngx.say(late_under_load(100000, "one"))
 --- response_body
@@ -174,12 +170,7 @@ ngx.say(late_under_load(100000, "one"))
 
 === TEST 8: a burst after all of 10,000 rules changed
 --- lua
-begin(10000)
-ngx.sleep(1)
-testing.replace_policy(policy(10000, "two", "q"))
-assert(testing.wait_until(function() return testing.generation() == 3 end, 30), "not taken over")
-ngx.sleep(LIMIT)
-ngx.say(burst("two"))
+ngx.say(burst_after_silence(10000, "q"))
 --- response_body
 40
 --- no_error_log

@@ -118,18 +118,14 @@ refused, the previous policy stays in force:
 --- policy_3
 {"http": []}
 --- lua
-local load = require("testing.load").start(3, function()
-    local who = testing.who("/x?close=1")
-    return who == "one", who
-end)
+local load = require("testing.load").requests(3, "/x?close=1", 200)
 for round = 1, 2 do
     for n = 2, 3 do
         testing.use(n, 0)
         testing.await_refusals(round * 2 + n - 3)
     end
 end
-local report = load:stop()
-ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
+ngx.say(load:report(50))
 --- response_body
 0 failed
 --- timeout: 15

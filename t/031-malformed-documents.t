@@ -113,7 +113,7 @@ refused, the previous policy stays in force: has 20001 bytes, the limit is 20000
 
 
 
-=== TEST 12: a huge policy is refused without being read, when nobody set a limit
+=== TEST 12: a huge policy is refused without being read, when no limit was set
 --- put
 testing.await_reader()
 local path = testing.path("policy.json")

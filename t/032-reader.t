@@ -115,16 +115,12 @@ refused, the previous policy stays in force: could not open: No such file or dir
 [{"rule": "r", "upstream": "three", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- lua
 local policies = { testing.read(testing.path("policy-2.json")), testing.read(testing.path("policy-3.json")) }
-local load = require("testing.load").start(2, function()
-    local who = testing.who("/x?close=1")
-    return who == "one" or who == "two" or who == "three", who
-end)
+local load = require("testing.load").requests(2, "/x?close=1", 200)
 for i = 1, 100 do
     testing.replace_policy(policies[(i - 1) % 2 + 1])
     ngx.sleep(0.02)
 end
-local report = load:stop()
-ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
+ngx.say(load:report(50))
 ngx.say(testing.wait_until(function() return testing.tally(8, "/x") == "three 8" end, 2) and "the last" or testing.tally(8, "/x"))
 --- response_body
 0 failed

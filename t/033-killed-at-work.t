@@ -1,4 +1,4 @@
-# Processes that are killed in the middle of their work: what they left undone is done by others, and what they held holds nobody up.
+# Processes that are killed in the middle of their work: others finish their work, and locks that they held delay no request for long.
 #
 # A request says in its answer which processes are to be killed ("kill PID ..."); the test does it, because the request might be
 # served by one of them. The next request tells what came of it.

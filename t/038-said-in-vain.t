@@ -1,4 +1,4 @@
-# What a policy says and the gateway does not know, and what has no effect, is said; what may restrict access is not passed over.
+# Unknown parts of a policy and parts without effect are warned of; a rule with one that may restrict access is left out.
 
 use FindBin;
 use lib $FindBin::Bin;
@@ -78,7 +78,7 @@ policy: not known to the gateway, without effect:
 
 
 
-=== TEST 3: what has no effect is said when the policy is loaded
+=== TEST 3: parts without effect are warned of when the policy is loaded
 --- policy
 {"http": {"tcp": {
     "80": [{"rule": "r", "upstream": "one", "internal_dsl": [["EQ", "URL", "/a"]]},
@@ -91,6 +91,8 @@ policy: not known to the gateway, without effect:
     {"name": "idle", "mode": "http", "backends": [{"address": "127.0.0.1", "port": $PORT_ONE, "weight": 0}]},
     {"name": "empty", "mode": "http", "backends": []}]}
 --- lua
+-- The policy may be taken over before the first worker has told its listeners.
+testing.wait_until(function() return #testing.status().policy.warnings == 4 end, 3)
 for _, line in ipairs(testing.status().policy.warnings) do
     ngx.say(line)
 end
@@ -134,5 +136,36 @@ not known to the gateway, without effect: backend_group.zone, rule.to_location, 
 not known to the gateway, without effect: backend_group.zone, rule.to_location; rules of ports that nginx does not listen on: http tcp port 81, 1
 --- error_log
 policy: not known to the gateway
+--- no_error_log
+[error]
+
+
+
+=== TEST 5: a port that nginx listens on after a reload is heard, and one that it does not listen on any more is not
+--- policy
+{"http": {"tcp": {"$PORT_FREE": [{"rule": "r", "redirect_url": "/b", "internal_dsl": [["EQ", "URL", "/a"]]}]}}}
+--- http_config
+include $TEST_NGINX_SERVER_ROOT/html/listen*.conf;
+--- lua
+local path = testing.path("listen.conf")
+local function tell(count)
+    ngx.say(testing.wait_until(function() return #testing.status().policy.warnings == count end, 3), " ",
+            testing.logged("nginx does not listen on"), " ", testing.generation())
+end
+tell(1)
+local file = assert(io.open(path, "w"))
+file:write("server { listen 127.0.0.1:" .. testing.port("free") .. "; }")
+file:close()
+testing.reload()
+tell(0)
+os.remove(path)
+testing.reload()
+tell(1)
+--- response_body
+true 1 1
+true 1 1
+true 2 1
+--- error_log
+policy: rules of ports that nginx does not listen on: http tcp port 
 --- no_error_log
 [error]

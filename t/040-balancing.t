@@ -14,22 +14,15 @@ __DATA__
 === TEST 1: two backends of the same weight take turns
 --- rules
 [{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local got = {}
-        for i = 1, 10 do
-            local who = testing.who("/")
-            got[who] = (got[who] or 0) + 1
-            assert(i == 1 or who ~= got.last, "twice in a row: " .. who)
-            got.last = who
-        end
-        ngx.say("one ", got.one, ", two ", got.two)
-    }
-}
---- request
-GET /t
+--- lua
+local got = {}
+for i = 1, 10 do
+    local who = testing.who("/")
+    got[who] = (got[who] or 0) + 1
+    assert(i == 1 or who ~= got.last, "twice in a row: " .. who)
+    got.last = who
+end
+ngx.say("one ", got.one, ", two ", got.two)
 --- response_body
 one 5, two 5
 --- no_error_log
@@ -42,14 +35,8 @@ one 5, two 5
 [{"rule": "r", "upstream": "weighted", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "weighted", "backends": ["one*5", "two*3", "three*2"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(40))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(40))
 --- response_body
 one 20, three 8, two 12
 --- no_error_log
@@ -62,14 +49,8 @@ one 20, three 8, two 12
 [{"rule": "r", "upstream": "weighted", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "weighted", "backends": ["one*1", "two*0"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(10))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(10))
 --- response_body
 one 10
 --- no_error_log
@@ -82,14 +63,8 @@ one 10
 [{"rule": "r", "upstream": "twice", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "twice", "backends": ["one", "two", "one"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(12))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(12))
 --- response_body
 one 8, two 4
 --- no_error_log
@@ -101,18 +76,11 @@ one 8, two 4
 --- rules
 [{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/r"]]},
  {"rule": "s", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/s"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for i = 1, 4 do
-            assert(testing.who("/r") ~= testing.who("/s"), "the same backend twice in a row")
-        end
-        ngx.say("in turns")
-    }
-}
---- request
-GET /t
+--- lua
+for i = 1, 4 do
+    assert(testing.who("/r") ~= testing.who("/s"), "the same backend twice in a row")
+end
+ngx.say("in turns")
 --- response_body
 in turns
 --- no_error_log
@@ -155,14 +123,8 @@ no answer for port 80, host localhost, path /x: there is no backend group 'no-su
 [{"rule": "r", "upstream": "mixed", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "mixed", "backends": ["one", {"address": "backend.example", "port": 80}, {"address": "127.0.0.1"}]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(4))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(4))
 --- response_body
 one 4
 --- grep_error_log eval: qr/backend_group 'mixed'[^,]*/
@@ -180,17 +142,10 @@ qr/\A.*'backend\.example' is not an IP address\n.*port.*missing\n\z/
 [{"rule": "r", "upstream": "g", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups_2
 [{"name": "g", "backends": ["one", "two*3"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.tally(8))
-        testing.use(2)
-        ngx.say(testing.tally(8))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(8))
+testing.use(2)
+ngx.say(testing.tally(8))
 --- response_body
 one 8
 one 2, two 6
@@ -208,19 +163,12 @@ one 2, two 6
 [{"rule": "r", "upstream": "g", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups_2
 [{"name": "g", "backends": ["one", "two", "three"]}, {"name": "other", "backends": ["one"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local seen = { [testing.who("/")] = true }
-        seen[testing.who("/")] = true
-        testing.use(2)
-        seen[testing.who("/")] = true
-        ngx.say(seen.one and seen.two and seen.three and "the round went on" or "it began anew")
-    }
-}
---- request
-GET /t
+--- lua
+local seen = { [testing.who("/")] = true }
+seen[testing.who("/")] = true
+testing.use(2)
+seen[testing.who("/")] = true
+ngx.say(seen.one and seen.two and seen.three and "the round went on" or "it began anew")
 --- response_body
 the round went on
 --- no_error_log
@@ -246,17 +194,10 @@ qr{upstream: "http://\[::1\]:\d+/"}
 === TEST 12: connections to backends are kept for the next request
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local first = testing.request("/", { headers = { ["X-Echo"] = "x-peer-port" } })
-        local second = testing.request("/", { headers = { ["X-Echo"] = "x-peer-port" } })
-        ngx.say(first.headers["x-peer-port"] == second.headers["x-peer-port"] and "the same connection" or "another connection")
-    }
-}
---- request
-GET /t
+--- lua
+local first = testing.request("/", { headers = { ["X-Echo"] = "x-peer-port" } })
+local second = testing.request("/", { headers = { ["X-Echo"] = "x-peer-port" } })
+ngx.say(first.headers["x-peer-port"] == second.headers["x-peer-port"] and "the same connection" or "another connection")
 --- response_body
 the same connection
 --- no_error_log

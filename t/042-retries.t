@@ -11,14 +11,8 @@ __DATA__
 === TEST 1: when nothing listens at the first backend, the next one is asked
 --- rules
 [{"rule": "r", "upstream": "dead_and_one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(10))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(10))
 --- response_body
 one 10
 --- error_log
@@ -31,14 +25,8 @@ connect() failed (111: Connection refused)
 === TEST 2: when the first backend closes the connection unanswered, the next one is asked
 --- rules
 [{"rule": "r", "upstream": "broken_and_one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(10))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(10))
 --- response_body
 one 10
 --- error_log
@@ -153,18 +141,11 @@ connect() failed
 === TEST 8: what a backend answers is an answer, be it an error
 --- rules
 [{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for _ = 1, 4 do
-            local answer = testing.request("/?status=503")
-            ngx.say(answer.status, " ", answer.headers["x-backend"])
-        end
-    }
-}
---- request
-GET /t
+--- lua
+for _ = 1, 4 do
+    local answer = testing.request("/?status=503")
+    ngx.say(answer.status, " ", answer.headers["x-backend"])
+end
 --- response_body_like eval: qr/\A(503 one\n503 two\n|503 two\n503 one\n){2}\z/
 --- no_error_log
 [error]
@@ -174,17 +155,10 @@ GET /t
 === TEST 9: the body goes to the next backend too
 --- rules
 [{"rule": "r", "upstream": "dead_and_one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for _ = 1, 4 do
-            ngx.print(testing.request("/?body=1", { method = "PUT", body = "content\n" }).body)
-        end
-    }
-}
---- request
-GET /t
+--- lua
+for _ = 1, 4 do
+    ngx.print(testing.request("/?body=1", { method = "PUT", body = "content\n" }).body)
+end
 --- response_body
 one PUT /?body=1
 content
@@ -204,14 +178,8 @@ connect() failed (111: Connection refused)
 === TEST 10: a POST that a backend has got is not sent to another
 --- rules
 [{"rule": "r", "upstream": "broken_and_one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(4, "/", { method = "POST", body = "content" }))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(4, "/", { method = "POST", body = "content" }))
 --- response_body
 502 2, one 2
 --- error_log
@@ -228,21 +196,14 @@ trusted_proxies = "127.0.0.1",
 [{"rule": "r", "upstream": "ring", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "ring", "session_affinity_policy": "sip-hash", "backends": ["dead*10", "one", "two"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        for client = 1, 30 do
-            local headers = { ["X-Real-IP"] = "10.0.0." .. client }
-            local who = testing.who("/", { headers = headers })
-            assert(who == "one" or who == "two", who)
-            assert(testing.who("/", { headers = headers }) == who, "the second choice is another one each time")
-        end
-        ngx.say("served")
-    }
-}
---- request
-GET /t
+--- lua
+for client = 1, 30 do
+    local headers = { ["X-Real-IP"] = "10.0.0." .. client }
+    local who = testing.who("/", { headers = headers })
+    assert(who == "one" or who == "two", who)
+    assert(testing.who("/", { headers = headers }) == who, "the second choice is another one each time")
+end
+ngx.say("served")
 --- response_body
 served
 --- error_log

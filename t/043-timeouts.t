@@ -53,21 +53,14 @@ upstream timed out
 [{"rule": "r", "upstream": "full_and_one", "config": {"timeout": {"proxy_connect_timeout_ms": 200}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "full_and_one", "backends": ["one", {"address": "127.0.0.1", "port": $PORT_FULL, "weight": 1}]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local full = require("testing.full_backlog").open(testing.port("full"))
-        local began = ngx.now()
-        local got = testing.tally(2)
-        ngx.update_time()
-        local took = ngx.now() - began
-        full:close()
-        ngx.say(got, took > 0.15 and took < 1.5 and ", after the timeout" or ", after " .. took)
-    }
-}
---- request
-GET /t
+--- lua
+local full = require("testing.full_backlog").open(testing.port("full"))
+local began = ngx.now()
+local got = testing.tally(2)
+ngx.update_time()
+local took = ngx.now() - began
+full:close()
+ngx.say(got, took > 0.15 and took < 1.5 and ", after the timeout" or ", after " .. took)
 --- response_body
 one 2, after the timeout
 --- error_log
@@ -90,14 +83,8 @@ server {
         content_by_lua_block { ngx.sleep(2) }
     }
 }
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(4))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(4))
 --- response_body
 one 4
 --- error_log
@@ -124,17 +111,10 @@ one GET /?sleep=0.3
 [{"rule": "r", "upstream": "one", "config": {"timeout": {"proxy_read_timeout_ms": 100}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_2
 [{"rule": "r", "upstream": "one", "config": {"timeout": {"proxy_read_timeout_ms": 2000}}, "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.who("/?sleep=0.3"))
-        testing.use(2)
-        ngx.say(testing.who("/?sleep=0.3"))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.who("/?sleep=0.3"))
+testing.use(2)
+ngx.say(testing.who("/?sleep=0.3"))
 --- response_body
 504
 one

@@ -113,7 +113,7 @@ upstream prematurely closed connection
 
 
 
-=== TEST 4: a POST that finds nobody at a backend has it passed over, too
+=== TEST 4: a POST that finds no server at a backend has it passed over, too
 --- groups
 [{"name": "g", "backends": ["one", "dead"]}]
 --- lua

@@ -317,7 +317,7 @@ HTTP/1.1 200 OK
 
 
 
-=== TEST 18: a worker lets a certificate go that the policy has no more, though nobody asks for it again
+=== TEST 18: a worker lets a certificate go that the policy has no more, though no client asks for it again
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- certificates

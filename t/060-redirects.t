@@ -1,4 +1,4 @@
-# Redirects: what Location and status a rule gives.
+# Redirects: Location and status of a rule.
 
 use FindBin;
 use lib $FindBin::Bin;

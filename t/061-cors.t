@@ -145,15 +145,9 @@ X-Seen: 1
 === TEST 9: Vary of the backend stays beside ours
 --- rules
 [{"rule": "r", "upstream": "one", "enable_cors": true, "cors_allow_origin": "https://a.example", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local answer = require("testing").request("/?header=Vary:Accept", { headers = { Origin = "https://a.example" } })
-        ngx.say(answer.headers.vary)
-    }
-}
---- request
-GET /t
+--- lua
+local answer = testing.request("/?header=Vary:Accept", { headers = { Origin = "https://a.example" } })
+ngx.say(answer.headers.vary)
 --- response_body
 Accept | Origin
 --- no_error_log

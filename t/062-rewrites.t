@@ -190,7 +190,7 @@ Location: /y
 
 
 
-=== TEST 15: the backend is told the host that the rule was chosen by, whatever the Host header of an absolute form says
+=== TEST 15: the backend is told the host that the rule was chosen by, also when the Host header of an absolute form says another
 --- rules
 [{"rule": "a", "upstream": "one", "internal_dsl": [["EQ", "HOST", "a.example"]]},
  {"rule": "b", "upstream": "two", "internal_dsl": [["EQ", "HOST", "b.example"]]}]

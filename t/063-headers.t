@@ -150,15 +150,9 @@ X-B: 3
 --- rules
 [{"rule": "r", "upstream": "one", "config": {"rewrite_response": {"headers_add": {"Link": ["<a>", "<b>"], "X-New": "1"}}},
   "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local headers = require("testing").request("/?header=Link:<z>").headers
-        ngx.say(headers.link, " ", headers["x-new"])
-    }
-}
---- request
-GET /t
+--- lua
+local headers = testing.request("/?header=Link:<z>").headers
+ngx.say(headers.link, " ", headers["x-new"])
 --- response_body
 <z> | <a> | <b> 1
 --- no_error_log
@@ -170,14 +164,8 @@ GET /t
 --- rules
 [{"rule": "r", "upstream": "one", "config": {"rewrite_response": {"headers_add": {"Set-Cookie": "g=1"}}},
   "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").request("/?header=Set-Cookie:a=1&header=Set-Cookie:b=2").headers["set-cookie"])
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.request("/?header=Set-Cookie:a=1&header=Set-Cookie:b=2").headers["set-cookie"])
 --- response_body
 a=1 | b=2 | g=1
 --- no_error_log

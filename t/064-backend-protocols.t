@@ -95,21 +95,14 @@ host: inner.example
 === TEST 7: a kept connection is not used for another name
 --- rules
 [{"rule": "r", "upstream": "tls", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local ports = {}
-        for i, host in ipairs({ "a.example", "b.example", "a.example" }) do
-            local answer = testing.request("/", { host = host })
-            assert(answer.headers["x-sni"] == host, answer.headers["x-sni"])
-            ports[i] = answer.headers["x-peer-port"]
-        end
-        ngx.say(ports[1] ~= ports[2] and "another connection for another name", ports[1] == ports[3] and ", the same for the same")
-    }
-}
---- request
-GET /t
+--- lua
+local ports = {}
+for i, host in ipairs({ "a.example", "b.example", "a.example" }) do
+    local answer = testing.request("/", { host = host })
+    assert(answer.headers["x-sni"] == host, answer.headers["x-sni"])
+    ports[i] = answer.headers["x-peer-port"]
+end
+ngx.say(ports[1] ~= ports[2] and "another connection for another name", ports[1] == ports[3] and ", the same for the same")
 --- response_body
 another connection for another name, the same for the same
 --- no_error_log
@@ -218,14 +211,8 @@ backend group 'none' has no backend
 [{"rule": "r", "upstream": "half", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- groups
 [{"name": "half", "mode": "grpc", "backends": ["dead", "grpc"]}]
---- config
-location = /t {
-    content_by_lua_block {
-        ngx.say(require("testing").tally(4))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(4))
 --- response_body
 grpc 4
 --- error_log
@@ -251,16 +238,10 @@ upstream timed out
 === TEST 16: a connection is upgraded and goes both ways
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local status, echoes = require("testing").upgrade("/socket", { "hello", "again" })
-        ngx.say(status)
-        ngx.say(table.concat(echoes, ", "))
-    }
-}
---- request
-GET /t
+--- lua
+local status, echoes = testing.upgrade("/socket", { "hello", "again" })
+ngx.say(status)
+ngx.say(table.concat(echoes, ", "))
 --- response_body
 HTTP/1.1 101 Switching Protocols
 echo hello, echo again
@@ -274,16 +255,10 @@ echo hello, echo again
 [{"rule": "r", "upstream": "tls", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- certificates
 {"443": "default"}
---- config
-location = /t {
-    content_by_lua_block {
-        local status, echoes = require("testing").upgrade("/socket", { "hello" }, { tls = { sni = "a.example" } })
-        ngx.say(status)
-        ngx.say(table.concat(echoes, ", "))
-    }
-}
---- request
-GET /t
+--- lua
+local status, echoes = testing.upgrade("/socket", { "hello" }, { tls = { sni = "a.example" } })
+ngx.say(status)
+ngx.say(table.concat(echoes, ", "))
 --- response_body
 HTTP/1.1 101 Switching Protocols
 echo hello

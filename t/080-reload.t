@@ -14,23 +14,12 @@ __DATA__
 === TEST 1: no request fails during reloads under load
 --- rules
 [{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local load = require("testing.load").start(8, function()
-            local answer, err = testing.request("/x?close=1")
-            return answer and answer.status == 200, answer and answer.status or err
-        end)
-        for _ = 1, 3 do
-            testing.reload()
-        end
-        local report = load:stop()
-        ngx.say(report.failed, " failed", report.done > 100 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
-    }
-}
---- request
-GET /t
+--- lua
+local load = require("testing.load").requests(8, "/x?close=1", 200)
+for _ = 1, 3 do
+    testing.reload()
+end
+ngx.say(load:report(100))
 --- response_body
 0 failed
 --- timeout: 20
@@ -46,22 +35,12 @@ GET /t
 {"a.example": "exact", "443": "default"}
 --- config
 lua_ssl_trusted_certificate $TEST_NGINX_CERTS/exact.crt;
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local load = require("testing.load").start(4, function()
-            local answer, err = testing.request("/x", { host = "a.example", tls = { sni = "a.example", verify = true } })
-            return answer and answer.status == 302, answer and answer.status or err
-        end)
-        for _ = 1, 2 do
-            testing.reload()
-        end
-        local report = load:stop()
-        ngx.say(report.failed, " failed", report.done > 50 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
-    }
-}
---- request
-GET /t
+--- lua
+local load = require("testing.load").requests(4, "/x", 302, { host = "a.example", tls = { sni = "a.example", verify = true } })
+for _ = 1, 2 do
+    testing.reload()
+end
+ngx.say(load:report(50))
 --- response_body
 0 failed
 --- timeout: 20
@@ -73,22 +52,15 @@ GET /t
 === TEST 3: a request that began before a reload is served to its end
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local slow = ngx.thread.spawn(function()
-            return testing.request("/slow?sleep=1.5")
-        end)
-        ngx.sleep(0.05)
-        testing.reload()
-        ngx.say("reloaded")
-        local _, answer = ngx.thread.wait(slow)
-        ngx.print(answer.body)
-    }
-}
---- request
-GET /t
+--- lua
+local slow = ngx.thread.spawn(function()
+    return testing.request("/slow?sleep=1.5")
+end)
+ngx.sleep(0.05)
+testing.reload()
+ngx.say("reloaded")
+local _, answer = ngx.thread.wait(slow)
+ngx.print(answer.body)
 --- response_body
 reloaded
 one GET /slow?sleep=1.5
@@ -101,18 +73,11 @@ one GET /slow?sleep=1.5
 === TEST 4: a reload takes the policy over without reading it anew
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.who("/x"), " ", testing.generation())
-        testing.reload()
-        ngx.sleep(0.3)
-        ngx.say(testing.who("/x"), " ", testing.generation())
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.who("/x"), " ", testing.generation())
+testing.reload()
+ngx.sleep(0.3)
+ngx.say(testing.who("/x"), " ", testing.generation())
 --- response_body
 one 1
 one 1
@@ -127,20 +92,13 @@ one 1
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- policy_2
 {"http":
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        testing.use(2, 0)
-        assert(testing.wait_until(function() return testing.status().refused == 1 end, 3))
-        testing.reload()
-        for _ = 1, 4 do
-            ngx.say(testing.who("/x"))
-        end
-    }
-}
---- request
-GET /t
+--- lua
+testing.use(2, 0)
+assert(testing.wait_until(function() return testing.status().refused == 1 end, 3))
+testing.reload()
+for _ = 1, 4 do
+    ngx.say(testing.who("/x"))
+end
 --- response_body
 one
 one
@@ -157,17 +115,10 @@ policy
 === TEST 6: a reload while the policy file is gone leaves the policy in force
 --- rules
 [{"rule": "r", "upstream": "one", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        testing.remove_policy()
-        testing.reload()
-        ngx.say(testing.who("/x"), " ", testing.who("/y"))
-    }
-}
---- request
-GET /t
+--- lua
+testing.remove_policy()
+testing.reload()
+ngx.say(testing.who("/x"), " ", testing.who("/y"))
 --- response_body
 one one
 --- timeout: 10
@@ -185,22 +136,15 @@ policy.json
 [{"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_3
 [{"rule": "r", "upstream": "three", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        ngx.say(testing.tally(8))
-        testing.use(2, 0)
-        testing.reload()
-        testing.wait_until(function() return testing.tally(8) == "two 8" end, 3)
-        ngx.say(testing.tally(8))
-        testing.use(3)
-        testing.wait_until(function() return testing.tally(8) == "three 8" end, 3)
-        ngx.say(testing.tally(8))
-    }
-}
---- request
-GET /t
+--- lua
+ngx.say(testing.tally(8))
+testing.use(2, 0)
+testing.reload()
+testing.wait_until(function() return testing.tally(8) == "two 8" end, 3)
+ngx.say(testing.tally(8))
+testing.use(3)
+testing.wait_until(function() return testing.tally(8) == "three 8" end, 3)
+ngx.say(testing.tally(8))
 --- response_body
 one 8
 two 8
@@ -219,27 +163,16 @@ three 8
  {"rule": "r", "upstream": "two", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
 --- rules_3
 [{"rule": "r", "upstream": "both", "internal_dsl": [["STARTS_WITH", "URL", "/"]]}]
---- config
-location = /t {
-    content_by_lua_block {
-        local testing = require "testing"
-        local load = require("testing.load").start(4, function()
-            local answer, err = testing.request("/x?close=1")
-            return answer and answer.status == 200, answer and answer.status or err
-        end)
-        for round = 1, 12 do
-            testing.use(round % 2 + 2, 0)
-            if round % 6 == 0 then
-                testing.reload()
-            end
-            ngx.sleep(0.1)
-        end
-        local report = load:stop()
-        ngx.say(report.failed, " failed", report.done > 100 and "" or ", but too few were made: " .. report.done, report.first_failure or "")
-    }
-}
---- request
-GET /t
+--- lua
+local load = require("testing.load").requests(4, "/x?close=1", 200)
+for round = 1, 12 do
+    testing.use(round % 2 + 2, 0)
+    if round % 6 == 0 then
+        testing.reload()
+    end
+    ngx.sleep(0.1)
+end
+ngx.say(load:report(100))
 --- response_body
 0 failed
 --- timeout: 20

@@ -39,8 +39,7 @@
 #                  What is expected is the beginning (up to a space) of "<backend> <method> <uri>" as the backend got it, or of
 #                  "<status> <Location>" when no backend answered. A path with a scheme goes to the TLS port with that name as SNI.
 #
-# What most blocks of a file have in common the file says with each_block(SECTION => TEXT, ...): the sections of the blocks that do not
-# have them themselves. In the place of a text may stand a sub, which makes it from the block.
+# A file says with each_block(SECTION => TEXT, ...) the sections of those of its blocks that do not have them themselves. In the place of a text may stand a sub, which makes it from the block.
 #
 # Ready groups: one, two, three, tls, grpc (a backend each), both (one and two), dead, dead_and_one, broken_and_one, empty.
 # Environment: GATEWAY_CONF_DIR, where the configuration files lie (/etc/gateway); GATEWAY_LUA_PATH, a Lua path that is searched before
@@ -87,7 +86,7 @@ my @ReadyGroups = (
 
 my $Json = JSON::PP->new->canonical->relaxed->utf8;
 
-# What a test file has to say no more of.
+# Settings that a test file need not repeat.
 repeat_each(1);
 no_long_string();
 no_root_location();
@@ -218,14 +217,16 @@ sub add_usual ($) {
     }
 }
 
-# The location of the section `lua`, and the request that goes with it.
+# The location of the section `lua`, and the request that goes with it. A process of its own may still be at the first policy.
 sub add_lua ($) {
     my $block = shift;
     my $lua = ($block->before || '') . $block->lua;
+    my $await = defined $block->no_policy || defined $block->init_lua ? '' : 'testing.await_reader()';
     my $location = <<_EOC_;
         location = /t {
             content_by_lua_block {
                 local testing = require "testing"
+                $await
                 $lua
             }
         }
@@ -309,7 +310,7 @@ $more
 _EOC_
 }
 
-# What a test file says for those of its blocks that say nothing.
+# A test file's number of workers for those of its blocks that name none.
 my $usual_workers;
 
 add_block_preprocessor(sub {

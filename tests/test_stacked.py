@@ -354,6 +354,12 @@ def test_a_stack_is_built_from_the_bottom(built: Small) -> None:
     assert pins["test"].base == (*pins["openresty"].base, pins["openresty"].layer)
 
 
+def test_an_image_is_called_by_the_package_that_its_recipe_names_first(built: Small) -> None:
+    built.replace("recipes/images/openresty.toml", '["world"]', '["world", "tools"]')
+    assert built.run("build", "openresty").code == 0
+    assert layout(built, "openresty")[1]["config"]["Labels"]["org.opencontainers.image.version"] == "2"
+
+
 def test_a_stack_that_is_built_has_nothing_to_do(built: Small) -> None:
     built.run("build", "test")
     before = state(built)

@@ -59,8 +59,12 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """What the image is called by: the version of its first package, at the bottom of the stack."""
-        return self.below.version if self.below else self.graph.packages[self.locked.packages[0]].version
+        """What the image is called by: the version of the package that its recipe names first, at the bottom of the stack."""
+        if self.below:
+            return self.below.version
+        mine = [self.graph.packages[name] for name in self.locked.packages]
+        first = self.recipe.packages[0].name
+        return next((each for each in mine if each.name == first), mine[0]).version  # another one may provide it
 
     def key(self) -> str:
         """Digest of all that the layers are composed from: outputs, or for the layers of an image below, their digests."""

@@ -1,6 +1,6 @@
 --- The balancer phase of both subsystems: hands a peer to nginx, and another one when the first did not answer.
 --
--- What the phase before has left in `ngx.ctx`: balancer and peer (see `gateway.balancers`), and the rule.
+-- Values that the phase before has left in `ngx.ctx`: balancer and peer (see `gateway.balancers`), and the rule.
 
 local health = require "gateway.health"
 local ngx_balancer = require "ngx.balancer"

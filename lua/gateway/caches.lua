@@ -5,7 +5,7 @@
 --     L3  the shelf, where the reader puts the policy in force
 --
 -- A read goes 1, 2, 3, and returns the level as its third value, or 4 for the value before (see `gateway.caches.store`); on the way up
--- `gateway.assembly` makes the value of the text. What changed is deleted through the cache's own delete, which broadcasts on the
+-- `gateway.assembly` makes the value of the text. A changed key is deleted through the cache's own delete, which broadcasts on the
 -- channel of the workers.
 
 local assembly = require "gateway.assembly"
@@ -115,8 +115,8 @@ end
 -- @return { chain, key } for ngx.ssl; or nil when the policy has none of that name; or nil, err. Third value: the level
 function _M.certificate(domain)
     await_reader()
-    -- Names come from clients, who can make up any number of them: what the policy does not have never enters a cache. The stamp of a
-    -- certificate is a text, that of a list a number.
+    -- Names come from clients, who can make up any number of them: a name that the policy does not have never
+    -- enters a cache. The stamp of a certificate is a text, that of a list a number.
     if type(shelf:stamp(domain)) ~= "string" then
         return nil, nil, 3
     end

@@ -34,7 +34,7 @@ local function matches(chain, key)
         return true
     end
     local ok = C.X509_check_private_key(C.OPENSSL_sk_value(chain, 0), key) == 1
-    -- What stays in OpenSSL's queue would be taken for an error of the next connection.
+    -- An error that stays in OpenSSL's queue would be taken for an error of the next connection.
     C.ERR_clear_error()
     return ok
 end

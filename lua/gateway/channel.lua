@@ -46,7 +46,7 @@ function _M.start()
 end
 
 
---- Calls `handler(data)` for each event of this name, from whatever worker.
+--- Calls `handler(data)` for each event of this name, from any worker.
 function _M.listen(event, handler)
     local handlers = listeners[event] or {}
     handlers[#handlers + 1] = handler

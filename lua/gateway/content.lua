@@ -1,4 +1,4 @@
---- Bytes outside Lua's heap: what a policy file contains while it is taken in.
+--- Bytes outside Lua's heap: the content of a policy file while it is taken in.
 --
 -- A large file in Lua's heap would leave a worker as large as it was at its reading, because the heap gives back to the system
 -- little of what it once had. This memory goes back at once when it is released, and no collection of garbage ever walks

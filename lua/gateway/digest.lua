@@ -1,7 +1,7 @@
 --- Fingerprints of texts and of bytes that are no Lua string: MD5, in 22 characters that are safe in a URL.
 --
 -- Computed by nginx's own functions, which take bytes from anywhere, so that nothing has to become a string only to be looked
--- up. A fingerprint is no signature: who can write the policy file needs no two texts with the same one.
+-- up. A fingerprint is no signature: a writer of the policy file needs no two texts with the same one.
 
 local bit = require "bit"
 local ffi = require "ffi"

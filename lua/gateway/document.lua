@@ -23,7 +23,7 @@ local format = string.format
 local MOST_PORT = 65535
 local MOST_UNKNOWN = 100
 
--- What is wrong with the shape, or nil where a section is null: then it is absent.
+-- The fault of the shape, or nil where a section is null: then it is absent.
 local function expect_object(scan, i, place)
     if scan:is_object(i) then
         return true

@@ -4,7 +4,7 @@
 --
 -- Operators are in `expression.operators`, matchers in `expression.matchers`. A request is a table with `host` (lower case,
 -- no port), `path`, and the methods method(), source(), header(name in lower case), param(name), cookie(name), each of which
--- gives a text or nil. What is missing matches nothing.
+-- gives a text or nil. A missing value matches nothing.
 --
 -- Errors name every malformed part by its place, counted from 0 as in JSON tools: "at [2][1]: unknown operator 'EQUALS'".
 

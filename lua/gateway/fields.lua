@@ -67,7 +67,7 @@ function _M:complain(name, ...)
 end
 
 
---- Whatever stands there, unless it is absent.
+--- A value of any kind, or nil.
 function _M:any(name)
     local value = self.object[name]
     if value == null or value == "" then

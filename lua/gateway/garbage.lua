@@ -1,4 +1,4 @@
---- Collecting what much work left behind, a little at a time.
+--- Collecting the garbage of much work, a little at a time.
 --
 -- LuaJIT begins a collection when the heap has grown by so many percent of what was in use at the last one. One that ends in the
 -- middle of reading a large policy finds much in use that is not needed a moment later, and the heap may then grow far beyond

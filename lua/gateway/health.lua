@@ -76,7 +76,7 @@ end
 local function tell()
     dict:incr("version", 1, 0)
     _M.refresh()
-    -- Who does not hear it sees it within a policy_interval.
+    -- A worker that does not hear it sees it within a policy_interval.
     channel.broadcast(EVENT, "")
 end
 

@@ -1,8 +1,8 @@
 --- Ordered rules, findable by host and path: the same answer as trying each rule in order, without trying each.
 --
 -- A rule has keys inscribed (what must hold before it can match, see expression.keys) and `test` (function(request) -> boolean, the
--- truth), or no test where the keys say it all. Rules lie by host, by the host's parent ("*.parent") or under "any host". What
--- lies together is a *slot*: the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
+-- truth), or no test where the keys say it all. Rules lie by host, by the host's parent ("*.parent") or under "any host". The
+-- rules of one place are a *slot*: the position of one rule, or an ascending list of few positions, or a shelf (`index.shelf`) of many.
 
 local keys = require "gateway.expression.keys"
 local shelf = require "gateway.index.shelf"
@@ -179,7 +179,7 @@ local mt = { __index = _M }
 
 --- rules: list in order; kept, and not to be changed afterwards. pause: called every few microseconds of work, so that the
 -- caller may let others run; may be nil. previous: an index made earlier, or nil; when the rules differ from its rules in
--- anything but what they match, what it knows is used again, which costs a hundredth.
+-- anything but what they match, its places are used again, which costs a hundredth.
 function _M.new(rules, pause, previous)
     local places = previous and lie_alike(rules, previous) and previous.places or place(rules, pause or no_pause)
     return setmetatable({ rules = rules, none = #rules + 1, places = places }, mt)

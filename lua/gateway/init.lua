@@ -1,4 +1,4 @@
---- The gateway: what nginx calls as it starts.
+--- The gateway: the functions that nginx calls as it starts.
 --
 --     init_by_lua_block { require("gateway").init() }
 --     init_worker_by_lua_block { require("gateway").init_worker() }
@@ -16,7 +16,7 @@ local shelf = require "gateway.shelf"
 local ERR = ngx.ERR
 local log = ngx.log
 
--- What the configuration's phases call.
+-- The modules that the configuration's phases call.
 local PHASES = {
     http = { "gateway.http", "gateway.status" },
     stream = { "gateway.stream" },

@@ -255,7 +255,7 @@ function _M:forget(digest)
 end
 
 
---- What is known of a group on the shelf: { name, left_out = number of its backends that cannot be used, is_idle, unknown }; nil when it
+--- The facts about a group on the shelf: { name, left_out = number of its backends that cannot be used, is_idle, unknown }; nil when it
 -- is not there.
 -- @param made the group, if it was parsed just now
 function _M:about_group(digest, made)
@@ -273,7 +273,7 @@ function _M:about_group(digest, made)
 end
 
 
---- What the policy in force says in vain, see `gateway.intake.survey`.
+--- Parts of the policy in force that have no effect, see `gateway.intake.survey`.
 _M.survey = survey.run
 
 

@@ -2,8 +2,8 @@
 -- any worker tells those of all. They live as long as nginx does, reloads included.
 --
 -- Keys of the dictionary are "<family>\0<label>\0<label>", see `gateway.metrics.text`. Labels come from the configuration and the
--- policy, never from a request, so that their number is bounded; should the dictionary be full all the same, what was not touched
--- for longest goes.
+-- policy, never from a request, so that their number is bounded; should the dictionary be full all the same, the key goes that
+-- was not touched for longest.
 
 local text = require "gateway.metrics.text"
 
@@ -132,7 +132,7 @@ function _M.start()
 end
 
 
--- What bucket it is, is looked for when the counts are handed over: a loop here would keep LuaJIT from translating the log phase as
+-- The bucket is looked for when the counts are handed over: a loop here would keep LuaJIT from translating the log phase as
 -- a whole.
 local function count_duration(port, seconds)
     local counts = durations[port]

@@ -5,7 +5,7 @@
 -- same number and goes on. A file that cannot be taken over as a whole (it does not parse, is too large, does not fit) is refused:
 -- the previous policy stays in force, one line says why, and nothing more is said while the file stays as it is.
 --
--- What the reader says of itself lies on the shelf:
+-- The reader's state lies on the shelf:
 --
 --     { path, subsystem, pid, generation,
 --       loaded_at (seconds since 1970), bytes, digest, seconds, longest_stretch      of the policy in force
@@ -14,7 +14,8 @@
 --                                                         groups, backends, certificates, also where the one before stays
 --                  unknown                                sections and fields that the gateway does not know
 --                  ports = { [list key] = number of rules } },
---       warnings = { line, ... }     what the policy in force says in vain, see `gateway.intake.survey`
+--       warnings = { line, ... }     parts of the policy in force without effect: `findings` of `gateway.intake.survey`, and
+--       findings, listening          ports of the policy that are not among the ones that nginx listens on
 --       taken, refused               how many files were taken over and refused since nginx started
 --       error, error_at, error_digest   why the file as it is now was refused, and its digest }
 
@@ -24,19 +25,21 @@ local process = require "ngx.process"
 local readings = require "gateway.reading"
 local shelf_module = require "gateway.shelf"
 local slice = require "gateway.slice"
+local survey = require "gateway.intake.survey"
 
 local ERR, NOTICE, WARN = ngx.ERR, ngx.NOTICE, ngx.WARN
+local insert = table.insert
 local ipairs = ipairs
 local log = ngx.log
 local min = math.min
 local now = ngx.now
 local worker = ngx.worker
 
--- A file that was written this short a time ago, in seconds, may still be on its way: what is wrong with it is believed only
+-- A file that was written this short a time ago, in seconds, may still be on its way: a fault in it is believed only
 -- later, but within PATIENCE seconds.
 local FRESH = 0.2
 local PATIENCE = 1
--- A file system's clock may be this coarse: what was written this shortly before it was read may be written again unseen.
+-- A file system's clock may be this coarse: a file that was read this shortly after a write may be written again unseen.
 local CLOCK_STEP = 0.02
 -- The reader rests this many times as long as its last reading took, so that a file that never stops changing leaves its
 -- process to requests.
@@ -56,17 +59,21 @@ local checked_at = 0
 local needs_check = false  -- the file is to be read once more although it looks the same
 
 
--- What stands in a policy may be anything, but no control character reaches the log.
+-- A policy may hold any text, but no control character reaches the log.
 local function report(line, level)
     log(level or ERR, "policy: ", (line:sub(1, MOST_LINE):gsub("%c", "?")))
 end
 
 
 -- Says each warning once, until it does not hold any more.
-local function warn(warnings)
-    local said = {}
+local function warn()
+    state.listening = shelf:listening()
+    local said, warnings = {}, survey.unheard(state.counts.ports, state.listening)
     for _, line in ipairs(state.warnings or {}) do
         said[line] = true
+    end
+    for i, line in ipairs(state.findings) do
+        insert(warnings, i, line)
     end
     for _, line in ipairs(warnings) do
         if not said[line] then
@@ -109,8 +116,8 @@ local function accept(result)
     local had_error = state.error ~= nil
     state.error, state.error_at, state.error_digest = nil, nil, nil
     if taken then
-        warn(taken.warnings)
-        state.counts, state.taken = taken.counts, state.taken + 1
+        state.counts, state.findings, state.taken = taken.counts, taken.findings, state.taken + 1
+        warn()
         state.loaded_at, state.bytes, state.digest = now(), found.size, found.digest
         state.seconds, state.longest_stretch = result.seconds, result.longest_stretch
         state.generation = (shelf:generation() or 0) + 1
@@ -122,11 +129,20 @@ local function accept(result)
         save_state()
     end
     if taken then
-        -- The last of all: who sees the number grow may rely on everything else.
+        -- The last of all: a process that sees the number grow may rely on everything else.
         local ok, err = shelf:count()
         if not ok then
             report("could not count the policy that was taken over: " .. err)
         end
+    end
+end
+
+
+-- The first worker may start after the policy was taken over, and after a reload there may be other listeners.
+local function look_at_listeners()
+    if state.findings and state.listening ~= shelf:listening() then
+        warn()
+        save_state()
     end
 end
 
@@ -146,7 +162,7 @@ local function may_be_unfinished(found)
 end
 
 
--- Reads the file, whatever it looks like. `seen` is set first: what happens to the file from now on is another change.
+-- Reads the file, also one that looks as before. `seen` is set first: a write from now on is another change.
 local function read(identity)
     seen = identity
     local began = now()
@@ -192,6 +208,7 @@ local function on_timer(premature)
     end
     is_busy = true
     local ok, err = xpcall(function()
+        look_at_listeners()
         if now() >= rest_until then
             look()
         end

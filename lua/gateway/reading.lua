@@ -107,7 +107,7 @@ local function take_in(self, content, pause, may_go_on)
     tell(self, taken.stale)
     garbage.follow(taken.added)
     taken.counts.left_out = taken.counts.left_out + mention_stream(self, doc)
-    taken.warnings, taken.counts.unknown = self.intake:survey(doc.unknown, self.shelf:listening(), pause)
+    taken.findings, taken.counts.unknown = self.intake:survey(doc.unknown, pause)
     return taken
 end
 
@@ -140,7 +140,7 @@ function _M:run(digest, may_go_on)
 end
 
 
---- What is left to do after a reading, when the workers have what they need.
+--- The rest of the work after a reading, when the workers have their values.
 -- @param pause called now and then; may wait
 function _M:tidy(pause)
     self.intake:tidy(pause)

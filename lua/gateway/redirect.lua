@@ -1,6 +1,6 @@
 --- Where a rule's redirect leads.
 --
--- A redirect is the text of the Location header when it leads to the same place whatever was asked for, else
+-- A redirect is the text of the Location header when it leads to the same place for every request, else
 -- { url, scheme, host, port }, of which url is a path that replaces path and query; scheme, host and port replace their part of what
 -- the client asked for. A port goes with its scheme: where the rule names a scheme and no port, the scheme's own port is meant.
 
@@ -26,7 +26,7 @@ local function port_of(redirect, host_header)
 end
 
 
--- Scheme, host and port of the answer. The port of the Host header is the one that the client knows, whatever the listener's is.
+-- Scheme, host and port of the answer. The port of the Host header is the one that the client knows; the listener's may differ.
 local function origin(redirect, request)
     local scheme = redirect.scheme or request.scheme
     local port = port_of(redirect, request.host_header or "")

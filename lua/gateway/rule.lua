@@ -167,7 +167,7 @@ function _M.parse(text)
     if not target then
         require_upstream(rule)
     end
-    -- One by one: what is absent takes no room, and there may be very many rules.
+    -- One by one: an absent field takes no room, and there may be very many rules.
     local parsed = { id = id }
     parsed.upstream = upstream
     if matching then

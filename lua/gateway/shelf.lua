@@ -3,17 +3,17 @@
 --     http_tcp_80, backend_group    {"key":"http_tcp_80","version":7,"members":["<digest>",...]}, in the policy's order
 --     rule/<digest>, group/<digest> the JSON text of one member
 --     <domain or port>              the JSON text of one certificate
---     stamp/<key>                   of a list its version, of a certificate its digest: what a worker compares to see that
---                                   what it holds is old
+--     stamp/<key>                   of a list its version, of a certificate its digest: a worker compares it to see that
+--                                   its value is old
 --     staged/<key>                  what is about to take the place of a text or of its stamp
 --     /certificates  /ports         the names of the certificates, the keys of the lists of rules; JSON lists in order
---     /generation  /state  /reader  how many policies were taken over; what the reader says of itself; its process id
---     /listening                    the ports that a worker has a listener for, a JSON list
+--     /generation  /state  /reader  how many policies were taken over; the reader's state; its process id
+--     /listening                    the ports that a worker has a listener for: " 80 443 "
 --
 -- A digest is a fingerprint of a text, as from `gateway.digest`.
 --
 -- Nothing here is ever evicted: everything is written with `safe_set`, which refuses when the dictionary is full. So that a
--- policy is put in force whole or not at all, the reader first puts the bodies there, which nobody looks for yet, then
+-- policy is put in force whole or not at all, the reader first puts the bodies there, which no worker looks for yet, then
 -- *stages* every text that changes, which claims the room, and only when all of it fits *commits*: takes the staged texts away
 -- and writes them where workers look. Bodies that no list names any more are *buried* and removed some seconds later, because
 -- a worker may still be on its way through the list that named them.
@@ -21,8 +21,8 @@
 local cjson = require "cjson.safe"
 local dictionary = require "gateway.dictionary"
 
+local concat = table.concat
 local huge = math.huge
-local ipairs = ipairs
 local pairs = pairs
 local setmetatable = setmetatable
 
@@ -118,7 +118,7 @@ function _M:list(key)
 end
 
 
---- What tells one content of a key from another; nil when the key has none.
+--- The stamp of a key's content; nil when the key has none.
 function _M:stamp(key)
     return self.dict:get(STAMP .. key)
 end
@@ -151,7 +151,7 @@ function _M:generation()
 end
 
 
---- What the reader last said of itself (see `gateway.reader`); nil before its first reading.
+--- The reader's state as it wrote it last (see `gateway.reader`); nil before its first reading.
 function _M:state()
     local text = self.dict:get("/state")
     return text and cjson.decode(text)
@@ -164,7 +164,7 @@ function _M:is_settled()
 end
 
 
---- Writes what the reader says of itself.
+--- Writes the reader's state.
 -- @return true, or nil, err
 function _M:save_state(state)
     return self.dict:safe_set("/state", cjson.encode(state))
@@ -174,24 +174,17 @@ end
 --- Notes the ports whose rules there is a listener for; each worker does, all the same ones.
 -- @return true, or nil, err
 function _M:save_listening(ports)
-    return self.dict:safe_set("/listening", cjson.encode(ports))
+    return self.dict:safe_set("/listening", " " .. concat(ports, " ") .. " ")
 end
 
 
---- The ports whose rules there is a listener for, port -> true; nil before the first worker has started.
+--- The ports whose rules there is a listener for: " 80 443 "; nil before the first worker has started.
 function _M:listening()
-    local ports, text = {}, self.dict:get("/listening")
-    if not text then
-        return nil
-    end
-    for _, port in ipairs(cjson.decode(text)) do
-        ports[port] = true
-    end
-    return ports
+    return self.dict:get("/listening")
 end
 
 
---- Makes a process the one that writes here; who was it before stops at its next look.
+--- Makes a process the one that writes here; the one before stops at its next look.
 function _M:claim(pid)
     return self.dict:safe_set("/reader", pid)
 end
@@ -311,7 +304,7 @@ local function note(self, found, key)
 end
 
 
---- What lies here, for a reader that takes over from another process; removes what that one had staged.
+--- The content of the shelf, for a reader that takes over from another process; removes what that one had staged.
 -- @return { lists = { key -> true }, certificates = { name -> digest }, bodies = { rule = { digest -> true }, group = the same } }
 function _M:inventory()
     local found = { lists = {}, certificates = {}, bodies = { rule = {}, group = {} } }

@@ -1,7 +1,7 @@
 --- Members of the policy that the gateway does not know.
 --
 -- Most of them only miss their effect, and are named in a warning. One that restricts access must not be passed over: without
--- it the backend would answer whoever asks.
+-- it the backend would answer every client.
 
 local fields = require "gateway.fields"
 local null = require("cjson").null
@@ -30,7 +30,7 @@ for word in gmatch([[plugin plugins waf modsecurity firewall security access acl
 end
 
 
--- Whether one of the words of a name ("basicAuth", "ip_allow_list") restricts. CORS restricts nobody but browsers.
+-- Whether one of the words of a name ("basicAuth", "ip_allow_list") restricts. CORS restricts browsers alone.
 local function restricts(name)
     if find(name, "^cors_") or find(name, "access_?log") then
         return false

@@ -1,7 +1,7 @@
 --- The path and query that the backend is asked for, when a rule rewrites them.
 --
--- A rewrite is { pattern, target }: what the regular expression finds first in the path is replaced by the target, in which $1, ${2}
--- stand for its groups; without a pattern, the target replaces the whole path. What follows a "?" in the target replaces the query.
+-- A rewrite is { pattern, target }: the regular expression's first match in the path is replaced by the target, in which $1, ${2}
+-- stand for its groups; without a pattern, the target replaces the whole path. The part after a "?" in the target replaces the query.
 
 local escape_uri = ngx.escape_uri
 local find = string.find

@@ -1,7 +1,7 @@
 --- Whether a file changed, and its content in one piece.
 --
 -- The file is looked at with stat(2), many times a second, instead of being watched with inotify: a look costs about a
--- microsecond, needs no file descriptor in nginx's event loop (which Lua cannot add one to), and sees what inotify does not:
+-- microsecond, needs no file descriptor in nginx's event loop (which Lua cannot add one to), and sees changes that inotify does not:
 -- a symbolic link further up the path that now leads elsewhere (a mounted ConfigMap is replaced by switching its `..data`),
 -- a file on a network or overlay file system that another machine or layer replaced, a file that does not exist yet.
 --
@@ -66,7 +66,7 @@ local function time_at(offset)
 end
 
 
--- What the buffer says about a file. `identity` differs whenever the file is another one or was written to.
+-- The buffer's facts about a file. `identity` differs whenever the file is another one or was written to.
 local function status()
     local kind = bit.band(cast("uint32_t *", buffer + ARCHITECTURE.mode)[0], TYPE_MASK)
     return {
@@ -197,7 +197,7 @@ function _M:look()
 end
 
 
---- Reads the file as it was at one moment: what changed meanwhile is read again.
+--- Reads the file as it was at one moment: a file that changed meanwhile is read again.
 -- @param pause called now and then; may wait
 -- @return content as from `gateway.content`, to be released by the caller, and its status with a `digest`; or nil, what is wrong,
 --         and the status if there is one

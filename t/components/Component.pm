@@ -1,4 +1,4 @@
-# What the tests of the component libraries share: dictionaries, a second worker, and the request.
+# Common parts of the tests of the component libraries: dictionaries, a second worker, and the request.
 #
 # They hold for the libraries under lua/embedded and for the releases whose interface those offer; what only the former do is tested
 # where `embedded` says that they are there.
@@ -12,8 +12,7 @@
 #   worker    code that each worker runs as it starts; for `elsewhere` it may keep things in `own`
 #   before    code that stands before that of `lua`
 #
-# What most blocks of a file have in common the file says with each_block(SECTION => TEXT, ...): the sections of the blocks that do not
-# have them themselves.
+# A file says with each_block(SECTION => TEXT, ...) the sections of those of its blocks that do not have them themselves.
 #
 # Environment: GATEWAY_LUA_PATH, a Lua path that is searched before nginx's own.
 

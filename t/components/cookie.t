@@ -199,3 +199,43 @@ answer
 --- raw_response_headers_like: Set-Cookie: theirs=1; Path=/\r\n(?:.*\r\n)*?Set-Cookie: ours=2; Path=/\r\n
 --- no_error_log
 [error]
+
+
+
+=== TEST 14: SameSite is set, with one of its two values
+--- lua
+local cookie = require("resty.cookie"):new()
+assert(cookie:set({ key = "a", value = "1", samesite = "Strict" }))
+assert(cookie:set({ key = "b", value = "2", httponly = true, samesite = "Lax", extension = "Partitioned" }))
+ngx.say("set")
+--- response_body
+set
+--- raw_response_headers_like: Set-Cookie: a=1; SameSite=Strict\r\nSet-Cookie: b=2; HttpOnly; SameSite=Lax; Partitioned\r\n
+--- no_error_log
+[warn]
+[error]
+
+
+
+=== TEST 15: another value of SameSite is left out, and that is said
+--- lua
+assert(require("resty.cookie"):new():set({ key = "a", value = "1", path = "/", samesite = "Strict; Domain=example" }))
+ngx.say("set")
+--- response_body
+set
+--- raw_response_headers_like: Set-Cookie: a=1; Path=/\r\n
+--- error_log
+SameSite value must be 'Strict' or 'Lax'
+--- no_error_log
+[error]
+
+
+
+=== TEST 16: the texts of cookies are read and made without a request of one's own
+--- lua
+local cookie = require "resty.cookie"
+ngx.say(cookie.get_cookie_table("a=1; b=2").b, " ", cookie.bake({ key = "a", value = "1", samesite = "Lax" }))
+--- response_body
+2 a=1; SameSite=Lax
+--- no_error_log
+[error]

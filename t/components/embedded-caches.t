@@ -1,4 +1,4 @@
-# What the libraries under lua/embedded do beyond the interface that they offer: resty.lock, resty.mlcache, resty.mlcache.ipc.
+# Behaviour of the libraries under lua/embedded beyond the interface that they offer: resty.lock, resty.mlcache, resty.mlcache.ipc.
 
 use FindBin;
 use lib $FindBin::Bin;

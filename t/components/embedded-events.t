@@ -1,4 +1,4 @@
-# What the resty.worker.events under lua/embedded does beyond the interface that it offers.
+# Behaviour of the resty.worker.events under lua/embedded beyond the interface that it offers.
 
 use FindBin;
 use lib $FindBin::Bin;
@@ -186,7 +186,7 @@ true
 
 
 
-=== TEST 9: an event that could not be written keeps nobody waiting
+=== TEST 9: an event that could not be written keeps no worker waiting
 --- worker
 require("listener").start({ shm = "few_events", shm_retries = 0, wait_max = 30 })
 --- lua

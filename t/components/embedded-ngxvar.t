@@ -1,4 +1,4 @@
-# What the resty.ngxvar, resty.chash and resty.roundrobin under lua/embedded do beyond the interfaces that they offer.
+# Behaviour of the resty.ngxvar, resty.chash and resty.roundrobin under lua/embedded beyond the interfaces that they offer.
 
 use FindBin;
 use lib $FindBin::Bin;

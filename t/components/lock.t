@@ -117,7 +117,7 @@ nil, timeout
 
 
 
-=== TEST 8: with a timeout of 0 nobody waits
+=== TEST 8: with a timeout of 0 there is no wait
 --- lua
 local new = require("resty.lock").new
 local holder = new(nil, "locks")
@@ -193,7 +193,7 @@ true
 
 
 
-=== TEST 12: nobody waits longer than the own exptime
+=== TEST 12: a wait is no longer than the own exptime
 --- lua
 local new = require("resty.lock").new
 local holder = new(nil, "locks")

@@ -108,7 +108,7 @@ value from 2
 
 
 
-=== TEST 6: set() replaces what is there, of whatever type
+=== TEST 6: set() replaces a value of any type
 --- lua
 local cache, lru = caching.new({ ipc = caching.channel() })
 for _, value in ipairs({ "text", 5, false }) do

@@ -453,7 +453,7 @@ calls: 1, levels: 2 2 2 2 2 2 2 3
 
 
 
-=== TEST 22: whoever waits too long for another's callback gets an error
+=== TEST 22: a caller that waits too long for another's callback gets an error
 --- lua
 local mlcache = require "resty.mlcache"
 local lru = require("resty.lrucache").new(100)

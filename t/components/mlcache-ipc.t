@@ -147,7 +147,7 @@ nil timeout
 
 
 
-=== TEST 9: a dictionary that somebody else writes to is noticed
+=== TEST 9: a dictionary that another module writes to is noticed
 --- lua
 local channel = assert(require("resty.mlcache.ipc").new("events", true))
 channel:subscribe("news", function(data) ngx.say(data) end)
@@ -171,7 +171,7 @@ nil index is not a number, shm tampered with
 
 
 
-=== TEST 10: whoever comes late does not run through what was evicted
+=== TEST 10: a worker that comes late does not run through what was evicted
 --- lua
 local channel = assert(require("resty.mlcache.ipc").new("few_events", true))
 local last

@@ -167,7 +167,7 @@ nil callback threw an error: thrown nil
 
 
 
-=== TEST 10: whoever waits too long for another's callback takes the value that ran out
+=== TEST 10: a caller that waits too long for another's callback takes the value that ran out
 --- lua
 local cache = caching.new({ ttl = 0.05, resurrect_ttl = 5, shm_locks = "locks", resty_lock_opts = { timeout = 0.03 } })
 cache:get("key", nil, function() return "old" end)

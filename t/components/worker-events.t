@@ -22,7 +22,7 @@ done
 
 
 
-=== TEST 2: post returns true and calls nobody, the next poll does
+=== TEST 2: post returns true and calls no callback, the next poll does
 --- worker
 require("listener").start()
 --- lua
@@ -102,7 +102,7 @@ lines zero "quoted"; number 0.5; boolean false; [1,[2],"three"]; {"deep":{"deepe
 
 
 
-=== TEST 6: data that cannot be written as JSON is refused, and nobody hears of it
+=== TEST 6: data that cannot be written as JSON is refused, and no callback hears of it
 --- worker
 require("listener").start()
 --- lua
@@ -142,7 +142,7 @@ true
 
 
 
-=== TEST 8: post_local returns true, and calls nobody before the next poll
+=== TEST 8: post_local returns true, and calls no callback before the next poll
 --- worker
 require("listener").start()
 --- lua
@@ -331,7 +331,7 @@ end
 
 
 
-=== TEST 16: a weak callback is called until nobody else holds it
+=== TEST 16: a weak callback is called until no other reference holds it
 --- worker
 require("listener").start()
 --- lua

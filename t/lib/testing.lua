@@ -68,7 +68,7 @@ function _M.generation()
 end
 
 
--- What the reader says of itself.
+-- The reader's state.
 local function reader_state()
     return cjson.decode(ngx.shared.policy:get("/state") or "{}")
 end

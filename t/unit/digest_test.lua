@@ -15,7 +15,7 @@ local function text_of(length)
     return table.concat(bytes)
 end
 
--- What `of` is to give, by other means.
+-- The expected result of `of`, by other means.
 local function expected(text)
     return (ngx.encode_base64(ngx.md5_bin(text), true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
 end

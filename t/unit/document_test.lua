@@ -411,7 +411,7 @@ function TestGrammar.test_how_early_ends_are_told()
     })
 end
 
--- What cjson accepts although it is no JSON, or refuses although it is.
+-- Texts that cjson accepts although they are no JSON, or refuses although they are.
 local function judged_otherwise(text)
     return text:find("[nN][aA][nN]") or text:find("[iI][nN][fF]") or text:find("0[xX]") or text:find("%f[%d]0%d") or text:find("\\u[dD]")
         or text:find("[%z\127-\255]") or text:find("[%d]%.[^%d]") or text:find("%.$") or text:find("%-%.")

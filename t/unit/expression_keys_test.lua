@@ -103,7 +103,7 @@ function TestKeys.test_there_are_not_too_many()
     equals(#expression.compile({ "AND", hosts(129), paths(65) }).keys, 65)
 end
 
--- What keys that are said to suffice must agree with.
+-- Keys that are said to suffice must agree with this.
 local REQUESTS = {}
 for _, host in ipairs({ "a.b", "b", "x.a.b", ".b", "c" }) do
     for _, path in ipairs({ "/", "/x", "/xy", "/x/y", "" }) do

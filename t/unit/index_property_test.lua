@@ -152,7 +152,7 @@ local function random_request()
     }
 end
 
--- What the gateway makes of the rules: those that parse, indexed, with the help of an index made before.
+-- The gateway's index of the rules: those that parse, indexed, with the help of an index made before.
 local function build(rules, previous)
     local parsed = {}
     for _, each in ipairs(rules) do
@@ -213,7 +213,7 @@ local function with_other_paths(expr)
     return copy
 end
 
--- What may happen to the match of rules from one policy to the next; each changes the list in place.
+-- Possible changes to the match of rules from one policy to the next; each changes the list in place.
 local CHANGES = {
     function() end,
     function(rules, at) rules[at] = new_rule(at) end,

@@ -4,7 +4,7 @@ local search = require "gateway.index.search"
 
 local equals = luaunit.assertEquals
 
--- What search.of gives for these prefixes and this path.
+-- The result of search.of for these prefixes and this path.
 local function found(prefixes, path)
     local text, starts = table.concat(prefixes), ffi.new("uint32_t[?]", #prefixes + 2)
     local start = 0

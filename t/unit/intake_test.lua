@@ -363,7 +363,7 @@ function TestCertificates.test_names_that_differ_in_case_alone_are_one_certifica
 end
 
 
--- What is not in force as the file has it is counted at every reading, also when it was reported long ago.
+-- A member that is not in force as the file has it is counted at every reading, also when it was reported long ago.
 local TestLeftOut = {}
 
 local BAD_RULE = rule("bad", { internal_dsl = { { "EQUALS", "URL", "/" } } })

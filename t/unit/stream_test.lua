@@ -6,7 +6,7 @@ local stream_request = require "gateway.stream.request"
 
 local equals = luaunit.assertEquals
 
--- What happened: log lines, peers handed to nginx, how the phase ended.
+-- The events of a run: log lines, peers handed to nginx, how the phase ended.
 local seen
 
 local function new_ngx(variables)

@@ -181,11 +181,7 @@ SUITES = (
     Suite(package="balancer", checks={"components": (66, 0, 0), "upstream": (66, 0, 0), "embedded": (66, 0, 0)}),
     Suite(
         package="cookie", libraries="resty", prepared=in_order,
-        checks={"components": (66, 0, 0), "upstream": (66, 0, 0), "embedded": (62, 4, 0)},
-        # cloudflare's library, of the distribution, knows no SameSite
-        failing={"embedded": {
-            "t/sanity.t: TEST 6: set cookie", "t/sanity.t: TEST 9: set cookie with invalid SameSite attribute",
-        }},
+        checks={"components": (66, 0, 0), "upstream": (66, 0, 0), "embedded": (66, 0, 0)},
     ),
     Suite(
         # The release has `ref_obj` and `memo` where nginx says --with-debug: the parts, not the bundle. Ours never has.

@@ -39,7 +39,7 @@ local INT32_POINTER = ffi.typeof("int32_t *")
 local UINT32_ARRAY = ffi.typeof("uint32_t[?]")
 
 
--- crc[k][b]: what byte `b` followed by `k` zero bytes does to a CRC-32, so that four bytes take one step.
+-- crc[k][b]: the effect on a CRC-32 of byte `b` followed by `k` zero bytes, so that four bytes take one step.
 local function crc_tables()
     local tables = { [0] = ffi_new(INT32_ARRAY, 256), ffi_new(INT32_ARRAY, 256), ffi_new(INT32_ARRAY, 256), ffi_new(INT32_ARRAY, 256) }
     for byte = 0, 255 do

@@ -1,6 +1,6 @@
 --- A mutual exclusion between the processes of one nginx, kept in a shared dictionary.
 --
--- Offers the interface of lua-resty-lock 0.09: `new`, `lock`, `unlock`, `expire`. Whoever waits sleeps in growing
+-- Offers the interface of lua-resty-lock 0.09: `new`, `lock`, `unlock`, `expire`. A waiting caller sleeps in growing
 -- steps and leaves the process to other requests meanwhile. A lock ends when it is unlocked, when its object is
 -- collected, or `exptime` seconds after it was taken, whichever comes first.
 --

@@ -135,7 +135,7 @@ function _M:get(key, opts, callback, ...)
         return nil, nil, MISS
     end
 
-    -- No tail call: what is thrown there should name this place.
+    -- No tail call: an error there should name this place.
     value, err, level = get_from_l3(self, key, settings, stale, stale_value, callback, ...)
 
     return value, err, level

@@ -1,4 +1,4 @@
---- What the pickers want of a group's peers: the peers by id, and their weights by id.
+--- A group's peers as the pickers want them: the peers by id, and their weights by id.
 
 local floor = math.floor
 local ipairs = ipairs
@@ -13,7 +13,7 @@ local function common_divisor(a, b)
 end
 
 
--- What weights are divided by so that they stay as small as they can, and at most `most`.
+-- The divisor of weights by which they stay as small as they can, and at most `most`.
 local function divisor_of(peers, most)
     local divisor, heaviest = 0, 0
     for _, peer in ipairs(peers) do

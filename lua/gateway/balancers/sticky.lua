@@ -1,7 +1,7 @@
 --- Stickiness by a cookie or a header: the same value goes to the same peer, by consistent hash.
 --
--- Who comes without the cookie is given a new random value, which `context.set_cookie` hands to the header filter. Who comes
--- without the header is served in rounds.
+-- A client without the cookie is given a new random value, which `context.set_cookie` hands to the header filter. One without
+-- the header is served in rounds.
 
 local consistent_hash = require "gateway.balancers.consistent_hash"
 local round_robin = require "gateway.balancers.round_robin"

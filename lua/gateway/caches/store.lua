@@ -3,9 +3,9 @@
 -- Three things are added to what mlcache does by itself:
 --
 -- * One request per worker fetches a new value; those that come meanwhile are served by the one before (level 4), so that
---   making the index of a large policy delays nobody but one. They are for some tenths of a second; then, and where there is none
+--   making the index of a large policy delays one request alone. They are for some tenths of a second; then, and where there is none
 --   before, they wait.
--- * What was dropped is fetched by a timer, unless a request comes first: a worker without requests is up to date, too.
+-- * A dropped value is fetched by a timer, unless a request comes first: a worker without requests is up to date, too.
 -- * Each value has a *stamp* that the shelf knows too. It is compared when a value was fetched and then each policy_interval: an
 --   event that was lost, or a callback that overlapped a delete, cannot leave an old value in force for longer than that.
 --
@@ -106,7 +106,7 @@ local function get_current(self, key)
 end
 
 
--- What is served when fetching failed: the value before, and a while without another try.
+-- Serves, when fetching failed, the value before, and a while without another try.
 local function fall_back(self, key, err)
     local last = self.last[key]
     if last == nil then
@@ -144,7 +144,7 @@ local function is_fetching(self, key)
 end
 
 
--- What is served while another request fetches, or nil.
+-- The value to serve while another request fetches, or nil.
 local function value_before(self, key)
     local since = self.old_since[key]
     if since and now() - since > MOST_AGE then
@@ -154,7 +154,7 @@ local function value_before(self, key)
 end
 
 
--- What to do when L1 has nothing that is known to be in force.
+-- Gets a value when L1 has none that is known to be in force.
 local function take_anew(self, key)
     self.await()
     local patience_ends = now() + FETCH_LIMIT
@@ -173,7 +173,7 @@ local function take_anew(self, key)
 end
 
 
--- Fetches what was dropped and is known to be asked for.
+-- Fetches the values that were dropped and are known to be asked for.
 local function renew(premature, self)
     self.is_renewing = false
     local pause = slice.pauser()
@@ -287,7 +287,7 @@ end
 function _M:check(key)
     local held, stamp = self.held[key], self.shelf:stamp(key) or false
     if not stamp then
-        -- Nobody may ever ask for it again.
+        -- Perhaps no request asks for it again.
         self.last[key], self.old_since[key] = nil, nil
     end
     if held == nil or held == stamp then

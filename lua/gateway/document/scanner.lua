@@ -1,7 +1,7 @@
 --- Reads over JSON text (RFC 8259) without decoding it: finds where each value ends, and checks the grammar on its way.
 --
 -- Positions count bytes from 0. A function that reads takes the position where its subject begins and returns the position
--- behind it. What is wrong raises a table { at = position, message = text, message_at_end = text or nil }, for which `place`
+-- behind it. An error raises a table { at = position, message = text, message_at_end = text or nil }, for which `place`
 -- finds line and column; message_at_end stands for the message when `at` is where the text ends.
 -- UTF-8 is not checked, nor are halves of surrogate pairs.
 

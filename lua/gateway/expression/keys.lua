@@ -1,4 +1,4 @@
---- What a request must have so that an expression can hold: necessary conditions that the index looks rules up by.
+--- Necessary conditions of an expression, which the index looks rules up by.
 --
 -- Keys are nil (nothing is known: any request may match) or a list of alternatives, each with some of
 --   host = "a.b"          the host is this
@@ -71,7 +71,7 @@ local function join(a, b)
     if hosts_apart or paths_apart then
         return nil
     end
-    -- One by one: what is absent takes no room, and there may be very many rules.
+    -- One by one: an absent field takes no room, and there may be very many rules.
     local joint = {}
     joint.host, joint.wildcard, joint.path, joint.prefix = host, wildcard, path, prefix
     return joint

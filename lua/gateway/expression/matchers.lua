@@ -1,4 +1,4 @@
---- What a test of an expression reads from the request: MATCHER, for some with a key.
+--- The parts of a request that tests of expressions read: MATCHER, for some with a key.
 --
 -- A matcher is { keyed = boolean, reader = function(key) -> function(request) -> text or nil }. Readers of the matchers
 -- without a key are the same function for all rules.

@@ -48,7 +48,7 @@ local function is_one_of(read, texts)
     end
 end
 
--- An address may be spelled in several ways: what is an address is compared as one, anything else as text.
+-- An address may be spelled in several ways: an address is compared as one, anything else as text.
 local function is_one_of_sources(read, texts)
     local wanted, wanted_keys = {}, {}
     for i = 1, #texts do
@@ -178,7 +178,7 @@ local function between_texts(read, low, high)
     end
 end
 
--- What a bound is, and its value as that: "an IPv4 address", "an IPv6 address", "a number" or "a text".
+-- The kind of a bound, and its value as that: "an IPv4 address", "an IPv6 address", "a number" or "a text".
 local function bound(text)
     local key, family = address_key(text)
     if key then

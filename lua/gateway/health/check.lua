@@ -1,4 +1,4 @@
---- One health check: what it is, and carrying it out once.
+--- One health check: its settings, and carrying it out once.
 --
 --   { type = "tcp" | "http", interval, timeout (seconds), healthy, unhealthy (how many in a row change the state),
 --     path, host | nil (of http) }

@@ -10,7 +10,7 @@ local now = ngx.now
 local start_time = ngx.req.start_time
 local var = ngx.var
 
--- What nginx answers when no backend did; a backend may answer so itself.
+-- nginx's answers when no backend gave one; a backend may answer so itself.
 local FAILURES = { [502] = true, [504] = true }
 
 

@@ -1,7 +1,7 @@
 --- The headers by which the backend is told where a request came from (X-Real-IP, X-Forwarded-..., Forwarded).
 --
--- The configuration sends them, each from a variable that has what the gateway knows itself. What the client sent under these names
--- is dropped with that, unless the peer is a trusted proxy.
+-- The configuration sends them, each from a variable that has what the gateway knows itself. A client's own headers of these
+-- names are dropped with that, unless the peer is a trusted proxy.
 
 local proxies = require "gateway.http.proxies"
 

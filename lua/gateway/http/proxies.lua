@@ -51,7 +51,7 @@ end
 
 
 --- Where a request came from that reached the gateway through trusted proxies: of the addresses that they tell, the last that is not
--- a trusted proxy's. What stands before that one may be the client's invention.
+-- a trusted proxy's. The addresses before that one may be the client's invention.
 -- @param list value of X-Forwarded-For, or nil
 -- @return address, or nil when the list tells none
 function _M.origin(list)

@@ -1,4 +1,4 @@
---- What expressions and balancers read of an HTTP request: see `gateway.expression` for the shape.
+--- An HTTP request as expressions and balancers read it: see `gateway.expression` for the shape.
 --
 --     host   lower case, without a port; nil when the client named none
 --     path   decoded and normalised

@@ -1,4 +1,4 @@
---- The header filter: what a rule changes in the answer, the cookie that keeps a client with its peer, and one name of the server.
+--- The header filter: a rule's changes to the answer, the cookie that keeps a client with its peer, and one name of the server.
 
 local cors = require "gateway.cors"
 local headers = require "gateway.headers"

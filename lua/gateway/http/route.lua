@@ -1,6 +1,6 @@
 --- The rewrite phase: finds the rule, answers itself where the rule says so, else prepares the request for a backend.
 --
--- What the later phases need lies in `ngx.ctx`:
+-- Values for the later phases lie in `ngx.ctx`:
 --
 --     request, listener, rule | nil         always
 --     origin | nil, preflight | nil         when the rule has CORS, see `gateway.cors`
@@ -79,7 +79,7 @@ local function rewrite_uri(rule, context)
 end
 
 
--- What changes in the request on its way to the backend.
+-- Makes the rule's changes to the request on its way to the backend.
 local function prepare(rule, context, protocol)
     -- HTTP/1.0 may name no host, but to the backend HTTP/1.1 is spoken, which must.
     local vhost = rule.vhost or (not context.request.host and context.peer.id)

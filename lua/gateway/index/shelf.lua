@@ -1,7 +1,7 @@
 --- Many rules of one host, findable by path.
 --
 --   least     the first position of all
---   always    ascending positions of rules whatever the path
+--   always    ascending positions of rules for any path
 --   paths     by path, ascending positions
 --   count     of the prefixes, which are sorted and numbered from 1
 --   bytes     the prefixes one behind the other; starts[i]: where the one with number i begins, starts[count + 1]: their end
@@ -9,8 +9,8 @@
 --   shorter   by number, which other is the longest prefix of this one, 0 for none
 --   search    see `index.search`
 --
--- All prefixes of a path stand in the chain `shorter` that begins at the last prefix not above the path: whatever sorts
--- between a prefix of the path and the path begins with that prefix too. So one binary search finds them all. What it reads lies
+-- All prefixes of a path stand in the chain `shorter` that begins at the last prefix not above the path: all that sorts
+-- between a prefix of the path and the path begins with that prefix too. So one binary search finds them all. Its data lie
 -- close together: as texts in the Lua heap, each step of the search would wait for memory.
 
 local affix = require "gateway.affix"
@@ -98,7 +98,7 @@ local function sort_out(positions, conditions_of, pause)
 end
 
 
--- What the list of one prefix gives, if the path begins with that.
+-- The best match with the list of one prefix, if the path begins with that.
 local function look_at(shelf, number, path, first, rules, request, best)
     local start = shelf.starts[number]
     if C.strncmp(shelf.bytes + start, path, shelf.starts[number + 1] - start) == 0 then

@@ -1,4 +1,4 @@
---- One attempt at taking a policy in: what was found good or bad so far, and what was put on the shelf for it.
+--- One attempt at taking a policy in: the members found good or bad so far, and those put on the shelf for it.
 --
 --     version       of the lists that change
 --     bad           "rule/<digest>", "group/<digest>", "certificate/<name>/<digest>" of the members that were refused -> true, or
@@ -92,7 +92,7 @@ function _M:knows(kind, digest)
 end
 
 
---- What was noted of a member that was found bad before, which it stays; nil of any other.
+--- The note about a member that was found bad before, which it stays; nil for any other.
 function _M:refusal(name)
     local noted = self.bad[name] or self.before.bad[name]
     self.bad[name] = noted

@@ -14,7 +14,7 @@ local ipairs = ipairs
 local GROUPS = shelf_module.GROUPS
 local PREVIOUS_STAYS = "the previous one stays in force"
 
--- What can be the name of a certificate: a domain, one with a wildcard, a port.
+-- The name of a certificate: a domain, one with a wildcard, a port.
 local NAME = "^[%w*_][%w*._-]*$"
 local MOST_NAME = 255
 

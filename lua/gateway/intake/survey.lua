@@ -1,16 +1,19 @@
---- A look at the policy in force as a whole: what it says in vain. Each finding is one line, and the same line for as long as it holds.
+--- A look at the policy in force as a whole, for parts that have no effect. Each finding is one line, and the same line for as
+-- long as it holds.
 --
--- What is looked at of a member was noted when it was parsed. After another process's policy was taken over nothing is noted, and
+-- The facts about a member were noted when it was parsed. After another process's policy was taken over nothing is noted, and
 -- the members are parsed once more; that is after the policy was put in force, and waits for others now and then.
+--
+-- Which ports nginx listens on is another matter: it changes without the policy, and is known only once a worker has started.
 
 local shelf_module = require "gateway.shelf"
 
 local concat = table.concat
+local find = string.find
 local ipairs = ipairs
 local next = next
 local pairs = pairs
 local sort = table.sort
-local tonumber = tonumber
 
 local GROUPS = shelf_module.GROUPS
 local STRIDE = 64
@@ -49,7 +52,7 @@ local function note_unknown(found, names, place)
 end
 
 
--- What is known of a rule on the shelf: its id, its group, names of unknown fields.
+-- The facts about a rule on the shelf: its id, its group, names of unknown fields.
 local function about_rule(intake, digest)
     local about = intake.about_rules
     if about.id[digest] == nil then
@@ -102,30 +105,40 @@ local _M = {}
 
 --- @param intake after it has put a document in force
 -- @param sections names of the document's sections that are not known
--- @param listening set of the TCP ports whose rules this nginx has a listener for, or nil when that is not known
 -- @param pause called now and then; may wait
 -- @return lines; and how many unknown sections and fields there are
-function _M.run(intake, sections, listening, pause)
+function _M.run(intake, sections, pause)
     local found = { lines = {}, groups = {}, idle = {}, absent = {}, unknown = {}, count_unknown = 0 }
-    local unheard = {}
     note_unknown(found, sections, "")
     look_at_groups(intake, found, pause)
     for key, list in pairs(intake.lists) do
         local subsystem, protocol, port = key:match(LIST_KEY)
         if subsystem then
-            local place = subsystem .. " " .. protocol .. " port " .. port
-            look_at_rules(intake, list, place, found, pause)
-            if listening and protocol == "tcp" and #list.members > 0 and not listening[tonumber(port)] then
-                unheard[place] = true
-            end
+            look_at_rules(intake, list, subsystem .. " " .. protocol .. " port " .. port, found, pause)
         end
     end
     sort(found.lines)
     add_line(found.lines, "not known to the gateway, without effect", found.unknown)
     add_line(found.lines, "rules name groups that the policy does not have", found.absent)
     add_line(found.lines, "groups whose backends all have weight 0", found.idle)
-    add_line(found.lines, "rules of ports that nginx does not listen on", unheard)
     return found.lines, found.count_unknown
+end
+
+
+--- The finding about ports of the policy that nginx has no listener for.
+-- @param ports number of rules by list key
+-- @param listening as from the shelf, or nil when it is not known
+-- @return list of one line, or of none
+function _M.unheard(ports, listening)
+    local lines, unheard = {}, {}
+    for key, count in pairs(ports) do
+        local subsystem, protocol, port = key:match(LIST_KEY)
+        if listening and protocol == "tcp" and count > 0 and not find(listening, " " .. port .. " ", 1, true) then
+            unheard[subsystem .. " tcp port " .. port] = true
+        end
+    end
+    add_line(lines, "rules of ports that nginx does not listen on", unheard)
+    return lines
 end
 
 

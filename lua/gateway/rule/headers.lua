@@ -2,8 +2,8 @@
 -- `headers_remove` (list of names) -> { set = { { name, value }, ... }, add = the same, remove = { name, ... } }, each sorted
 -- by name and empty when there is nothing to do.
 --
--- Headers that say where a message ends are not a rule's to change: what follows the end that one side sees, the other takes for
--- the next message, which may be somebody else's.
+-- Headers that say where a message ends are not a rule's to change: when the two sides see different ends, one of them takes
+-- the rest of a message for the next one, which may be another client's.
 
 local fields = require "gateway.fields"
 local null = require("cjson").null

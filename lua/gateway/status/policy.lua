@@ -89,7 +89,7 @@ local function write_rules(shelf, write, pause)
 end
 
 
--- Who may see the status port need not be one who may have the keys.
+-- The status port may be open to people who must not have the keys.
 local function without_key(text)
     local certificate = cjson.decode(text or "")
     return encode({ cert = certificate and certificate.cert or cjson.null })

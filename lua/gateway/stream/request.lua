@@ -1,4 +1,4 @@
---- What balancers read of a connection of layer 4: the client's address, and none of what only HTTP has.
+--- A connection of layer 4 as balancers read it: the client's address, and nothing that only HTTP has.
 
 local setmetatable = setmetatable
 

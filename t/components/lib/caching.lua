@@ -1,4 +1,4 @@
---- What the tests of resty.mlcache share: a cache, a callback that answers as it is told, and a channel that writes down what is sent.
+--- Common parts of the tests of resty.mlcache: a cache, a callback that answers as it is told, and a channel that writes down what is sent.
 
 local lrucache = require "resty.lrucache"
 local mlcache = require "resty.mlcache"
@@ -27,7 +27,7 @@ function _M.asking(cache, answers)
     end
 end
 
---- The option `ipc` of a channel that nobody listens to, and the list of what is sent over it: "2: channel data", where 2 is the
+--- The option `ipc` of a channel without listeners, and the list of what is sent over it: "2: channel data", where 2 is the
 -- number of arguments.
 function _M.channel()
     local sent = {}

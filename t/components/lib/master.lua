@@ -1,4 +1,4 @@
---- What a test does to the nginx that it runs in: signals, and requests to whichever worker takes them.
+--- Signals to the nginx that a test runs in, and requests to any worker that takes them.
 
 local PATIENCE = 10
 

@@ -1,9 +1,9 @@
---- What the backends of the tests answer: what they got.
+--- The answers of the tests' backends: the request as it came.
 --
 -- The header X-Backend is the backend's name, X-Peer-Port the port that it was asked from, X-Protocol and X-SNI how. The first line of
 -- the body is "<name> <method> <uri>"; a line "<header>: <value>" follows for each request header that the request header X-Echo lists
 -- ("host, x-a"), "(none)" standing for a header that did not come.
--- Who asks for an upgrade has each line sent back, "echo " before it.
+-- A client that asks for an upgrade has each line sent back, "echo " before it.
 --
 -- Arguments of the query: `status`; `sleep`, seconds before the answer; `header`, a further header ("Name:value", may come several
 -- times); `body=1` to have the request's body sent back; `close=1` for a connection that is not kept.
@@ -36,7 +36,7 @@ local function add_headers(list)
 end
 
 
--- What an upgraded connection brings goes back line by line.
+-- Sends the lines of an upgraded connection back.
 local function echo_lines()
     ngx.status = 101
     ngx.header["Upgrade"] = ngx.var.http_upgrade

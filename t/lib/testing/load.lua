@@ -1,5 +1,7 @@
 --- Load that goes on while a block does something else: some threads that make one request after the other.
 
+local testing = require "testing"
+
 local setmetatable = setmetatable
 
 local _M = {}
@@ -12,7 +14,7 @@ local function run(self, request)
         self.done = self.done + 1
         if not ok then
             self.failed = self.failed + 1
-            self.first_failure = self.first_failure or ", the first by: " .. tostring(err)
+            self.first_failure = self.first_failure or tostring(err)
         end
     end
 end
@@ -30,13 +32,29 @@ function _M.start(count, request)
 end
 
 
---- End, and tell: { done, failed, first_failure = text | nil }.
+--- Begin requests of one path that this status is to answer. options: as of testing.request
+function _M.requests(count, path, status, options)
+    return _M.start(count, function()
+        local answer, err = testing.request(path, options)
+        return answer and answer.status == status, answer and answer.status or err
+    end)
+end
+
+
+--- End.
 function _M:stop()
     self.ended = true
     for _, thread in ipairs(self.threads) do
         assert(ngx.thread.wait(thread))
     end
-    return self
+end
+
+
+--- End, and tell "0 failed", and what else is wrong: not more requests than `least` were made, or some failed.
+function _M:report(least)
+    self:stop()
+    return self.failed .. " failed" .. (self.done > least and "" or ", but too few were made: " .. self.done)
+        .. (self.first_failure and ", the first by: " .. self.first_failure or "")
 end
 
 

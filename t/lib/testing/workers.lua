@@ -10,7 +10,7 @@ local testing = require "testing"
 local setmetatable = setmetatable
 
 local MOST_CONNECTIONS = 400
--- What goes to the server's own location, and not through the gateway's rules.
+-- Requests to the server's own location, not through the gateway's rules.
 local PREFIX = "/ask/"
 local KEEP = { connection = "keep-alive" }
 
@@ -33,7 +33,7 @@ local function address_of(value)
 end
 
 
--- What a worker answers: "<level> <what it has>", or "error <err>".
+-- Answers of a worker: "<level> <what it has>", or "error <err>".
 local ANSWERS = {
     rules = function(key)
         local index, err, level = require("gateway.caches").rules(key)
@@ -91,7 +91,7 @@ local function ask(sock, path)
 end
 
 
--- A connection to whatever worker takes it: { sock, pid }, and the worker's number.
+-- A connection to the worker that takes it: { sock, pid }, and the worker's number.
 local function connect_any()
     local sock = assert(testing.connect("workers"))
     local id, pid = assert(ask(sock, "who")):match("^(%d+) (%d+)$")
@@ -132,7 +132,7 @@ function _M:again(id)
 end
 
 
---- What a worker answers to "rules/<key>", "index/<key>", "groups", "certificate/<name>" or "balancer/<name>".
+--- A worker's answer to "rules/<key>", "index/<key>", "groups", "certificate/<name>" or "balancer/<name>".
 function _M:ask(id, path)
     return ask(self[id].sock, path)
 end
@@ -144,7 +144,7 @@ function _M:ask_in_vain(id, path)
 end
 
 
--- What `ask_one(id)` returns for each worker in turn, joined with "; ".
+-- The results of `ask_one(id)` for each worker in turn, joined with "; ".
 local function join(self, ask_one)
     local answers = {}
     for id = 0, self.count - 1 do
@@ -154,7 +154,7 @@ local function join(self, ask_one)
 end
 
 
---- What all workers answer, one after the other, joined with "; ".
+--- The answers of all workers, one after the other, joined with "; ".
 function _M:ask_all(path)
     return join(self, function(id) return self:ask(id, path) end)
 end
@@ -172,7 +172,7 @@ function _M:who_all(path)
 end
 
 
---- What all workers answer when they are asked at the same time, sorted and joined with "; ".
+--- The answers of all workers when they are asked at the same time, sorted and joined with "; ".
 function _M:ask_at_once(path)
     local threads, answers = {}, {}
     for id = 0, self.count - 1 do
@@ -201,7 +201,7 @@ local function wait_for(self, value, limit, ask_one)
 end
 
 
---- Seconds until each worker answers with this value, whatever the level; nil and an error when one does not within the limit.
+--- Seconds until each worker answers with this value, from any level; nil and an error when one does not within the limit.
 function _M:wait_for(path, value, limit)
     return wait_for(self, value, limit, function(id) return self:ask(id, path):match("^%S+ (.*)$") end)
 end

@@ -1,6 +1,6 @@
---- What the weighted pickers of this folder share: nodes with weights, and the methods that change them.
+--- The common part of the weighted pickers of this folder: nodes with weights, and the methods that change them.
 --
--- A picker is an object with a table `nodes` (id -> weight) and with whatever its class derives from that table. A class
+-- A picker is an object with a table `nodes` (id -> weight) and with all that its class derives from that table. A class
 -- gives one function, `derive(self)`, which is called after every change of `nodes`; it must leave the picker as it was
 -- when it throws.
 --

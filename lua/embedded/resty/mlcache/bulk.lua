@@ -146,7 +146,7 @@ end
 
 local _M = {}
 
---- What is wrong with the arguments of get_bulk()? Returns the text, or nil.
+--- Returns the fault of the arguments of get_bulk(), as text, or nil.
 function _M.arguments_error(bulk, opts)
     if type(bulk) ~= "table" then
         return "bulk must be a table"

@@ -4,7 +4,7 @@ local mlcache_ipc = require "resty.mlcache.ipc"
 
 local pairs = pairs
 
--- What may come over the channel: name -> { channel, handler = function(data) }.
+-- The events of the channel: name -> { channel, handler = function(data) }.
 local function events_of(cache)
     local lru = cache.lru
 
@@ -34,7 +34,7 @@ local function connect_bundled(cache, shm, debug)
         ipc:subscribe(event.channel, event.handler)
     end
 
-    -- Nobody knows what the lost events were about.
+    -- The keys of lost events are unknown.
     ipc.on_loss = cache.events.purge.handler
 
     cache.ipc = ipc

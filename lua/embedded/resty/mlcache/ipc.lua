@@ -29,7 +29,7 @@ local FIRST_STEP = 0.001
 -- that is missing further back than that many was evicted.
 local MOST_WRITERS = 16
 
--- A writer that was killed in between leaves a hole for good: seconds after which nobody waits for it any longer.
+-- A writer that was killed in between leaves a hole for good: seconds after which no worker waits for it any longer.
 local HOLE_LIFE = 0.5
 
 -- "<pid>:<length of channel>:<channel><data>"

@@ -1,4 +1,4 @@
---- What `resty.mlcache` does when the first level has nothing: read the second, run the callback, store what it returns.
+--- The work of `resty.mlcache` when the first level has nothing: read the second, run the callback, store its value.
 --
 -- `cache` is an instance; `settings` are those of the call (see resty.mlcache.options). Where a function returns value,
 -- error, level, a level that is nil without an error means "not there".
@@ -29,7 +29,7 @@ local FROM_STALE = 4
 -- Stands for nil in the first level.
 local NOTHING = {}
 
--- What the first level keeps for `value`: NOTHING, the value, or what the serializer makes of it.
+-- The first level's form of `value`: NOTHING, the value, or what the serializer makes of it.
 -- Returns nil and an error when the serializer fails.
 local function serialized(value, serializer)
     if value == nil then
@@ -141,7 +141,7 @@ local function resurrect(cache, key, settings, stale_value, callback_error)
     return value, nil, FROM_STALE
 end
 
--- Whoever runs the callback takes longer than this one may wait. Returns value, error, level.
+-- Another caller runs the callback, for longer than this one may wait. Returns value, error, level.
 local function get_without_lock(cache, key, settings, stale, stale_value)
     local value, err, level = get_from_l2(cache, key, settings)
     if level or err then

@@ -82,7 +82,7 @@ end
 
 local _M = {}
 
---- What is wrong with the arguments of new()? Returns the text, or nil.
+--- Returns the fault of the arguments of new(), as text, or nil.
 function _M.new_error(name, shm, opts)
     if type(name) ~= "string" then
         return "name must be a string"

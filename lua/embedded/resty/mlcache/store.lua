@@ -70,7 +70,7 @@ function _M.new(name, miss_name)
     }, mt)
 end
 
---- Looks a key up; what has expired counts only when `accept_expired` is true.
+--- Looks a key up; an expired value counts only when `accept_expired` is true.
 -- Returns found (boolean; nil and an error when it could not be read), value, seconds that remain, ttl (0: for ever),
 -- has it expired, is it a resurrected one.
 function _M:read(key, accept_expired)
@@ -96,7 +96,7 @@ function _M:read(key, accept_expired)
 end
 
 --- Writes the text of `value` (as resty.mlcache.value encodes it). When the dictionary says "no memory", having evicted
--- what it may per call, tries again, `tries` times in all.
+-- as much as it may per call, tries again, `tries` times in all.
 -- flags: nil or RESURRECTED
 -- must: with true, "no memory" at the last try is an error; else it is logged, as the caller can do without this level.
 -- Returns true, or nil and an error.
@@ -135,7 +135,7 @@ function _M:delete(key)
     return true
 end
 
---- Empties the dictionaries, whoever else writes to them; with `flush_expired` their memory is given back at once.
+--- Empties the dictionaries, those of other writers, too; with `flush_expired` their memory is given back at once.
 function _M:flush(flush_expired)
     self.dict:flush_all()
     if self.miss then

@@ -2,7 +2,7 @@
 --
 --     at (double) | ttl (double) | kind (1 byte) | payload
 --
--- `at` is the time of writing and `ttl` the seconds to live (0: for ever): what remains can be computed without the
+-- `at` is the time of writing and `ttl` the seconds to live (0: for ever): the rest can be computed without the
 -- dictionary, also after it ran out. The numbers are in the machine's own order: shared memory does not travel.
 
 local cjson = require "cjson.safe"

@@ -1,9 +1,9 @@
 --- Events between the worker processes of one nginx: `post` in one, and the callbacks of all are called, in the same order
--- everywhere. What is posted lies in a shared dictionary (see resty.worker.events.board) until the worker looks there,
+-- everywhere. An event lies in a shared dictionary (see resty.worker.events.board) until the worker looks there,
 -- in `poll`: from a timer, and whenever the caller wants to be up to date. With nothing new, `poll` costs one read.
 --
--- A worker hears of the events that are posted after its `configure`, beginning with its own `started`. What was posted
--- before, by workers that a reload or a crash has ended, is not repeated.
+-- A worker hears of the events that are posted after its `configure`, beginning with its own `started`. Events posted
+-- before, by workers that a reload or a crash has ended, are not repeated.
 
 local board = require "resty.worker.events.board"
 local callbacks = require "resty.worker.events.callbacks"
@@ -211,7 +211,7 @@ _M.event_list = event_list
 _M.register = callbacks.add
 
 
---- Like `register`, but the callback goes as soon as nobody else holds it.
+--- Like `register`, but the callback goes as soon as no other reference holds it.
 _M.register_weak = callbacks.add_weak
 
 

@@ -11,7 +11,7 @@ local LAST = "events-last"
 local DATA = "events-data:"
 local ONE = "events-one:"
 
--- In the place of an event that could not be written, so that nobody waits for it.
+-- In the place of an event that could not be written, so that no worker waits for it.
 local NO_EVENT = ""
 
 

@@ -1,4 +1,4 @@
---- Who wants to hear of which events: callbacks for every event, for the events of a source, and for single events.
+--- The listeners of events: callbacks for every event, for the events of a source, and for single events.
 --
 -- A list is never changed while it may be walked: a change makes a new one. A callback that is taken away while an event
 -- is being handed out is not called any more; one that is added then hears of the next event.
@@ -31,7 +31,7 @@ local lists = no_lists()
 
 
 -- An entry is a table { callback = function }. It is empty once the callback was taken away, or, when the entry is weak,
--- once nobody else holds the callback.
+-- once no other reference holds the callback.
 local function with(entries, entry)
     local changed = {}
     for _, other in ipairs(entries or {}) do
@@ -117,7 +117,7 @@ function _M.add(callback, source, ...)
 end
 
 
---- Like `add`, but the callback goes as soon as nobody else holds it.
+--- Like `add`, but the callback goes as soon as no other reference holds it.
 function _M.add_weak(callback, source, ...)
     add(weak_entry, callback, source, ...)
 end
@@ -152,7 +152,7 @@ function _M.drop()
 end
 
 
---- Calls everybody who wants to hear of this event. What a callback throws is logged and stops nobody else.
+--- Calls all callbacks of this event. An error of one is logged and does not stop the others.
 function _M.call(source, event, data, pid)
     call(lists.every, source, event, data, pid)
     local of_source = lists.sources[source]

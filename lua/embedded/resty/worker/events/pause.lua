@@ -8,7 +8,7 @@ local pcall = pcall
 local sleep = ngx.sleep
 local update_time = ngx.update_time
 
--- Somebody else may have declared it, with other names for the same types.
+-- Another module may have declared it, with other names for the same types.
 pcall(ffi.cdef, "int usleep(unsigned int microseconds);")
 
 

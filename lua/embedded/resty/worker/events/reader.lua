@@ -19,7 +19,7 @@ local ERR = ngx.ERR
 
 local LAST = board.LAST
 
--- A poll runs in somebody's request, which may be ended under it while it waits or while a callback does. After so many
+-- A poll runs in a caller's request, which may be ended under it while it waits or while a callback does. After so many
 -- seconds more than it wanted to wait, or with one event, another poll takes its place.
 local GRACE = 1
 local CALLBACK_GRACE = 30

@@ -21,7 +21,7 @@ local OPTIONS = {
 local _M = {}
 
 
---- What `opts` says, and the defaults in the place of what it does not say; or nil and the first that is wrong.
+--- The settings of `opts`, with defaults for those that it lacks; or nil and the first that is wrong.
 function _M.read(opts)
     local settings = {}
     for _, option in ipairs(OPTIONS) do
