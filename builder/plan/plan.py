@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from builder.base.platform import BUILD
 from builder.lock.lock import LockedPackage
@@ -66,6 +68,20 @@ class Graph(Struct, frozen=True, kw_only=True):
         return sorted(found)
 
 
+class Facts(Struct, frozen=True, kw_only=True):
+    """All that a derivation is made from; `derive` gets nothing else, so a key can be remembered by the digest of these.
+
+    package: without what has no part in its build. recipes: digests, of the package's own and of what it requires directly.
+    """
+
+    build_platform: str
+    host_platform: str
+    package: LockedPackage
+    recipes: Mapping[str, str]
+    sources: Mapping[str, str]
+    inputs: tuple[Input, ...]
+
+
 class Plan(Struct):
     """A graph with what is known of each package so far; `realise` goes on filling it.
 
@@ -111,11 +127,10 @@ class Plan(Struct):
     def derive(self, name: str) -> Derivation:
         """The derivation of a package whose inputs are all known (computed once)."""
         if name not in self.derivations:
-            package = self.graph.packages[name]
-            sources = {source.name: self.source_tree(package, source.name) for source in self._sources(package)}
+            facts = self._facts(name)
             found = derive(
-                self.recipes[package.name], package, build_platform=self.build_platform, host_platform=self.host_platform,
-                sources=sources, inputs=self.inputs(name), provided=self._provided(package),
+                self.recipes[facts.package.name], facts.package, build_platform=facts.build_platform,
+                host_platform=facts.host_platform, sources=facts.sources, inputs=facts.inputs, provided=self._provided(facts.package),
             )
             self.derivations[name] = found
             self.keys[name] = found.key
@@ -124,29 +139,26 @@ class Plan(Struct):
     def key(self, name: str) -> str:
         """The key of a package whose inputs are all known; the derivation is made only when the key is not remembered."""
         if name not in self.keys:
-            mark = self.marks[name] = self._mark(name)
+            mark = self.marks[name] = hashlib.sha256(msgspec.json.encode(self._facts(name))).hexdigest()
             self.keys[name] = self.remembered.get(mark) or self.derive(name).key
         return self.keys[name]
 
-    def _mark(self, name: str) -> str:
-        """Digest of all that `derive` reads: recipes (of what is required, too, for what they provide), choices, trees.
-
-        Unlike the key it also changes with what does not matter, such as a summary; what it is good for is to be cheap.
-        """
+    def _facts(self, name: str) -> Facts:
         package = self.graph.packages[name]
-        direct = package.requires + package.build_requires
-        told = [self.build_platform, self.host_platform, name, package.recipe, *package.features, "needs"]
-        told += [f"{each} {self.graph.packages[each].recipe}" for each in direct]
-        told += [f"{source.name} {self.source_tree(package, source.name)}" for source in self._sources(package)]
-        for each in self.visible(name):
-            told += self.trees[each].get("out", ""), self.trees[each].get("dev", "") if each in direct else ""
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+        return Facts(
+            build_platform=self.build_platform,
+            host_platform=self.host_platform,
+            package=replace(package, profiles=(), sources=(), outputs={}),
+            recipes={each: self.graph.packages[each].recipe for each in (name, *package.requires, *package.build_requires)},
+            sources={source.name: self.source_tree(package, source.name) for source in self._sources(package)},
+            inputs=self.inputs(name),
+        )
 
     def _sources(self, package: LockedPackage) -> list[Source]:
         return [source for source in package.sources if source.platform in (None, self.host_platform)]
 
     def _provided(self, package: LockedPackage) -> dict[str, str]:
-        """What the requirements of a package carry inside: a profile may let one of them stand for another."""
+        """Versions of what the requirements of a package carry inside: a profile may let one stand for another."""
         needs = (self.graph.packages[each] for each in package.requires + package.build_requires)
         versions = (self.recipes[each.name].version(each.version) for each in needs)
         return {name: carried for each in versions if each is not None for name, carried in each.provides.items()}
