@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pkgutil
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import builder
 from builder import __main__ as start
 from builder.base.errors import BuilderError, BuildError, MachineError, RefusedError, SourceError, UsageError
 from builder.cache import noop
-from builder.cli import commands, main
+from builder.cli import main
+from builder.cli import verbs as modules
 from builder.cli.arguments import parse, parser, verbs
 from builder.lock import text as lock_text
 
@@ -56,7 +58,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main.run(["--help"])
     assert error.value.code == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ") and line[4] != " "]
-    assert tuple(listed) == COMMANDS == tuple(commands.COMMANDS)
+    assert tuple(listed) == COMMANDS
+    assert {each.name for each in pkgutil.iter_modules(modules.__path__)} == {*COMMANDS}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -215,7 +218,7 @@ def test_an_error_is_told_on_stderr(
     def fail(*_: object) -> int:
         raise error
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": fail})
+    monkeypatch.setattr(main, "verb", lambda _: fail)
     answer = project.run("list", *(["--json"] if as_json else []))
     assert (answer.code, answer.err.replace(" \n", "\n")) == (code, text)
     if as_json:
@@ -228,7 +231,7 @@ def test_an_interrupt(project: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": interrupt})
+    monkeypatch.setattr(main, "verb", lambda _: interrupt)
     answer = project.run("list")
     assert (answer.code, answer.out) == (130, "")
     assert answer.err == "builder: interrupted; nothing is lost, the same command goes on where it was\n"
@@ -238,7 +241,7 @@ def test_a_reader_that_has_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     def gone(*_: object) -> int:
         raise BrokenPipeError
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": gone})
+    monkeypatch.setattr(main, "verb", lambda _: gone)
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         assert main.run(["list"]) == 141
@@ -253,7 +256,7 @@ def test_the_umask_of_the_user_does_not_matter(monkeypatch: pytest.MonkeyPatch) 
         seen.append(os.umask(0o022))
         return 0
 
-    monkeypatch.setattr(commands, "COMMANDS", {"list": look})
+    monkeypatch.setattr(main, "verb", lambda _: look)
     before = os.umask(0o077)
     try:
         assert main.run(["list"]) == 0

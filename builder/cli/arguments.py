@@ -8,13 +8,13 @@ from typing import TypeAlias
 from builder import __version__
 from builder.base import platform
 from builder.base.errors import UsageError
+from builder.cli.options import Options
 from builder.cli.parser import Parser, meant
 
-Command = Callable[[argparse.Namespace, list[str]], int]
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> Options:
     """The arguments of one command line.
 
     Raises:
@@ -39,7 +39,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if options.image not in (None, target):
             verb.error(f"two images: '{target}' and --image {options.image}")
         options.image = target
-    return options
+    told = {name: value for name, value in vars(options).items() if name != "target"}
+    return Options(argv=tuple(argv), **told)
 
 
 def _check_verb(top: Parser, argv: Sequence[str]) -> None:
@@ -232,7 +233,6 @@ def _test(commands: Verbs) -> None:
     _sources(made)
     _locked(made)
     _json(made)
-    made.set_defaults(sandbox="auto", cores=None, compression="gzip", out=None)
 
 
 def _run(commands: Verbs) -> None:
@@ -253,7 +253,6 @@ def _run(commands: Verbs) -> None:
     _image(made, positional=True)
     _sources(made)
     _locked(made)
-    made.set_defaults(sandbox="auto", cores=None, jobs=None, compression="gzip", out=None)
 
 
 def _audit(commands: Verbs) -> None:
@@ -299,8 +298,8 @@ def _graph(commands: Verbs) -> None:
 
 def _why(commands: Verbs) -> None:
     made = _command(commands, "why", "show why one package needs another", "builder why gateway zlib    # every shortest chain")
-    made.named("targets", "who", metavar="A", help="a package or image")
-    made.named("packages", "needs", metavar="B", help="a package")
+    made.named("targets", "dependant", metavar="A", help="a package or image")
+    made.named("packages", "dependency", metavar="B", help="a package")
     _image(made)
     _json(made)
 

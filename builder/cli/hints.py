@@ -1,6 +1,5 @@
 """Hints name commands. Such a command is about the project, store, image and profile of the command that failed."""
 
-import argparse
 import os
 import re
 import shlex
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from builder.base import platform
 from builder.base.errors import UsageError
 from builder.cli.arguments import parser, verbs
+from builder.cli.options import Options
 from builder.resolve.workspace import find_root
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
@@ -19,7 +19,7 @@ _CHOICES = {  # options that say what a command is about, and their defaults
 }
 
 
-def completed(hint: str, options: argparse.Namespace, image: str = "", profile: str = "") -> str:
+def completed(hint: str, options: Options, image: str = "", profile: str = "") -> str:
     """A hint whose commands say what the failed command's arguments said, where they take it.
 
     image, profile: of what failed, where the arguments name none and a command that names none would take others.
@@ -31,7 +31,7 @@ def completed(hint: str, options: argparse.Namespace, image: str = "", profile: 
         if verb.partition(" ")[0] not in known:
             return found[0]
         takes = known[verb.partition(" ")[0]].options()
-        every = verb == "fetch" and getattr(options, "all", False) and "--all" not in rest.split()
+        every = verb == "fetch" and options.all and "--all" not in rest.split()
         about = {} if every else {"--image": image, "--profile": profile}
         words = [word for option, word in _chosen(options, about) if option in takes and option not in rest.split()]
         return " ".join(["builder", verb, *words, *["--all"][:every]]) + rest
@@ -43,9 +43,9 @@ def completed(hint: str, options: argparse.Namespace, image: str = "", profile: 
     return _COMMAND.sub(complete, hint)
 
 
-def _place(options: argparse.Namespace) -> str:
+def _place(options: Options) -> str:
     """The option of git that names the project, where the command was not started in its folder."""
-    given = getattr(options, "root", ".")
+    given = options.root
     try:
         root = find_root(given)
     except UsageError:  # there is none, and the hint is about something else
@@ -54,13 +54,13 @@ def _place(options: argparse.Namespace) -> str:
     return f"-C {shlex.quote(near)} " if near != "." else ""
 
 
-def completed_within(message: str, options: argparse.Namespace, image: str = "", profile: str = "") -> str:
+def completed_within(message: str, options: Options, image: str = "", profile: str = "") -> str:
     """A message with the hints completed of the other errors, and of the contract's findings, that it tells of."""
     lines = re.compile(r"^  next: .*|^  \[[a-z-]+\] .*", re.MULTILINE)
     return lines.sub(lambda found: completed(found[0], options, image, profile), message)
 
 
-def _chosen(options: argparse.Namespace, topic: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _chosen(options: Options, topic: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for option, default in _CHOICES.items():
         given = getattr(options, option[2:], None) or topic.get(option)
         if given and given != default:

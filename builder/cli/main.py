@@ -4,9 +4,12 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Callable
+from importlib import import_module
 
 from builder.base.errors import FEWER_FILES, BuilderError, MachineError
 from builder.cli import arguments
+from builder.cli.options import Options
 
 
 def run(argv: list[str]) -> int:
@@ -78,9 +81,13 @@ def _answer(argv: list[str]) -> int:
 
         return names.tell(argv[1:])
     options = arguments.parse(argv)
-    from builder.cli import commands  # noqa: PLC0415 - `--help` and bad arguments need none of it
+    return verb(options.command)(options)
 
-    return commands.COMMANDS[options.command](options, argv)
+
+def verb(name: str) -> Callable[[Options], int]:
+    """What a verb does."""
+    found: Callable[[Options], int] = import_module(f"builder.cli.verbs.{name}").run
+    return found
 
 
 def _tell(error: BuilderError, as_json: bool) -> None:

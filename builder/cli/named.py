@@ -27,7 +27,7 @@ def located(opened: Session, names: Sequence[str]) -> tuple[Lock, str, list[str]
     more = [name for name in names if name not in held and _selects(project.recipes, name)]
     if not more:
         return lock, profile, [package_id(opened, profile, name) for name in names], True
-    if getattr(opened.options, "locked", False):
+    if opened.options.locked:
         hint = unneeded.recipe(project, lock, profile, more[0])
         raise RefusedError(f"--locked builds only what the lock holds, and it holds no '{more[0]}'", where=LOCK, hint=hint)
     others = [package_id(opened, profile, name) for name in names if name not in more]

@@ -7,6 +7,7 @@
 """
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -23,6 +24,17 @@ def say(text: str) -> None:
 def document(kind: str, data: Any) -> str:
     """The JSON document of a verb's data, which may hold structs."""
     return _text({"version": VERSION, "kind": kind, "data": data})
+
+
+def say_json(kind: str, data: Any) -> None:
+    """Write the JSON document of a verb's data to stdout."""
+    say(document(kind, data))
+
+
+def shown_path(path: str) -> str:
+    """A path as a person types it here: relative when it lies below the current directory."""
+    near = os.path.relpath(path)
+    return path if near.startswith("..") else near
 
 
 def error_document(error: BuilderError) -> str:

@@ -1,6 +1,5 @@
 """What a command works with, opened once and closed in the right order: workspace, store, fetcher, builder, reporter."""
 
-import argparse
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ from builder.base import outside, within
 from builder.base import settings as user_settings
 from builder.base.errors import BuilderError, UsageError
 from builder.cache import noop
+from builder.cli.options import Options
 from builder.cli.parser import meant
 from builder.lock.lock import Lock, LockedImage
 from builder.progress.choose import choose
@@ -38,7 +38,7 @@ _COMPILER = "/opt/ziglang/zig"  # it finds its files by /proc/self/exe, which --
 class Session(Struct, dict=True):
     """One command's nouns. Everything but the workspace is opened when first asked for."""
 
-    options: argparse.Namespace
+    options: Options
     stack: ExitStack
     watch: noop.Watch = field(default_factory=noop.Watch)
     topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
@@ -100,7 +100,7 @@ class Session(Struct, dict=True):
 
         return Fetcher(
             self.store, mirrors=Mirrors(self.settings.mirrors), distdirs=(*self.options.distdir, *self.settings.distdirs),
-            offline=self.options.offline, reporter=self.reporter, verbose=getattr(self.options, "verbose", False),
+            offline=self.options.offline, reporter=self.reporter, verbose=self.options.verbose,
         )
 
     @cached_property
@@ -121,9 +121,9 @@ class Session(Struct, dict=True):
             store=self.store, fetcher=lambda: self.fetcher,
             executor=self.executor, reporter=self.reporter, cancel=self.cancel,
             options=Options(
-                platform=told.platform, jobs=getattr(told, "jobs", None) or self.settings.jobs or self.cores,
-                keep_going=getattr(told, "keep_going", False), locked=getattr(told, "locked", False),
-                allow_weak=getattr(told, "allow_weak_sandbox", False),
+                platform=told.platform, jobs=told.jobs or self.settings.jobs or self.cores,
+                keep_going=told.keep_going, locked=told.locked,
+                allow_weak=told.allow_weak_sandbox,
             ),
         )
 
@@ -134,7 +134,7 @@ class Session(Struct, dict=True):
         told = self.options
         return make.ImageMaker(
             workspace=self.workspace, builder=self.builder, store=self.store, reporter=self.reporter,
-            options=make.Options(platform=told.platform, compression=told.compression, locked=getattr(told, "locked", False)),
+            options=make.Options(platform=told.platform, compression=told.compression, locked=told.locked),
             target=self.target, look=self.watch.look, made=self.watch.made, begin=self.about,
         )
 
@@ -159,7 +159,7 @@ class Session(Struct, dict=True):
         """What runs builds on this machine. tool: gives the directory of a tool's output by its name."""
         from builder.build.local import LocalExecutor  # noqa: PLC0415
 
-        failed = self.out("failed") if getattr(self.options, "keep_failed", False) and not cores else ""
+        failed = self.out("failed") if self.options.keep_failed and not cores else ""
         made = LocalExecutor(lambda: self._sandbox(tool), self.reporter, cores=cores or self.cores, keep_failed=failed)
         return self.stack.enter_context(made)
 
@@ -186,7 +186,7 @@ class Session(Struct, dict=True):
         if self._fresh and self.workspace.lock is not None:
             return self.workspace.lock
         self._fresh = True
-        found = self.workspace.fresh_lock(locked=getattr(self.options, "locked", False))
+        found = self.workspace.fresh_lock(locked=self.options.locked)
         for note in self.workspace.notes:
             self.reporter.say(f"lock: {note}")
         self.workspace.notes.clear()
@@ -205,7 +205,7 @@ class Session(Struct, dict=True):
             UsageError: there is no such image, or it does not resolve in that profile.
         """
         project = self.workspace.project
-        wanted = name or getattr(self.options, "image", None) or self.workspace.default_image
+        wanted = name or self.options.image or self.workspace.default_image
         if wanted not in project.images:
             known = sorted(project.images)
             raise UsageError(f"there is no image '{wanted}'", hint=meant(wanted, known, hint=f"images here: {', '.join(known)}"))
@@ -219,7 +219,7 @@ class Session(Struct, dict=True):
 
 
 @contextmanager
-def session(options: argparse.Namespace) -> Iterator[Session]:
+def session(options: Options) -> Iterator[Session]:
     """A session that closes what it opened, also on errors and interrupts. Hints of errors name what its arguments name."""
     with ExitStack() as stack:
         opened = Session(options, stack)

@@ -1,38 +1,36 @@
-"""The commands that build: `build` and `shell`."""
+"""`builder build`: images or packages, from the lock."""
 
-import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
 from builder.base import settings
 from builder.base.errors import UsageError
+from builder.build.build import with_outputs
 from builder.cache import noop
-from builder.cli import output
+from builder.cli import check, dry_run, output
+from builder.cli.named import located
+from builder.cli.options import Options
+from builder.cli.output import shown_path
 from builder.cli.session import Session, session
+from builder.image.make import Made
+from builder.image.oci import image as oci
 from builder.lock.lock import LockedImage
 from builder.recipe.project import FOLDERS, PACKAGES
 from builder.resolve.workspace import find_root
 
-if TYPE_CHECKING:
-    from builder.image.make import Made
 
-
-def build(options: argparse.Namespace, argv: list[str]) -> int:
+def run(options: Options) -> int:
     """Build images or packages; with --check, build again and compare."""
     with session(options) as opened:
         if options.check:
-            from builder.cli import check  # noqa: PLC0415
-
             return check.run(opened)
         root = find_root(options.root)
         opened.watch.look(*_read_first(options.root, root))
         packages, images = _asked_for(opened)
         if options.dry_run:
-            from builder.cli import dry_run  # noqa: PLC0415
-
             return dry_run.run(opened, packages, images)
         if not packages:
             opened.watch.look(*_source_folders(opened))
@@ -41,7 +39,7 @@ def build(options: argparse.Namespace, argv: list[str]) -> int:
         sys.stdout.write(_joined(texts, as_json=options.json))
         sys.stdout.flush()
         if not packages and opened.workspace.root == root:
-            _stamp(opened, argv, texts)
+            _stamp(opened, [*options.argv], texts)
     return 0
 
 
@@ -94,9 +92,6 @@ def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> N
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     """Realise packages by name, without an image. What no image needs is not pinned."""
-    from builder.build.build import with_outputs  # noqa: PLC0415
-    from builder.cli.named import located  # noqa: PLC0415
-
     lock, profile, targets, pinned = located(opened, names)
     plan = opened.builder.plan(lock, profile, targets)
     built = opened.builder.build(plan, targets)
@@ -110,10 +105,8 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
 
 
-def _described(made: "Made") -> dict[str, Any]:
+def _described(made: Made) -> dict[str, Any]:
     """An image that was made: for people, and as data."""
-    from builder.image.oci import image as oci  # noqa: PLC0415
-
     request, written = made.request, made.written
     shown = replace(written, layout=shown_path(written.layout), layer_file=shown_path(written.layer_file))
     return {
@@ -122,48 +115,3 @@ def _described(made: "Made") -> dict[str, Any]:
         "text": oci.describe(shown, request.about("")),
     }
 
-
-def shown_path(path: str) -> str:
-    """A path as a person types it here: relative when it lies below the current folder."""
-    near = os.path.relpath(path)
-    return path if near.startswith("..") else near
-
-
-def shell(options: argparse.Namespace, _argv: list[str]) -> int:
-    """Open the sandbox of a package with its source unpacked and patched, or the kept tree of its failed build."""
-    options.jobs = None
-    with session(options) as opened:
-        from builder.cli.named import located  # noqa: PLC0415
-
-        lock, profile, (name,), _ = located(opened, [options.name])
-        if not options.words and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            what = f"--failed {options.name} ls" if options.failed else f"{options.name} ls /sources"
-            raise UsageError(
-                "a shell needs a terminal", where="builder shell", hint=f"name a command to run instead: builder shell {what}"
-            )
-        builder = opened.builder
-        plan = builder.plan(lock, profile, [name])
-        failed = _kept_tree(opened, name) if options.failed else ""
-        inputs = plan.visible(name)
-        builder.build(plan, inputs)
-        if builder.is_builtin(plan, name):
-            raise UsageError(f"{name} is made without a sandbox", hint="there is nothing to look into")
-        builder.bring(plan, name)
-        executor = opened.executor(lambda package: builder.tool(plan, package))
-        with opened.store.stage() as stage:
-            return executor.shell(plan.derive(name), opened.store.tree_path, stage, tuple(options.words), failed)
-
-
-def _kept_tree(opened: Session, name: str) -> str:
-    """The newest tree that a failed build of a package left in out/failed/. Raises UsageError when there is none."""
-    folder = os.path.join(os.path.realpath(opened.workspace.root), "out", "failed")
-    start = name.replace(" ", "-") + "-"
-    found = os.listdir(folder) if os.path.isdir(folder) else []
-    numbers = [int(each[len(start) :]) for each in found if each.startswith(start) and each[len(start) :].isdecimal()]
-    path = os.path.join(folder, f"{start}{max(numbers, default=0)}")
-    if not numbers or os.path.realpath(path) != path:  # a link could lead anywhere, and the tree is written to
-        raise UsageError(
-            f"no tree of a failed build of {name} was kept", where=shown_path(folder),
-            hint=f"keep one: builder build --keep-failed {name.split(' ', maxsplit=1)[0]}",
-        )
-    return path

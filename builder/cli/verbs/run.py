@@ -1,22 +1,27 @@
 """The command that runs the gateway for development: `builder run`."""
 
-import argparse
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from builder import sandbox
 from builder.base.errors import UsageError
-from builder.cli.build import shown_path
+from builder.cli.options import Options
+from builder.cli.output import shown_path
 from builder.cli.session import Session, session
 from builder.resolve.workspace import find_root
-
-if TYPE_CHECKING:
-    from builder.run.rootfs import Rootfs
-    from builder.run.serving import Listening, Place, Service
-    from builder.run.serving.tree import Process
+from builder.run import serving
+from builder.run.rootfs import Rootfs, unpacked
+from builder.run.serving import Instance, Place, Service
+from builder.run.serving.listening import Listener, Listening
+from builder.run.serving.place import FOLDERS, TRIAL, check, stand_ins
+from builder.run.serving.service import require_free, wait_until_ready
+from builder.run.serving.tree import Process, process
+from builder.sandbox.program import resolve_inside
 
 IMAGE = "gateway"
 _FOLDER = os.path.join("out", "run")
@@ -25,20 +30,18 @@ _KEPT = ("policy", "port", "tls-port", "status-port", "listen", "workers", "imag
 _OPTIONS = ("GATEWAY_POLICY_LIMIT", "GATEWAY_POLICY_INTERVAL", "GATEWAY_WATCH_INTERVAL")
 
 
-def run(options: argparse.Namespace, _argv: list[str]) -> int:
+def run(options: Options) -> int:
     """Run the gateway until Ctrl-C; with --reload have the one that runs take what was edited."""
     if options.reload:
         return _reload(options)
     policy, listening = _policy(options.policy), _listening(options)
-    options.image = options.image or IMAGE
+    options = replace(options, image=options.image or IMAGE)
     with session(options) as opened:
         return _serve(opened, policy, listening)
 
 
 def _policy(path: str | None) -> str:
     """The absolute path of the policy file, which the gateway must be able to see: its folder is shown, and nothing beside that."""
-    from builder.sandbox.program import resolve_inside  # noqa: PLC0415
-
     if path is None:
         raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
     if not os.path.isfile(path):
@@ -53,20 +56,15 @@ def _policy(path: str | None) -> str:
     return found
 
 
-def _listening(options: argparse.Namespace) -> "Listening":
-    from builder.run.serving.listening import Listener, Listening  # noqa: PLC0415
-
+def _listening(options: Options) -> Listening:
     return Listening(
         address=options.listen or "127.0.0.1", http=tuple(Listener(*each) for each in options.port or [(8080, 80)]),
         https=tuple(Listener(*each) for each in options.tls_port or [(8443, 443)]), status=options.status_port or 1936,
     )
 
 
-def _reload(options: argparse.Namespace) -> int:
-    from builder import sandbox  # noqa: PLC0415
-    from builder.run import serving  # noqa: PLC0415
-
-    if given := [f"--{name}" for name in _KEPT if vars(options)[name.replace("-", "_")]]:
+def _reload(options: Options) -> int:
+    if given := [f"--{name}" for name in _KEPT if getattr(options, name.replace("-", "_"))]:
         hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
         raise UsageError("a reload takes what was edited under lua/, and nothing else changes", where=" ".join(given), hint=hint)
     with session(options):  # opens nothing: hints name the project
@@ -76,13 +74,7 @@ def _reload(options: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(opened: Session, policy: str, listening: "Listening") -> int:
-    from builder import sandbox  # noqa: PLC0415
-    from builder.run import serving  # noqa: PLC0415
-    from builder.run.rootfs import unpacked  # noqa: PLC0415
-    from builder.run.serving.place import FOLDERS, TRIAL  # noqa: PLC0415
-    from builder.run.serving.service import require_free  # noqa: PLC0415
-
+def _serve(opened: Session, policy: str, listening: Listening) -> int:
     folder = opened.out("run")
     for each in (*FOLDERS, *(os.path.join(TRIAL, name) for name in FOLDERS)):
         opened.out(os.path.join("run", each))
@@ -106,12 +98,9 @@ def _serve(opened: Session, policy: str, listening: "Listening") -> int:
     return 1
 
 
-def _place(opened: Session, folder: str, rootfs: "Rootfs", policy: str, listening: "Listening") -> "Place":
-    from builder.run import serving  # noqa: PLC0415
-    from builder.run.serving.place import check, stand_ins  # noqa: PLC0415
-
+def _place(opened: Session, folder: str, rootfs: Rootfs, policy: str, listening: Listening) -> Place:
     options = opened.options
-    check(rootfs, options.image)
+    check(rootfs, options.image or IMAGE)
     return serving.Place(
         checkout=opened.workspace.root, folder=folder, rootfs=rootfs, policy=policy, listening=listening,
         workers=options.workers or 0, inherited=_inherited(os.environ), stand_ins=stand_ins(opened.workspace.root, rootfs),
@@ -122,12 +111,8 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in _OPTIONS if name in environ}
 
 
-def _started(opened: Session, service: "Service", place: "Place", tools: str, nginx: "Process") -> None:
+def _started(opened: Session, service: Service, place: Place, tools: str, nginx: Process) -> None:
     """nginx runs: say so to other commands, and to people when it answers."""
-    from builder.run.serving import Instance  # noqa: PLC0415
-    from builder.run.serving.service import wait_until_ready  # noqa: PLC0415
-    from builder.run.serving.tree import process  # noqa: PLC0415
-
     own = process(os.getpid())
     assert own is not None, "we run"
     Instance(builder=own, nginx=nginx, tools=tools, place=place).write()

@@ -1,6 +1,5 @@
 """The verb `doctor`: whether this machine can build, and what to do when it cannot."""
 
-import argparse
 import os
 
 from msgspec.structs import replace
@@ -9,12 +8,13 @@ from builder.base import digest, platform
 from builder.base import settings as user_settings
 from builder.base.errors import BuilderError, MachineError
 from builder.cli import hints, output
+from builder.cli.options import Options
 from builder.resolve.workspace import Workspace, find_root
 from builder.sandbox.program import find_program
 from builder.show import doctor
 
 
-def run(options: argparse.Namespace, _argv: list[str]) -> int:
+def run(options: Options) -> int:
     """One line an answer; exit code 5 when one of them is bad."""
     settings = user_settings.load()
     store = options.store or settings.store

@@ -1,22 +1,26 @@
 """The command that tests: `builder test`."""
 
-import argparse
 import os
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from builder import sandbox
 from builder.base.errors import BuilderError, UsageError
+from builder.base.replace import replacing
 from builder.cli import output
-from builder.cli.build import shown_path
+from builder.cli.options import Options
+from builder.cli.output import shown_path
 from builder.cli.session import Session, session
-
-if TYPE_CHECKING:
-    from builder.run.rootfs import Rootfs
-    from builder.run.testing import FileResult, Room, Suite
+from builder.recipe.recipe import Limits
+from builder.run import testing
+from builder.run.rootfs import Rootfs, unpacked
+from builder.run.testing import FileResult, Interrupted, Room, Suite, files, junit, report, summary
+from builder.run.testing.summary import log_name
 
 IMAGE = "gateway-test"
 _OWN = "t"  # the project's own test files
@@ -26,11 +30,9 @@ _SET = ("TEST_NGINX_BINARY", "TEST_NGINX_SERVROOT")  # what no caller decides
 _UNIT = ("UNIT_SEED",)
 
 
-def test(options: argparse.Namespace, _argv: list[str]) -> int:
+def run(options: Options) -> int:
     """Run Test::Nginx files against the nginx of an image; exit 1 when one fails."""
-    from builder.run.testing import Interrupted, junit, report  # noqa: PLC0415
-
-    options.image = options.image or IMAGE
+    options = replace(options, image=options.image or IMAGE)
     if options.junit:
         report.require_place(options.junit)
     with session(options) as opened:
@@ -57,21 +59,14 @@ def test(options: argparse.Namespace, _argv: list[str]) -> int:
         return 0 if all(each.passed for each in results) else 1
 
 
-def _suite(opened: Session) -> "Suite":
-    from builder.run import testing  # noqa: PLC0415
-
+def _suite(opened: Session) -> Suite:
     options = opened.options
     folder = options.suite or os.path.join(opened.workspace.root, _OWN)
     suite = testing.find(folder, options.paths, whole=options.suite is not None)
     return testing.filtered(suite, options.filter) if options.filter else suite
 
 
-def _run(opened: Session, suite: "Suite", target: str) -> "list[FileResult]":
-    from builder import sandbox  # noqa: PLC0415
-    from builder.run import testing  # noqa: PLC0415
-    from builder.run.rootfs import unpacked  # noqa: PLC0415
-    from builder.run.testing import files  # noqa: PLC0415
-
+def _run(opened: Session, suite: Suite, target: str) -> list[FileResult]:
     with ExitStack() as stack:
         with opened.reporter.task("unpack", shown_path(target), brief=True):
             rootfs = stack.enter_context(unpacked(target, opened.out("rootfs"), opened.settings.cache_dir))
@@ -89,17 +84,14 @@ def _jobs(opened: Session) -> int:
     return int(opened.options.jobs or opened.cores)
 
 
-def _room(opened: Session, suite: "Suite", rootfs: "Rootfs", shown: str) -> "Room":
-    from builder.recipe.recipe import Limits  # noqa: PLC0415
-    from builder.run.testing import Room  # noqa: PLC0415
-
+def _room(opened: Session, suite: Suite, rootfs: Rootfs, shown: str) -> Room:
     return Room(
         rootfs=rootfs, suite=suite, shown=shown, nginx=_program(opened, rootfs, "nginx"), perl=_program(opened, rootfs, "perl"),
         limits=Limits(seconds=opened.options.limit), inherited=_inherited(os.environ),
     )
 
 
-def _program(opened: Session, rootfs: "Rootfs", name: str) -> str:
+def _program(opened: Session, rootfs: Rootfs, name: str) -> str:
     found = rootfs.program(name)
     if not found:
         hint = f"take an image that has what Test::Nginx needs, such as {IMAGE}"
@@ -111,11 +103,8 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environ.items() if (name.startswith("TEST_NGINX_") and name not in _SET) or name in _UNIT}
 
 
-def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
+def _keep(opened: Session, results: Sequence[FileResult]) -> None:
     """Put what the files wrote, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
-    from builder.base.replace import replacing  # noqa: PLC0415
-    from builder.run.testing.summary import log_name  # noqa: PLC0415
-
     with replacing(opened.out(_KEPT), _FILES) as folder:
         for each in results:
             texts = {f"{each.name}/output.tap": each.output}
@@ -127,9 +116,7 @@ def _keep(opened: Session, results: "Sequence[FileResult]") -> None:
                     file.write(text)
 
 
-def _say(opened: Session, results: "Sequence[FileResult]", seconds: float, not_run: int = 0) -> None:
-    from builder.run.testing import summary  # noqa: PLC0415
-
+def _say(opened: Session, results: Sequence[FileResult], seconds: float, not_run: int = 0) -> None:
     if opened.options.json:
         output.say(output.document("test", summary.data(results, not_run=not_run, seconds=seconds)))
         return

@@ -1,0 +1,21 @@
+"""`builder gc`: remove from the store what no project needs."""
+
+from builder.base import units
+from builder.cli.options import Options
+from builder.cli.output import say, say_json
+from builder.cli.session import session
+
+
+def run(options: Options) -> int:
+    """Remove from the store what no root keeps; with --dry-run say what that is."""
+    with session(options) as opened:
+        store = opened.there()
+        with opened.reporter.task("clean", store.root, brief=True) as task:
+            freed = store.gc(keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached)
+        if options.json:
+            say_json("gc", freed)
+        else:
+            counts = (units.counted(getattr(freed, f"{kind}s"), kind) for kind in ("tree", "record", "archive", "log", "root"))
+            say(f"{'would remove' if options.dry_run else 'removed'} {', '.join(counts)}: {units.size(freed.size)}")
+        return 0
+
