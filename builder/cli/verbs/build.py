@@ -10,7 +10,7 @@ from builder.base import settings
 from builder.base.errors import UsageError
 from builder.build.build import with_outputs
 from builder.cache import noop
-from builder.cli import check, dry_run, output
+from builder.cli import output
 from builder.cli.named import located
 from builder.cli.options import Options
 from builder.cli.output import shown_path
@@ -26,11 +26,15 @@ def run(options: Options) -> int:
     """Build images or packages; with --check, build again and compare."""
     with session(options) as opened:
         if options.check:
+            from builder.cli import check  # noqa: PLC0415 - few ask for it, and each build would wait for it
+
             return check.run(opened)
         root = find_root(options.root)
         opened.watch.look(*_read_first(options.root, root))
         packages, images = _asked_for(opened)
         if options.dry_run:
+            from builder.cli import dry_run  # noqa: PLC0415 - the same
+
             return dry_run.run(opened, packages, images)
         if not packages:
             opened.watch.look(*_source_folders(opened))

@@ -1,4 +1,4 @@
-"""`builder log`: the log of a build."""
+"""`builder log NAME`: the log of a build."""
 
 import os
 import sys

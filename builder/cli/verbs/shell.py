@@ -1,4 +1,4 @@
-"""`builder shell`: the sandbox of a package as its build sees it."""
+"""`builder shell NAME`: the sandbox of a package as its build sees it."""
 
 import os
 import sys

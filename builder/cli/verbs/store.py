@@ -1,4 +1,4 @@
-"""`builder store`: look after the store."""
+"""`builder store path`: look after the store."""
 
 import os
 

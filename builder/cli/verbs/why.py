@@ -1,4 +1,4 @@
-"""`builder why`: why one package needs another."""
+"""`builder why A B`: why one package needs another."""
 
 from builder.base.errors import UsageError
 from builder.cli.options import Options
