@@ -48,6 +48,27 @@ def test_the_answer_is_what_was_printed(inputs: Path, text: str) -> None:
     assert noop.answer(ARGV) == text
 
 
+def test_what_the_answer_took_is_not_taken_again_but_compared_at_the_end(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(inputs)
+    change_bytes(inputs)
+    time.sleep(0.015)
+    taken: dict[str, noop.Fingerprint] = {}
+    assert noop.answer(ARGV, taken) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(noop, "fingerprint", pytest.fail)
+        watch = noop.Watch(taken)
+        watch.look(str(inputs))
+    watch.leave(ARGV, "again\n")
+    assert noop.answer(ARGV) == "again\n"
+    add_file(inputs)
+    assert noop.answer(ARGV, taken := {}) is None
+    add_folder(inputs)  # after it was looked at, and before the end
+    watch = noop.Watch(taken)
+    watch.look(str(inputs))
+    watch.leave(ARGV, "never\n")
+    assert noop.answer(ARGV) is None
+
+
 def test_paths_that_are_not_there_count_as_such(inputs: Path) -> None:
     write(inputs, inputs / "later")
     assert noop.answer(ARGV) == "made\n"

@@ -19,6 +19,8 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 _TICK = 11_000_000  # nanoseconds; kernels stamp files by a clock of 10 ms a tick at the most
 _COARSE = ((1_000_000_000, 2_000_000_000), (10_000_000, 10_000_000))  # times of whole seconds (ext3, FAT: two); exFAT
@@ -26,6 +28,8 @@ _LONG = 50_000_000  # nanoseconds: no command waits longer than that for a stamp
 _MOST = 200  # stamps that are kept
 _CACHES = "__pycache__"
 _VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # besides all that are the builder's own
+
+Fingerprint = tuple[str, set[int]]  # digest, and when the files changed, in nanoseconds
 
 
 def sure_from(changed: int) -> int:
@@ -36,7 +40,7 @@ def sure_from(changed: int) -> int:
     return changed + _TICK + next((grain for unit, grain in _COARSE if changed % unit == 0), 0)
 
 
-def fingerprint(path: str) -> tuple[str, set[int]]:
+def fingerprint(path: str) -> Fingerprint:
     """Digest over all files at or below `path`, and the times at which they changed, in nanoseconds.
 
     Of a path that ends in a slash, only the directory itself is listed, without those below it. A link counts as itself and
@@ -85,13 +89,15 @@ def _add(path: str, found: os.stat_result, rows: list[str], changed: set[int]) -
 class Watch:
     """What a command reads, each path with the fingerprint that it had before."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, Fingerprint] = MappingProxyType({})) -> None:
+        """known: fingerprints that were taken before anything was read."""
+        self._known = known
         self._seen: dict[str, str] = {}
         self._sure = True
 
     def look(self, *paths: str) -> None:
         """Take the fingerprints of paths that are about to be read. What is young is waited for, but not for long."""
-        if _left(changed := self._take(paths)) > 0:
+        if _left(changed := self._take(paths, self._known)) > 0:
             _wait(changed)
             self._sure = _left(self._take(paths)) <= 0 and self._sure
 
@@ -99,11 +105,11 @@ class Watch:
         """Take the fingerprint of a path that this command has just written."""
         self._take((path,))
 
-    def _take(self, paths: tuple[str, ...]) -> set[int]:
+    def _take(self, paths: tuple[str, ...], known: Mapping[str, Fingerprint] = MappingProxyType({})) -> set[int]:
         times: set[int] = set()
         for path in paths:
             try:
-                self._seen[path], changed = fingerprint(path)
+                self._seen[path], changed = known.get(path) or fingerprint(path)
             except OSError:  # it is being changed; then it has another fingerprint at the end
                 self._seen[path] = ""
             else:
@@ -137,15 +143,21 @@ def _wait(changed: set[int]) -> None:
         time.sleep(left / 1e9)
 
 
-def answer(argv: list[str]) -> str | None:
-    """What the command prints when there is nothing to do, if it ended well and nothing has changed since; else None."""
+def answer(argv: list[str], taken: dict[str, Fingerprint] | None = None) -> str | None:
+    """What the command prints when there is nothing to do, if it ended well and nothing has changed since; else None.
+
+    taken: gets the fingerprints that this took, by path, for a `Watch`.
+    """
+    taken = {} if taken is None else taken
     try:
         with open(_file(argv), encoding="utf-8", errors="surrogateescape") as file:
             if os.fstat(file.fileno()).st_uid != os.geteuid():
                 return None
             expected, _, rest = file.read().partition("\n")
         paths, _, text = rest.partition("\n\n")
-        return text if _mark([fingerprint(path)[0] for path in paths.split("\n")], text) == expected else None
+        for path in paths.split("\n"):
+            taken[path] = fingerprint(path)
+        return text if _mark([mark for mark, _ in taken.values()], text) == expected else None
     except OSError:  # there is no stamp, or a file vanished while it was looked at
         return None
 

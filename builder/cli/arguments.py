@@ -2,20 +2,22 @@
 
 import argparse
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from builder import __version__
 from builder.base import platform
 from builder.base.errors import UsageError
+from builder.cache.noop import Fingerprint
 from builder.cli.options import Options
 from builder.cli.parser import Parser, meant
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
-def parse(argv: Sequence[str]) -> Options:
-    """The arguments of one command line.
+def parse(argv: Sequence[str], taken: Mapping[str, Fingerprint] = MappingProxyType({})) -> Options:
+    """The arguments of one command line. taken: see `Options`.
 
     Raises:
         UsageError: they are wrong; for a verb or an option that does not exist, its hint names the nearest one.
@@ -40,7 +42,7 @@ def parse(argv: Sequence[str]) -> Options:
             verb.error(f"two images: '{target}' and --image {options.image}")
         options.image = target
     told = {name: value for name, value in vars(options).items() if name != "target"}
-    return Options(argv=tuple(argv), **told)
+    return Options(argv=tuple(argv), taken=taken, **told)
 
 
 def _check_verb(top: Parser, argv: Sequence[str]) -> None:

@@ -4,16 +4,18 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import MappingProxyType
 
 from builder.base.errors import FEWER_FILES, BuilderError, MachineError
+from builder.cache.noop import Fingerprint
 from builder.cli import arguments
 from builder.cli.options import Options
 
 
-def run(argv: list[str]) -> int:
-    """Run one command.
+def run(argv: list[str], taken: Mapping[str, Fingerprint] = MappingProxyType({})) -> int:
+    """Run one command. taken: fingerprints that were taken before anything was read.
 
     Exit codes: 0 done, 1 the answer is no, 2 usage, 3 a source could not be had, 4 a build failed, 5 the machine lacks
     something, 130 interrupted.
@@ -21,7 +23,7 @@ def run(argv: list[str]) -> int:
     os.umask(0o022)
     as_json = "--json" in argv and argv[0] != "shell"  # the words after a shell's package are not the builder's
     try:
-        code = _answer(argv)
+        code = _answer(argv, taken)
         sys.stdout.flush()
         return code
     except BuilderError as error:
@@ -72,7 +74,7 @@ def _close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _answer(argv: list[str]) -> int:
+def _answer(argv: list[str], taken: Mapping[str, Fingerprint]) -> int:
     if not argv:  # as git does: a script that lost its verb must not go on
         sys.stderr.write(arguments.parser().format_help())
         return 2
@@ -80,7 +82,7 @@ def _answer(argv: list[str]) -> int:
         from builder.cli import names  # noqa: PLC0415 - for a shell that completes a word
 
         return names.tell(argv[1:])
-    options = arguments.parse(argv)
+    options = arguments.parse(argv, taken)
     return verb(options.command)(options)
 
 

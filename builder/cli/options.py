@@ -1,16 +1,22 @@
 """What a command line says, as one value: the arguments of all verbs, each with its default."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from builder.base import platform
+from builder.cache.noop import Fingerprint
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """argv: the words themselves. Help says what each option is for (`arguments`); a verb reads those that it takes."""
+    """argv: the words themselves. taken: fingerprints that were taken before anything was read.
+
+    Help says what each other one is for (`arguments`); a verb reads those that it takes.
+    """
 
     argv: tuple[str, ...] = ()
+    taken: Mapping[str, Fingerprint] = MappingProxyType({})
     command: str
     # of every verb
     root: str = "."

@@ -2,7 +2,6 @@
 that groups the verbs."""
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -56,6 +55,8 @@ class Parser(argparse.ArgumentParser):
 
 def meant(word: str, known: Sequence[str], *, hint: str) -> str:
     """A hint that names the known word which `word` abbreviates or misspells, else `hint`."""
+    import difflib  # noqa: PLC0415 - only a misspelling pays for it
+
     bare = {each.lstrip("-"): each for each in known}  # dashes, which all options have, make no two of them alike
     close = [each for each in known if len(word) > 2 and each.startswith(word)]
     close = close or [bare[each] for each in difflib.get_close_matches(word.lstrip("-"), bare, n=1)]

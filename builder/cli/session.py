@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from builder.base import outside, within
 from builder.base import settings as user_settings
@@ -40,7 +40,7 @@ class Session(Struct, dict=True):
 
     options: Options
     stack: ExitStack
-    watch: noop.Watch = field(default_factory=noop.Watch)
+    watch: noop.Watch
     topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
     _fresh: bool = False
 
@@ -222,7 +222,7 @@ class Session(Struct, dict=True):
 def session(options: Options) -> Iterator[Session]:
     """A session that closes what it opened, also on errors and interrupts. Hints of errors name what its arguments name."""
     with ExitStack() as stack:
-        opened = Session(options, stack)
+        opened = Session(options, stack, noop.Watch(options.taken))
         try:
             yield opened
         except BuilderError as error:

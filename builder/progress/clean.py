@@ -4,11 +4,10 @@ import re
 
 # ECMA-48 (section 5.4 and 5.6): CSI sequences; then OSC, DCS, SOS, PM and APC strings up to their terminator, or to
 # the end where it is missing; then two-character escapes. Each has a 7-bit and an 8-bit introducer.
-_SEQUENCE = re.compile(
+_SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|\Z)"
-    r"|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
+    r"|\x1b[ -/]*[0-~]?"
 )
 
 
@@ -19,7 +18,7 @@ def clean(text: str | bytes) -> str:
         text = text.decode("utf-8", "replace")
     if text.isprintable():
         return text
-    text = _SEQUENCE.sub("", text)
+    text = re.sub(_SEQUENCE, "", text, flags=re.DOTALL)  # compiled here: most runs never need it
     states = [each for each in re.split(r"[\r\n]", text) if each.strip()]
     return "".join(each if each.isprintable() else " " for each in states[-1]).rstrip() if states else ""
 
