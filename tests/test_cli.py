@@ -507,7 +507,7 @@ def test_nothing_to_do_is_answered_from_the_stamp(
     first = started("build")
     assert first[0] == 0
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "builder.cli", SimpleNamespace(run=lambda _: 99))
+        patch.setitem(sys.modules, "builder.cli", SimpleNamespace(run=lambda *_: 99))
         assert started("build") == first
         assert started("build", "--json") == (99, "")  # another command line
         project.replace("files/hello/greeting", "hello", "HELLO")
