@@ -163,5 +163,6 @@ def test_help_needs_none_of_the_commands() -> None:
     found = loaded("from builder.cli.arguments import parser\nparser().format_help()")
     assert {each for each in found if each.startswith("builder.")} <= {
         "builder.base", "builder.base.addresses", "builder.base.errors", "builder.base.platform",
-        "builder.cache", "builder.cache.noop", "builder.cli", "builder.cli.arguments", "builder.cli.main", "builder.cli.options", "builder.cli.parser",
+        "builder.cache", "builder.cache.noop",
+        "builder.cli", "builder.cli.arguments", "builder.cli.main", "builder.cli.options", "builder.cli.parser",
     }
