@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from builder.base import canonical, digest
-from builder.base.environment import Environment
+from builder.base.environment import STANDARD, Environment
 from builder.base.errors import Problem, RecipeError
 from builder.lock.lock import LockedPackage
 from builder.plan import derivation
@@ -164,6 +164,11 @@ def test_golden(make: Callable[[], Derivation], golden: Callable[[str, str], Non
     made = make()
     text = json.dumps({"derivation": made.as_dict(), "key": made.key}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     golden(f"derivation-{make.__name__}.json", text)
+
+
+def test_the_environment(golden: Callable[[str, str], None]) -> None:
+    text = json.dumps({"environment": STANDARD.as_dict(), "key": STANDARD.key}, indent=2, sort_keys=True) + "\n"
+    golden("environment.json", text)
 
 
 def test_the_script(golden: Callable[[str, str], None]) -> None:

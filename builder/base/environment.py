@@ -5,11 +5,14 @@ a build may use is the executor's to say (`CORES`, `MAKEFLAGS`), and must not ma
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
+
+from builder.base import canonical
 
 HOSTNAME = "builder"
 UID = 1000
@@ -45,7 +48,7 @@ BASE_FILES: Mapping[str, str] = MappingProxyType({
 })
 
 
-class Environment(Struct, frozen=True, kw_only=True):
+class Environment(Struct, frozen=True, kw_only=True, dict=True):
     """The surroundings of a build, as a value that any executor can make.
 
     variables: the whole environment, but for what the executor adds. files: path -> text, read-only; they stand in for
@@ -72,6 +75,11 @@ class Environment(Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for canonical JSON."""
         return {**asdict(self), "variables": dict(self.variables), "files": dict(self.files), "argv": list(self.argv)}
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of all of it."""
+        return canonical.key(self.as_dict())
 
 
 STANDARD = Environment()

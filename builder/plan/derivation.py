@@ -71,7 +71,7 @@ class Derivation(Struct, frozen=True, kw_only=True):
             "builtin": self.builtin,
             "options": self.options if self.builtin else {},
             "script": "" if self.builtin else self.script(),
-            "environment": {} if self.builtin else self.environment.as_dict(),
+            "environment": "" if self.builtin else self.environment.key,
             "sources": dict(self.sources),
             "inputs": sorted({each.tree for each in self.inputs}),
             "split": {name: list(globs) for name, globs in self.split.items()},
@@ -84,7 +84,7 @@ class Derivation(Struct, frozen=True, kw_only=True):
     def parts(self) -> dict[str, str]:
         """What the key is made of, by names for people, each as a digest: to tell later which of it changed."""
         steps = (FORMAT, self.steps, self.options if self.builtin else {})
-        around = (self.build_platform, self.host_platform, self.environment)
+        around = (self.build_platform, self.host_platform, self.environment.key)
         told = {"its steps": steps, "its outputs' globs": self.split, "the environment of builds": around}
         found = {name: digest.of_bytes(repr(each).encode()) for name, each in told.items()}
         found |= {f"source '{name}'": tree for name, tree in self.sources.items()}
