@@ -7,6 +7,7 @@ key: they must not matter. What a derivation holds, with the trees that it names
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
@@ -37,7 +38,7 @@ class Input(Struct, frozen=True, kw_only=True):
     tree: str
 
 
-class Derivation(Struct, frozen=True, kw_only=True):
+class Derivation(Struct, frozen=True, kw_only=True, dict=True):
     """One build as data. `steps` run in order in a sandbox; with `builtin` the builder joins trees by `options`.
 
     build_platform: of the machine that builds. host_platform: of the machines that the outputs are for. limits: what the
@@ -77,8 +78,9 @@ class Derivation(Struct, frozen=True, kw_only=True):
             "split": {name: list(globs) for name, globs in self.split.items()},
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
+        """`sha256-<base64>` of the canonical form."""
         return canonical.key(self.as_dict())
 
     def parts(self) -> dict[str, str]:

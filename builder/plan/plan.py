@@ -127,21 +127,26 @@ class Plan(Struct):
     def derive(self, name: str) -> Derivation:
         """The derivation of a package whose inputs are all known (computed once)."""
         if name not in self.derivations:
-            facts = self._facts(name)
-            found = derive(
-                self.recipes[facts.package.name], facts.package, build_platform=facts.build_platform,
-                host_platform=facts.host_platform, sources=facts.sources, inputs=facts.inputs, provided=self._provided(facts.package),
-            )
-            self.derivations[name] = found
-            self.keys[name] = found.key
+            self._derive(name, self._facts(name))
         return self.derivations[name]
 
     def key(self, name: str) -> str:
         """The key of a package whose inputs are all known; the derivation is made only when the key is not remembered."""
         if name not in self.keys:
-            mark = self.marks[name] = hashlib.sha256(msgspec.json.encode(self._facts(name))).hexdigest()
-            self.keys[name] = self.remembered.get(mark) or self.derive(name).key
+            facts = self._facts(name)
+            mark = self.marks[name] = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+            if mark in self.remembered:
+                self.keys[name] = self.remembered[mark]
+            else:
+                self._derive(name, facts)
         return self.keys[name]
+
+    def _derive(self, name: str, facts: Facts) -> None:
+        found = derive(
+            self.recipes[facts.package.name], facts.package, build_platform=facts.build_platform,
+            host_platform=facts.host_platform, sources=facts.sources, inputs=facts.inputs, provided=self._provided(facts.package),
+        )
+        self.derivations[name], self.keys[name] = found, found.key
 
     def _facts(self, name: str) -> Facts:
         package = self.graph.packages[name]
