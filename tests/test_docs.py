@@ -50,11 +50,11 @@ NOT_RUN = {
     },
     "docs/lock.md": {
         "its commands are run one by one below it": ["builder resolve --check"],
-        "two branches in conflict: tests/test_lock_text.py": ["builder: lock.toml: line 60:", "git checkout --theirs"],
+        "two branches in conflict: tests/lock/test_lock_text.py": ["builder: lock.toml: line 60:", "git checkout --theirs"],
     },
     "docs/offline.md": {
         "the user's own settings": ['store = "/big/builder"'],
-        "an archive that a publisher compressed again: tests/test_fetch.py": ["warning: zlib 1.3.1"],
+        "an archive that a publisher compressed again: tests/fetch/test_fetch.py": ["warning: zlib 1.3.1"],
     },
     "docs/recipes.md": {
         "a part of a recipe, an image or a profile": [
@@ -70,7 +70,7 @@ NOT_RUN = {
         ],
     },
     "docs/sandbox.md": {
-        "for root alone: tests/test_sandbox_chroot.py": ["builder build --sandbox chroot", "warning: --sandbox chroot"],
+        "for root alone: tests/sandbox/test_sandbox_chroot.py": ["builder build --sandbox chroot", "warning: --sandbox chroot"],
         "needs a terminal: tests/integration/test_shell.py": ["the sandbox of zlib 1.3.1"],
     },
     "docs/store.md": {

@@ -105,6 +105,19 @@ def test_every_module_lies_in_a_folder_of_the_order() -> None:
     assert {folder(name) for name in MODULES if name not in ("builder", "builder.__main__")} == set(RANK)
 
 
+def test_tests_lie_in_directories_of_the_same_names() -> None:
+    tests = Path(__file__).parent
+    found = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
+    assert found == {*ORDER, "attacks", "integration", "."}
+    assert {path.name for path in tests.glob("test_*.py")} == {"test_docs.py", "test_imports.py"}, "these two are about all directories"
+
+
+def test_no_test_file_imports_another() -> None:
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        names = {part for name in imports(ast.parse(path.read_text()), lazy=True) for part in name.split(".")}
+        assert {name for name in names if name.startswith("test_")} == set(), path
+
+
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"builder", "builder.__main__"}))
 def test_imports_go_one_way(name: str) -> None:
     assert sorted(each for each in ours(name, lazy=True) if RANK[folder(each)] > RANK[folder(name)]) == []

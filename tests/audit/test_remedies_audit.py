@@ -16,8 +16,7 @@ import pytest
 import small
 from archives import entry, make_tar
 from msgspec import Struct
-from small import Answer, Small
-from test_remedies import edited, git
+from small import Answer, Small, edited, git
 
 from builder.audit import RULES
 

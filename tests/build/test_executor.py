@@ -1,59 +1,20 @@
 """The port of executors, by a second adapter: what a derivation and its trees hold is all that one needs."""
 
-import os
-import shutil
-import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes import CopyExecutor
 from msgspec.structs import replace
 
 from builder.base.errors import BuildError
 from builder.base.platform import DEFAULT
 from builder.build import failures
-from builder.build.executor import Executor, Job
 from builder.build.realise import Order, Realiser
 from builder.plan.derivation import Derivation
 from builder.progress.reporter import NullReporter
 from builder.recipe.styles import Step
 from builder.store import Store
-
-
-class CopyExecutor(Executor):
-    """Runs a derivation beside copies of its sources, with the machine's own tools and without a sandbox."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return "copy"
-
-    def _execute(self, job: Job, cancel: threading.Event) -> str:
-        self.ran.append(job.derivation.id)
-        places = {name: os.path.join(job.stage, name) for name in ("build", "output", "sources")}
-        for path in (*places.values(), places["build"] + "/src", places["build"] + "/tmp"):
-            os.mkdir(path)
-        for name, tree in job.derivation.sources.items():
-            shutil.copytree(job.tree_path(tree), f"{places['sources']}/{name}", symlinks=True)
-        around = job.derivation.environment
-        moved = {getattr(around, name): path for name, path in places.items()}
-        script = _moved(job.derivation.script(), moved)
-        env = {name: _moved(text, moved) for name, text in around.variables.items()} | {"CORES": "1"}
-        with open(job.log, "wb") as log:
-            argv, workdir = ["/bin/sh", "-c", script], _moved(around.workdir, moved)
-            done = subprocess.run(argv, check=False, cwd=workdir, env=env, stdout=log, stderr=log)
-        if done.returncode:
-            raise BuildError(f"exit code {done.returncode}", where=job.derivation.id)
-        return places["output"]
-
-
-def _moved(text: str, places: dict[str, str]) -> str:
-    for old, new in places.items():
-        text = text.replace(old, new)
-    return text
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import small
 from archives import entry, make_tar
 from http_server import Server, good
-from small import Answer, Small
+from small import Answer, Small, edited, git
 
 import builder
 from builder.cli.arguments import parser
@@ -29,11 +29,6 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     git(made, "add", "recipes", "files", "lock.toml")
     git(made, "commit", "-q", "-m", "sound")
     return made
-
-
-def git(project: Small, *words: str) -> None:
-    who = ("-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "init.defaultBranch=main")
-    subprocess.run(["git", *who, *words], cwd=project.root, check=True, capture_output=True)
 
 
 def remedies(answer: Answer) -> list[str]:
@@ -68,15 +63,6 @@ def cured(project: Small, *argv: str) -> list[str]:
             assert follow(project, command).code == 0, command
         answer = project.run(*argv)
     return typed
-
-
-def edited(project: Small, name: str, pattern: str, new: str | Callable[[re.Match[str]], str]) -> None:
-    """Change the first match of a pattern in the lock's block of a package."""
-    path = project.root / "lock.toml"
-    head, mark, block = path.read_text().partition(f'\n[[package]]\nname = "{name}"\n')
-    changed = re.sub(pattern, new, block, count=1, flags=re.MULTILINE)
-    assert changed != block
-    path.write_text(head + mark + changed)
 
 
 # ---- the lock

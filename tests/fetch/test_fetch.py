@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 from archives import COMPRESS, entry, folder, link, make_tar
+from fakes import Listener
 from http_server import Answer, Server, cut_off, dead_address, endless, good, redirect, stall, status
 
 from builder.base.errors import MismatchError, SourceError, StoreError
 from builder.fetch import Fetcher, Pinned, Wanted, unpack_key
 from builder.fetch.hosts import Patience
 from builder.fetch.places import LAST_RESORT
-from builder.progress.reporter import Reporter, Task
 from builder.recipe.source import Source
 from builder.store import Record, Store
 from builder.tree import nar
@@ -45,25 +45,6 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 TREE = "sha256-mm05oriOXxE3W93RwZtHh27m8FfRIxXFj9kSHfRi22I="
 PINNED = Pinned(SHA256, len(DATA), TREE, 20, 4)
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in\n to GitHub</title></head><body>...</body></html>"
-
-
-class Listener(Reporter):
-    """A reporter that keeps what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self.ends: list[str] = []
-
-    def _on_text(self, text: str) -> None:
-        self.texts.append(text)
-
-    def _on_start(self, task: Task) -> None:
-        pass
-
-    def _on_finish(self, task: Task) -> None:
-        if not task.brief:
-            self.ends.append(f"{task.title}: {task.status}, {task.count} of {task.total}")
 
 
 class World:

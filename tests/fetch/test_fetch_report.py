@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes import Listener
 from http_server import Server, dead_address, good
 
 from builder.base.errors import SourceError
 from builder.fetch import Fetcher, Wanted, report
 from builder.fetch.hosts import Patience
 from builder.fetch.wanted import Attempt
-from builder.progress.reporter import NullReporter, Reporter, Task
+from builder.progress.reporter import NullReporter, Reporter
 from builder.recipe.recipe import read_source
 from builder.recipe.source import Source
 from builder.store import Store
@@ -31,21 +32,6 @@ def wanted(name: str, *locations: str) -> Wanted:
     return Wanted(name, "1", source)
 
 
-class Starts(Reporter):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def _on_start(self, task: Task) -> None:
-        self.names.append(task.name)
-
-    def _on_finish(self, task: Task) -> None:
-        pass
-
-    def _on_text(self, text: str) -> None:
-        pass
-
-
 def failure(folder: Path, *sources: Wanted, verbose: bool = False, offline: bool = False, reporter: Reporter | None = None) -> SourceError:
     with Store(str(folder / "store")) as store:
         fetcher = Fetcher(
@@ -58,7 +44,7 @@ def failure(folder: Path, *sources: Wanted, verbose: bool = False, offline: bool
 
 
 def test_no_mirror_is_said_once_with_the_line_to_type(tmp_path: Path) -> None:
-    reporter = Starts()
+    reporter = Listener()
     error = failure(tmp_path, *(wanted(f"p{n:02}") for n in range(49)), reporter=reporter)
     assert str(error) == (
         "49 sources could not be had:\n"
@@ -66,7 +52,7 @@ def test_no_mirror_is_said_once_with_the_line_to_type(tmp_path: Path) -> None:
         "  p00 1, p01 1, p02 1, p03 1, p04 1 and 44 more\n"
         f"  next: name a Debian mirror: export BUILDER_MIRROR_DEBIAN=https://HOST/debian, or {BRING}{MORE}"
     )
-    assert reporter.names == [], "nothing was tried, so nothing is said to run"
+    assert reporter.starts == [], "nothing was tried, so nothing is said to run"
 
 
 def test_nothing_is_downloaded_when_it_cannot_do(tmp_path: Path) -> None:

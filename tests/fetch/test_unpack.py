@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from archives import COMPRESS, entry, folder, link, make_ar, make_deb, make_tar, make_zip
+from archives import COMPRESS, entry, folder, link, make_ar, make_deb, make_tar, make_zip, pax, retyped
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,19 +67,6 @@ class Unpacker:
 @pytest.fixture
 def run(tmp_path: Path) -> Unpacker:
     return Unpacker(tmp_path)
-
-
-def retyped(tar: bytearray, kind: bytes) -> bytes:
-    """A tar whose first header has another type and a right check sum."""
-    tar[156:157] = kind
-    tar[148:156] = b" " * 8
-    tar[148:156] = f"{sum(tar[:512]):06o}\0 ".encode()
-    return bytes(tar)
-
-
-def pax(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
-    """A tar of the file "a" after an extended header with these bytes."""
-    return retyped(bytearray(make_tar(entry("x", records))[: 512 + len(records) + -len(records) % 512]), kind) + make_tar(entry("a"))
 
 
 FORGE = (

@@ -7,31 +7,16 @@ from pathlib import Path
 
 import pytest
 from elf_maker import make
+from layers import LOADER, MUSL, entries, image
 
 from builder.base.errors import RefusedError
 from builder.image import contract
 from builder.image.contract import Finding, Image
 from builder.image.contract.rules import RULES, build_path, glibc, interpreter, needed, run_path, shadow, writable
 from builder.image.oci import capability
-from builder.image.oci.entry import DIR, FILE, LINK, Entry, order, parents
+from builder.image.oci.entry import DIR, FILE, LINK, Entry
 from builder.recipe.image import Waiver
 from builder.recipe.image_shapes import CONTRACT_RULES
-
-MUSL = "/lib/ld-musl-x86_64.so.1"
-LOADER = {"lib/ld-musl-x86_64.so.1": make(exports=["malloc", "free", "open"])}
-
-
-def entries(files: dict[str, bytes], links: dict[str, str] | None = None, **modes: int) -> tuple[Entry, ...]:
-    """A layer of files and links with the folders above them; `modes` are by base name, dots as `_`."""
-    found = [Entry(path=path, kind=FILE, mode=0o644, size=len(data), data=data, origin="it") for path, data in files.items()]
-    found += [Entry(path=path, kind=LINK, mode=0o777, target=target, origin="it") for path, target in (links or {}).items()]
-    folders = {above for each in found for above in parents(each.path)}
-    found += [Entry(path=path, kind=DIR, mode=0o755, origin="it") for path in folders]
-    return tuple(sorted(found, key=order))
-
-
-def image(*layers: tuple[Entry, ...], machine: str = "x86_64") -> Image:
-    return contract.survey(layers, machine=machine)
 
 
 def of(files: dict[str, bytes], links: dict[str, str] | None = None) -> Image:

@@ -4,7 +4,7 @@ import pytest
 from elf_maker import make
 from hypothesis import given
 from hypothesis import strategies as st
-from test_contract import LOADER, MUSL, entries, image
+from layers import LOADER, MUSL, entries, image
 
 from builder.image.contract import Image, cdef, lua_ffi
 from builder.image.contract.lua_ffi import ANY, Use

@@ -6,40 +6,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from layers import WHERE, image_recipe, package
 
 from builder.base.errors import RecipeError, RefusedError
 from builder.image.oci import accounts, capability, layer
 from builder.image.oci.entry import DIR, FILE, LINK, Entry, order, parents
 from builder.image.oci.layer import Package
-from builder.recipe.image import Directory, Group, ImageRecipe, Mode, User
+from builder.recipe.image import Directory, Group, Mode, User
 from builder.recipe.image_shapes import CAPABILITIES
 from builder.tree import nar
 
-WHERE = "recipes/images/web.toml"
 NGINX = User(name="nginx", uid=101, gid=102, group="www", home="/var/lib/nginx")
 WWW = Group(name="www", gid=102)
 
 
-def package(name: str, **kinds: str) -> Package:
-    """A package from path=kind pairs ("a__b" is a/b): "file", "program", "dir", or "-> target" of a link."""
-    entries = [nar.Entry(path="", kind="dir")]
-    for key, kind in kinds.items():
-        path = key.replace("__", "/")
-        if kind.startswith("-> "):
-            entries.append(nar.Entry(path=path, kind="link", target=kind[3:]))
-        elif kind == "dir":
-            entries.append(nar.Entry(path=path, kind="dir"))
-        else:
-            entries.append(nar.Entry(path=path, kind="file", size=3, executable=kind == "program"))
-    return Package(id=name, path=f"/store/{name}", entries=entries)
-
-
-def image(**parts: object) -> ImageRecipe:
-    return ImageRecipe(name="web", path=WHERE, digest="", **parts)  # type: ignore[arg-type]
-
-
 def composed(*packages: Package, **parts: object) -> dict[str, Entry]:
-    return {each.path: each for each in layer.compose(packages, image(**parts))}
+    return {each.path: each for each in layer.compose(packages, image_recipe(**parts))}
 
 
 NGINX_FILES = package("nginx 1.26.3", usr="dir", usr__sbin="dir", usr__sbin__nginx="program", usr__conf="file")
@@ -155,13 +137,13 @@ def test_what_the_image_makes() -> None:
 
 
 def test_an_image_without_users_brings_no_accounts() -> None:
-    assert accounts.files(image()) == {}
+    assert accounts.files(image_recipe()) == {}
 
 
 def test_accounts_stand_in_order_of_number() -> None:
     users = (User(name="b", uid=20, gid=20, group="b"), User(name="a", uid=10, gid=20, group="b"))
     groups = (Group(name="b", gid=20), Group(name="x", gid=5, members=("b", "a")))
-    assert accounts.files(image(users=users, groups=groups)) == {
+    assert accounts.files(image_recipe(users=users, groups=groups)) == {
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\na:x:10:20:a:/:/sbin/nologin\nb:x:20:20:b:/:/sbin/nologin\n",
         "etc/group": "root:x:0:\nx:x:5:a,b\nb:x:20:\n",
     }

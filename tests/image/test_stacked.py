@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import small
 import tomli
-from fakes import make_lock
+from layers import image_recipe, package
+from locks import make_lock
+from recipe_files import problems_of, write
 from small import Small
-from test_oci_layer import image as image_recipe
-from test_oci_layer import package
-from test_project import problems_of, write
 
 from builder.audit import RULES
 from builder.base.errors import LockError, RefusedError

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import pytest
+from fakes import FakeStore
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, field
@@ -10,7 +11,6 @@ from msgspec.structs import replace
 
 from builder.base import digest
 from builder.lock.lock import LockedOutput, LockedPackage
-from builder.plan.derivation import Trees
 from builder.plan.plan import Graph, Plan, is_builtin, priorities
 from builder.recipe.recipe import Recipe, Version
 from builder.recipe.source import Source
@@ -21,21 +21,6 @@ STEPS: Mapping[str, object] = {"step": [{"name": "make", "run": "make"}]}
 
 def tree(text: str) -> str:
     return digest.of_bytes(text.encode())
-
-
-class FakeStore(Struct):
-    """What a store knows, and how often each key was asked for."""
-
-    records: dict[str, Trees] = field(default_factory=dict)
-    trees: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-
-    def has_tree(self, tree: str) -> bool:
-        return tree in self.trees
-
-    def outputs(self, key: str) -> Trees | None:
-        self.asked.append(key)
-        return self.records.get(key)
 
 
 class World(Struct, frozen=True):

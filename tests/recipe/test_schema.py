@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from builder.base.shape import JsonSchema, Problems
 from builder.recipe import image, profile, recipe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 Read = Callable[..., object]
 KINDS: dict[str, tuple[JsonSchema, Read]] = {
     "recipe": (recipe.schema(), recipe.read), "image": (image.schema(), image.read), "profile": (profile.schema(), profile.read),

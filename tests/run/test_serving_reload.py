@@ -2,40 +2,15 @@
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes import Serving
 
 from builder.base.errors import SandboxError
 from builder.run.rootfs import Rootfs
 from builder.run.serving import Instance, Listener, Listening, Place, reload, tree
-from builder.sandbox import Outcome, Sandbox, SandboxSpec
-from builder.sandbox.watch import Follower
-
-
-class Serving(Sandbox):
-    """What is to compile and to be checked is well; a server runs until it is cancelled, unless it fails as told."""
-
-    name = "serving"
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self._failure = failure
-        self.ended = ""
-
-    def _run(
-        self, spec: SandboxSpec, _log_fd: int, cancel: threading.Event | None, _follower: Follower | None
-    ) -> Outcome:
-        assert not spec.network, "nothing is tried in the machine's network"
-        if cancel is None:
-            return Outcome(code=0)
-        if self._failure:
-            raise self._failure
-        self.ended = "cancelled" if cancel.wait(20) else "time"
-        return Outcome(code=137, killed=self.ended)
-
-    def probe(self) -> None: ...
 
 
 @pytest.fixture

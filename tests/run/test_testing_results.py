@@ -234,7 +234,7 @@ def test_a_file_without_data_has_no_blocks(text: str) -> None:
 
 
 def test_titles_of_the_projects_own_files_are_found() -> None:
-    for path in (Path(__file__).parent.parent / "t").rglob("*.t"):
+    for path in (Path(__file__).parents[2] / "t").rglob("*.t"):
         text = path.read_text()
         found = blocks.parse(text)
         assert found.text() == text

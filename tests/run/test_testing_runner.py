@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes import Scripted
 
 from builder.base.errors import SandboxError, UsageError
 from builder.progress.reporter import NullReporter
@@ -16,7 +17,6 @@ from builder.run.rootfs import Rootfs
 from builder.run.testing import Interrupted, Room, Runner, Suite, TestFile, files, filtered, find
 from builder.run.testing.room import furnish
 from builder.sandbox import Outcome, Sandbox, SandboxSpec
-from builder.sandbox.watch import Follower
 
 BLOCKS = "use Test::Nginx::Socket;\nrun_tests();\n__DATA__\n\n=== TEST 1: one\n--- config\n\n=== TEST 2: two\n--- config\n"
 
@@ -181,31 +181,6 @@ def test_a_unit_file_is_run_by_nginx(top: Path, rootfs: Rootfs, tmp_path: Path) 
 
 
 # ---- running
-
-
-class Scripted(Sandbox):
-    """Runs nothing: `script` is called with the spec and the log, and says how the run ends. Counts those side by side."""
-
-    name = "scripted"
-
-    def __init__(self, script: Callable[[SandboxSpec, int], Outcome]) -> None:
-        self._script = script
-        self._lock = threading.Lock()
-        self.now = self.most = 0
-
-    def _run(
-        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, _follower: Follower | None
-    ) -> Outcome:
-        with self._lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        try:
-            return self._script(spec, log_fd)
-        finally:
-            with self._lock:
-                self.now -= 1
-
-    def probe(self) -> None: ...
 
 
 def work(spec: SandboxSpec) -> Path:

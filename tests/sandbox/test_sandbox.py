@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import Never
 from msgspec.structs import replace
 
 from builder.base.environment import BASE_FILES, BUILD_ENV, build_env
@@ -21,12 +22,12 @@ from builder.base.errors import SandboxError
 from builder.build.log import Log
 from builder.progress.plain import PlainReporter
 from builder.recipe.recipe import Limits
-from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
+from builder.sandbox import Mount, Outcome, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
 from builder.sandbox.processes import Table, Usage
 from builder.sandbox.program import find_program, resolve_inside
 from builder.sandbox.refusal import refusal
 from builder.sandbox.rlimits import rlimits
-from builder.sandbox.watch import Follower, Watched, watch
+from builder.sandbox.watch import Watched, watch
 
 SPEC = SandboxSpec(
     mounts=(Mount("/store/work", "/build", writable=True), Mount("/store/out", "/output", writable=True), Mount("/store/t/bin", "/bin")),
@@ -97,18 +98,6 @@ def test_a_broken_limit_is_named_with_its_remedy(killed: str, text: str) -> None
     error = limit_error(Outcome(code=137, killed=killed), SPEC.limits, "zlib 1.3.1")
     assert str(error) == f"zlib 1.3.1: the build {text}"
     assert error.exit_code == 4
-
-
-class Never(Sandbox):
-    name = "never"
-
-    def _run(
-        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, _follower: Follower | None
-    ) -> Outcome:
-        raise AssertionError
-
-    def probe(self) -> None:
-        raise AssertionError
 
 
 def test_a_run_that_was_cancelled_before_it_began_starts_nothing() -> None:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import networkx as nx
 import pytest
-from fakes import make_lock, simple_graph
 from hypothesis import given
 from hypothesis import strategies as st
+from locks import make_lock, simple_graph
 
 from builder.base.errors import LockError
 from builder.show import draw, graph, placement

@@ -1,7 +1,7 @@
 """The graph of needs: text, DOT, why, generations, cycles; and what it says about names it does not know."""
 
 import pytest
-from fakes import SPEC, Spec, make_lock, simple_graph
+from locks import SPEC, Spec, make_lock, simple_graph
 
 from builder.base.errors import LockError, UsageError
 from builder.show import graph

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import make_lock
+from locks import make_lock
 from msgspec.structs import replace
 
 from builder.base import digest
