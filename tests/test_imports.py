@@ -105,7 +105,8 @@ def test_every_module_lies_in_a_folder_of_the_order() -> None:
     assert {folder(name) for name in MODULES if name not in ("builder", "builder.__main__")} == set(RANK)
 
 
-def test_tests_lie_in_directories_of_the_same_names() -> None:
+def test_tests_lie_in_directories_of_the_same_names(pytestconfig: pytest.Config) -> None:
+    assert not set(ORDER) & set(pytestconfig.getini("norecursedirs")), "pytest passes a directory over"
     tests = Path(__file__).parent
     found = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
     assert found == {*ORDER, "attacks", "integration", "."}
