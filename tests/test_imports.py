@@ -4,6 +4,7 @@ It goes from what knows nothing of the others to what knows all. Imports inside 
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +112,12 @@ def test_tests_lie_in_directories_of_the_same_names(pytestconfig: pytest.Config)
     found = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
     assert found == {*ORDER, "attacks", "integration", "."}
     assert {path.name for path in tests.glob("test_*.py")} == {"test_docs.py", "test_imports.py"}, "these two are about all directories"
+
+
+def test_the_architecture_has_the_same_order() -> None:
+    text = (Path(__file__).parents[1] / "docs/architecture.md").read_text()
+    table = text.partition("## Directories")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == ORDER
 
 
 def test_no_test_file_imports_another() -> None:
