@@ -72,3 +72,16 @@ def make_ar(*members: tuple[bytes, bytes], magic: bytes = b"!<arch>\n") -> bytes
 def make_deb(data: bytes, name: bytes = b"data.tar.xz") -> bytes:
     control = gzip.compress(make_tar(entry("./control", b"Package: a\n")), mtime=0)
     return make_ar((b"debian-binary", b"2.0\n"), (b"control.tar.gz", control), (name, data))
+
+
+def retyped(tar: bytearray, kind: bytes) -> bytes:
+    """A tar whose first header has another type and a right check sum."""
+    tar[156:157] = kind
+    tar[148:156] = b" " * 8
+    tar[148:156] = f"{sum(tar[:512]):06o}\0 ".encode()
+    return bytes(tar)
+
+
+def pax(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A tar of the file "a" after an extended header with these bytes."""
+    return retyped(bytearray(make_tar(entry("x", records))[: 512 + len(records) + -len(records) % 512]), kind) + make_tar(entry("a"))

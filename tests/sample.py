@@ -273,5 +273,4 @@ def only(project: Sample, **more: Any) -> tuple[str, str, str]:
     return found[0]
 
 
-
 assert compose.FORMAT == 1, "layers are composed in a new way: see what the sample must know of it"

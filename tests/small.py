@@ -5,7 +5,9 @@
 """
 
 import json
-from collections.abc import Mapping
+import re
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,17 @@ def make(root: Path, capture: pytest.CaptureFixture[str]) -> Small:
     for path, text in FILES.items():
         project.write(path, text)
     return project
+
+
+def git(project: Small, *words: str) -> None:
+    who = ("-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *who, *words], cwd=project.root, check=True, capture_output=True)
+
+
+def edited(project: Small, name: str, pattern: str, new: str | Callable[[re.Match[str]], str]) -> None:
+    """Change the first match of a pattern in the lock's block of a package."""
+    path = project.root / "lock.toml"
+    head, mark, block = path.read_text().partition(f'\n[[package]]\nname = "{name}"\n')
+    changed = re.sub(pattern, new, block, count=1, flags=re.MULTILINE)
+    assert changed != block
+    path.write_text(head + mark + changed)

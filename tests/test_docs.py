@@ -1,5 +1,6 @@
 """The pages of docs/ and the README: they name what there is, their links lead somewhere, their commands parse."""
 
+import importlib
 import json
 import re
 import shlex
@@ -11,12 +12,12 @@ import pytest
 import tomli
 
 from builder import audit
-from builder.cli import arguments
+from builder.cli import arguments, run
 from builder.recipe import image, profile, recipe
 from builder.recipe.styles import STYLES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -50,11 +51,11 @@ NOT_RUN = {
     },
     "docs/lock.md": {
         "its commands are run one by one below it": ["builder resolve --check"],
-        "two branches in conflict: tests/test_lock_text.py": ["builder: lock.toml: line 60:", "git checkout --theirs"],
+        "two branches in conflict: tests/lock/test_lock_text.py": ["builder: lock.toml: line 60:", "git checkout --theirs"],
     },
     "docs/offline.md": {
         "the user's own settings": ['store = "/big/builder"'],
-        "an archive that a publisher compressed again: tests/test_fetch.py": ["warning: zlib 1.3.1"],
+        "an archive that a publisher compressed again: tests/fetch/test_fetch.py": ["warning: zlib 1.3.1"],
     },
     "docs/recipes.md": {
         "a part of a recipe, an image or a profile": [
@@ -70,7 +71,7 @@ NOT_RUN = {
         ],
     },
     "docs/sandbox.md": {
-        "for root alone: tests/test_sandbox_chroot.py": ["builder build --sandbox chroot", "warning: --sandbox chroot"],
+        "for root alone: tests/sandbox/test_sandbox_chroot.py": ["builder build --sandbox chroot", "warning: --sandbox chroot"],
         "needs a terminal: tests/integration/test_shell.py": ["the sandbox of zlib 1.3.1"],
     },
     "docs/store.md": {
@@ -191,6 +192,32 @@ def test_links_lead_somewhere(page: str) -> None:
         assert target.exists(), f"{page}: {link}"
         if anchor:
             assert anchor in anchors(str(target.relative_to(ROOT))), f"{page}: {link}"
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_paths_of_the_repository_exist(page: str) -> None:
+    told = set(re.findall(r"`((?:builder|tests|docs|bench|\.ci)/[\w./-]*)`", prose(page)))
+    assert sorted(path for path in told if not (ROOT / path).exists() and not re.search("NAME|DIRECTORY", path)) == []
+
+
+def test_names_of_the_architecture_exist() -> None:
+    """`build.executor.Executor` is a name in a module of builder/."""
+    told = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+\.[A-Z]\w+)`", text_of("docs/architecture.md"))
+    assert len(told) >= 10
+    for name in told:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(f"builder.{module}"), attribute), name
+
+
+def test_every_verb_is_in_the_pages() -> None:
+    told = set(re.findall(r"`(?:builder )?([a-z]+)\b", section("README.md", "The daily commands")))
+    assert sorted(set(arguments.verbs(arguments.parser())) - told) == []
+
+
+def test_the_picture_is_that_of_the_lock(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run(["graph", "gateway", "--runtime", "--format", "svg"]) == 0
+    assert capsys.readouterr().out == text_of("docs/gateway.svg"), "builder graph gateway --runtime --format svg > docs/gateway.svg"
 
 
 @pytest.mark.parametrize("page", NAMES)

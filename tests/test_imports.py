@@ -4,6 +4,7 @@ It goes from what knows nothing of the others to what knows all. Imports inside 
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,26 @@ def loaded(code: str) -> set[str]:
 
 def test_every_module_lies_in_a_folder_of_the_order() -> None:
     assert {folder(name) for name in MODULES if name not in ("builder", "builder.__main__")} == set(RANK)
+
+
+def test_tests_lie_in_directories_of_the_same_names(pytestconfig: pytest.Config) -> None:
+    assert not set(ORDER) & set(pytestconfig.getini("norecursedirs")), "pytest passes a directory over"
+    tests = Path(__file__).parent
+    found = {path.parent.relative_to(tests).as_posix() for path in tests.rglob("test_*.py")}
+    assert found == {*ORDER, "attacks", "integration", "."}
+    assert {path.name for path in tests.glob("test_*.py")} == {"test_docs.py", "test_imports.py"}, "these two are about all directories"
+
+
+def test_the_architecture_has_the_same_order() -> None:
+    text = (Path(__file__).parents[1] / "docs/architecture.md").read_text()
+    table = text.partition("## Directories")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == ORDER
+
+
+def test_no_test_file_imports_another() -> None:
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        names = {part for name in imports(ast.parse(path.read_text()), lazy=True) for part in name.split(".")}
+        assert {name for name in names if name.startswith("test_")} == set(), path
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"builder", "builder.__main__"}))

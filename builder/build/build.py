@@ -14,7 +14,7 @@ from builder.base.errors import BuilderError, MachineError, RefusedError
 from builder.base.platform import PLATFORMS
 from builder.build import scheduler
 from builder.build.executor import Executor
-from builder.build.realise import Order, Realiser, weakness
+from builder.build.realise import Order, Realiser
 from builder.cache import memo
 from builder.fetch import Wanted, unpack_key
 from builder.lock.lock import Lock, LockedOutput, LockedPackage
@@ -206,7 +206,7 @@ class Builder(Struct, kw_only=True):
         if pin is not None and pin.key == plan.keys[name]:
             return pin.sandbox
         record = self.store.record(plan.keys[name])
-        return weakness(record.sandbox) if record is not None else ""
+        return record.sandbox if record is not None else ""
 
     def _refuse_unpinned(self, plan: Plan, needed: Iterable[str]) -> None:
         if not self.options.locked:

@@ -36,8 +36,8 @@ class Executor(ABC):
 
     @property
     @abstractmethod
-    def name(self) -> str:
-        """How builds are isolated, for the record of what was built."""
+    def weakness(self) -> str:
+        """The name of an isolation that is weaker than new namespaces and no network; "" for none. The lock says it of outputs."""
 
     def execute(self, job: Job, cancel: threading.Event) -> str:
         """Run a derivation to its end; the directory of its output, below the stage.

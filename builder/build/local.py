@@ -46,8 +46,8 @@ class LocalExecutor(Executor):
         self._opened: Sandbox | None = None
 
     @property
-    def name(self) -> str:
-        return self.sandbox.name
+    def weakness(self) -> str:
+        return self.sandbox.weakness
 
     @property
     def sandbox(self) -> Sandbox:

@@ -65,7 +65,7 @@ class Realiser(Struct, kw_only=True):
             if not again:  # before the lock is released: who waits for it looks for this record
                 self.store.put_record(derivation.key, record)
                 failures.forget(self.store.log_path(derivation.key))
-        return LockedOutput(key=derivation.key, trees=record.trees, sandbox=weakness(record.sandbox))
+        return LockedOutput(key=derivation.key, trees=record.trees, sandbox=record.sandbox)
 
     def _build(self, order: Order) -> Record:
         derivation = order.derivation
@@ -90,7 +90,7 @@ class Realiser(Struct, kw_only=True):
             self.last_seconds = time.monotonic() - started
             return Record(
                 trees=trees,
-                sandbox="" if derivation.builtin else self.executor.name,
+                sandbox="" if derivation.builtin else self.executor.weakness,
                 seconds=self.last_seconds,
                 log="" if derivation.builtin else self.store.log_path(derivation.key),
                 parts=derivation.parts(),
@@ -185,11 +185,6 @@ def _fit(derivation: Derivation, output: str) -> Iterator[None]:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise BuildError("its output has a path that is too long", where=derivation.id, hint="make shorter paths in its steps") from error
-
-
-def weakness(sandbox: str) -> str:
-    """What the lock says of the sandbox that a record names: nothing for the full one, its name for a weaker one."""
-    return "" if sandbox == "bubblewrap" else sandbox
 
 
 def read_series(path: str, prefix: str) -> list[str]:

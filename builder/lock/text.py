@@ -16,7 +16,7 @@ from builder.base import digest, shape
 from builder.base.errors import LockError, Problem
 from builder.base.order import CycleFoundError, topological
 from builder.base.platform import PLATFORMS
-from builder.base.shape import Choice, Field, ListOf, MapOf, Number, Problems, Table, Text, near
+from builder.base.shape import Field, ListOf, MapOf, Number, Problems, Table, Text, near
 from builder.cache import memo
 from builder.cache.gc_pause import paused
 from builder.lock.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
@@ -123,7 +123,7 @@ _IDS = ListOf(_ID)
 _OUTPUT = Table({
     "key": Field(_SRI, required=True),
     **{name: Field(_SRI, required=name == "out") for name in OUTPUTS},
-    "sandbox": Field(Choice(("chroot",))),
+    "sandbox": Field(_WORD),
 })
 _LAYER = Table({
     "key": Field(_SRI, required=True), "layer": Field(_HEX, required=True), "size": Field(Number(1), required=True),

@@ -66,8 +66,6 @@ _ISOLATION = (
 class Bubblewrap(Sandbox):
     """program: the words that start bubblewrap 0.4 or newer (`program.find_program`)."""
 
-    name = "bubblewrap"
-
     def __init__(self, program: tuple[str, ...]) -> None:
         self._program = program
         self._lock = threading.Lock()

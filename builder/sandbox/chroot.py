@@ -38,7 +38,7 @@ class Chroot(Sandbox):
     Raises SandboxError when we are not root, or do not know this machine's system calls.
     """
 
-    name = "chroot"
+    weakness = "chroot"
 
     def __init__(self, scratch: str, *, self_exe: str = "") -> None:
         self._filter = seccomp.program(seccomp.LOCAL, shared=True)

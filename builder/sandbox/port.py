@@ -33,10 +33,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Sandbox(ABC):
     """Runs a command with nothing in sight but what its spec names. Safe to use from many threads.
 
-    name: what a record says of outputs built this way.
+    weakness: its name, where it isolates less than new namespaces without network; records and lock carry it.
     """
 
-    name: str
+    weakness = ""
 
     def run(
         self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None, follower: Follower | None = None

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 class Record(Struct, frozen=True, kw_only=True):
     """The outputs of one key, and how they came to be.
 
-    trees: SRI digest by output name. sandbox: the kind of isolation, like "bubblewrap" or "chroot". seconds: wall time
+    trees: SRI digest by output name. sandbox: the name of a weaker isolation, "" for the full one. seconds: wall time
     of the build. deps: digests of further trees that the outputs refer to. log: where the log is, if anywhere. parts: what
     the key is made of, by name, so that a later build can tell which of it changed.
     """
@@ -46,7 +46,7 @@ def from_dict(value: Any, key: str) -> Record:
             raise ValueError(f"it belongs to {value['key']}")
         return Record(
             trees=value["trees"],
-            sandbox=value["sandbox"],
+            sandbox=value["sandbox"].removeprefix("bubblewrap"),  # as older builders call the full one
             seconds=value["seconds"],
             deps=tuple(value["deps"]),
             log=value["log"],

@@ -7,9 +7,8 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-from archives import entry, make_deb, make_tar
+from archives import entry, make_deb, make_tar, pax, retyped
 from integration.world import World
-from test_unpack import pax, retyped
 
 GIGABYTE = 1 << 30
 LIMITED = ("prlimit", f"--as={GIGABYTE}")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
-from builder.build.realise import weakness
 from builder.lock.lock import LockedOutput
 
 ID = "output-disagrees"
@@ -22,7 +21,7 @@ def check(context: Context) -> Iterator[Finding]:
                 "if it is, the lock was edited: take back the change"
             )
             yield Finding(ID, context.place(package, key=f"output {name}"), reason, remedy)
-        if output.sandbox != (built_in := weakness(record.sandbox)):
+        if output.sandbox != (built_in := record.sandbox):
             reason = f"the lock says {_sandbox(output.sandbox)}, but it was built here with {_sandbox(built_in)}"
             command = f"`builder build {context.named(package)}`"
             remedy = f"take back the change of lock.toml; or remove the output there, and {command} pins it again"
