@@ -209,4 +209,7 @@ def _call(name: str, *arguments: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:  # noqa: SIM105 - `contextlib` is slow to import
+        main()
+    except BrokenPipeError:  # the builder has ended, maybe before its first build
+        pass

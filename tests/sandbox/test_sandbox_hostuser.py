@@ -4,6 +4,8 @@
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,3 +61,11 @@ def test_many_threads_start_builds_and_each_has_its_own_code(bubblewrap: Runner,
         specs = [bubblewrap.spec(f"exit {number}") for number in range(40)]
         assert [each.code for each in pool.map(lambda spec: box.run(spec, log.fileno()), specs)] == list(range(40))
     assert set(descendants(os.getpid())) == others
+
+
+@pytest.mark.parametrize("own", [False, hostuser.exists()])
+def test_a_command_that_ends_before_its_first_build_leaves_no_trace(own: bool) -> None:
+    code = f"from builder.sandbox.hostuser import User; User(own={own}).close()"
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("", "")
