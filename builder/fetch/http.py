@@ -1,13 +1,15 @@
 """Downloads over https and http: redirects, time limits, retries, and going on where a broken-off download ended.
 
-The head of an answer has to come within the limits for connecting and for silence together. Of its body at least
-`_SLOWEST` bytes a second have to come over each time of that silence, and all of it as if `_USUAL` bytes a second came.
+The head of an answer has to come within the limits for connecting and for silence together, and so do all redirects on
+the way to it. Of its body at least `_SLOWEST` bytes a second have to come over each time of that silence, and all of it as
+if `_USUAL` bytes a second came.
 
 RFC 9110: 14 (ranges), 15.4 (redirects), 10.2.3 (Retry-After).
 """
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -103,9 +105,12 @@ class Http:
 
     def _try(self, url: str, part: Part, *, size: int | None, pinned: bool) -> None:
         farthest: Reach | None = None
+        limit = self._patience.connect + self._patience.read
+        late, said = time.monotonic() + limit, self._silence()
         for _ in range(_REDIRECTS):
             with self._called(farthest) as call:
-                response = self._ask(url, part.size, call)
+                with call.within(max(0.0, late - time.monotonic()), said):
+                    response = self._ask(url, part.size, call)
                 try:
                     self._must_go_on(call)  # a socket that was shut reads as the end of the head
                     if not (300 <= response.status_code < 400 and "Location" in response.headers):
@@ -115,6 +120,7 @@ class Http:
                     response.close()
                 url = next_hop(url, response.headers["Location"], pinned=pinned)
                 farthest = max(call.peer, farthest or Reach.LOOPBACK)
+                said = f"its redirects took longer than {limit:g} s"
         raise Unavailable(f"more than {_REDIRECTS} redirects")
 
     @contextmanager
@@ -140,8 +146,7 @@ class Http:
             parts = urlsplit(url)
             call.allow(parts.hostname or "", secure=parts.scheme == "https")
             timeout = (self._connect_limit(url), self._patience.read)
-            with call.within(sum(timeout), self._silence()):
-                return self._session(at).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            return self._session(at).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
         except Unavailable as error:
             if not error.reason.startswith("refused: "):
                 self._hosts.failed(at, error.reason)
