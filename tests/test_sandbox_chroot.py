@@ -15,6 +15,8 @@ from builder.base.errors import SandboxError
 from builder.sandbox import Mount, SandboxSpec, chroot_farm
 from builder.sandbox.chroot import Chroot
 from builder.sandbox.chroot_roots import Roots, things
+from builder.store.remove import remove_tree
+from builder.tree.nar import UnfitError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
 
@@ -47,9 +49,21 @@ def test_a_tree_is_linked_but_what_others_may_write_is_copied(tree: Path, tmp_pa
     assert (root / "shared").stat().st_mode & 0o777 == 0o644
     assert os.readlink(root / "link") == "bin/run"
     assert (root / "bin").stat().st_mode & 0o777 == 0o755
-    chroot_farm.take_away(str(root))
-    chroot_farm.take_away(str(root))
+    remove_tree(str(root))
     assert (tree / "bin/run").read_text() == "run"
+
+
+def test_a_tree_nested_deeper_than_the_interpreters_stack_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "deep")
+        for _ in range(sys.getrecursionlimit()):
+            os.mkdir("d")
+            os.chdir("d")
+    with pytest.raises(UnfitError, match="nested more than 256 deep"):
+        chroot_farm.place(str(tmp_path / "deep"), str(tmp_path / "root"))
+    remove_tree(str(tmp_path / "deep"))
+    remove_tree(str(tmp_path / "root"))
 
 
 @needs_root

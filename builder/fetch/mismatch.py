@@ -21,7 +21,7 @@ from builder.fetch.wanted import unpack_key
 from builder.progress.clean import clean
 from builder.recipe.source import Source
 from builder.store import Store
-from builder.tree import nar
+from builder.tree import difference, nar
 
 _HEAD = 1 << 16
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -148,7 +148,7 @@ class Inquest:
         renamed = _renamed(before, path)
         if renamed:
             return renamed
-        return "\n  ".join(["the content is different:", *nar.compare(before, path, limit=_LINES)])
+        return "\n  ".join(["the content is different:", *difference.compare(before, path, limit=_LINES)])
 
 
 def _renamed(before: str, after: str) -> str | None:

@@ -10,7 +10,7 @@ import shutil
 import stat
 
 from builder.base import environment
-from builder.store.remove import remove_tree
+from builder.tree import nar
 
 _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 
@@ -38,13 +38,11 @@ def make_folder(path: str) -> None:
 
 
 def _fill(source: str, target: str) -> None:
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                make_folder(f"{target}/{entry.name}")
-                _fill(entry.path, f"{target}/{entry.name}")
-            else:
-                _leaf(entry.path, f"{target}/{entry.name}", entry.stat(follow_symlinks=False))
+    for path, entry in nar.below(source):
+        if entry.is_dir(follow_symlinks=False):
+            make_folder(f"{target}/{path}")
+        else:
+            _leaf(entry.path, f"{target}/{path}", entry.stat(follow_symlinks=False))
 
 
 def _leaf(source: str, target: str, found: os.stat_result) -> None:
@@ -63,11 +61,6 @@ def _link(source: str, target: str) -> bool:
             raise
         return False
     return True
-
-
-def take_away(path: str) -> None:
-    """Removes what `place` made, or a folder that a build wrote into; nothing if it is not there."""
-    remove_tree(path)
 
 
 def hand_over(folder: str, uid: int, gid: int) -> None:

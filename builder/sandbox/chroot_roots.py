@@ -42,7 +42,7 @@ class Root:
             self._make()
         for path in sorted(self.placed, reverse=True):
             if wanted.get(path) != self.placed[path]:
-                chroot_farm.take_away(self.path + path)
+                remove_tree(self.path + path)
                 del self.placed[path]
                 self._remove_empty(os.path.dirname(path))
         for path in sorted(wanted.keys() - self.placed.keys()):

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from builder.base import globs
 from builder.base.errors import RefusedError
+from builder.tree import nar
 
 NOWHERE: Mapping[str, str] = {}
 
@@ -41,10 +42,12 @@ def join(
     folders: dict[str, Part] = {}
     moved = {_plain(old): new for old, new in move.items()}
     for part in parts:
-        for path, entry in _walk(part.path, _plain(part.into)):
+        into = _plain(part.into)
+        for inside, entry in _files(part.path):
+            path = f"{into}/{inside}" if into else inside
             if (include and not globs.matches(path, include)) or globs.matches(path, exclude):
                 continue
-            path = _moved(path, moved)  # noqa: PLW2901 - from here on only the result counts
+            path = _moved(path, moved)
             place = os.path.join(target, path)
             if path in owners:
                 _must_agree(path, place, entry.path, owners[path], part)
@@ -80,22 +83,9 @@ def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part]
     folders[path] = part
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Everything but folders below `folder`, with its path in the result, in sorted order."""
-    stack = [iter(_listing(folder, prefix))]
-    while stack:
-        found = next(stack[-1], None)
-        if found is None:
-            stack.pop()
-        elif found[1].is_dir(follow_symlinks=False):
-            stack.append(iter(_listing(found[1].path, found[0])))
-        else:
-            yield found
-
-
-def _listing(folder: str, prefix: str) -> list[tuple[str, "os.DirEntry[str]"]]:
-    with os.scandir(folder) as found:
-        return [(f"{prefix}/{entry.name}" if prefix else entry.name, entry) for entry in sorted(found, key=lambda each: each.name)]
+def _files(directory: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Every entry but the directories below `directory`, with its path from there, in sorted order."""
+    return (found for found in nar.below(directory) if not found[1].is_dir(follow_symlinks=False))
 
 
 def _must_agree(path: str, place: str, other: str, first: Part, second: Part) -> None:
@@ -175,7 +165,7 @@ def _in_the_way(path: str, other: str, what: str) -> RefusedError:
 
 def split(output: str, parts: Mapping[str, Sequence[str]], into: Mapping[str, str]) -> None:
     """Move files of `output` that match a part's globs to that part's folder; folders that this empties go."""
-    for path, entry in list(_walk(output, "")):
+    for path, entry in list(_files(output)):
         for name, patterns in parts.items():
             if globs.matches(path, patterns):
                 place = os.path.join(into[name], path)
@@ -193,5 +183,5 @@ def _prune(folder: str, top: str) -> None:
 
 
 def copy_links(source: str, target: str) -> None:
-    """Make `target` a second name of the tree `source`: folders are made anew, files are hard links."""
-    shutil.copytree(source, target, symlinks=True, copy_function=_link)
+    """Make `target` a second name of the tree `source` of a store: directories are made anew, files are hard links."""
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)  # recursive; a store's trees are not too deep for it

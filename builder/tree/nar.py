@@ -1,4 +1,4 @@
-"""Trees in NAR form: the bytes whose SHA-256 is a tree's identity.
+"""Trees in NAR form: the bytes whose SHA-256 is a tree's identity. Here they are written; `builder.tree.restore` reads them.
 
 The form is Nix's archive (E. Dolstra, "The Purely Functional Software Deployment Model", figure 5.2; Nix manual, "Nix
 Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its bytes, and zeros up to a multiple of 8:
@@ -20,7 +20,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Protocol
+from typing import AnyStr, Protocol
 
 from msgspec import Struct
 
@@ -55,8 +55,7 @@ _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
 }
-_KINDS = {"file": "file", "dir": "folder", "link": "link"}
-_by_name: Callable[["os.DirEntry[bytes]"], bytes] = attrgetter("name")
+_by_name = attrgetter("name")
 
 
 class UnfitError(StoreError):
@@ -184,43 +183,40 @@ class Entry(Struct, frozen=True, kw_only=True):
     target: str = ""
 
 
+def below(top: AnyStr) -> Iterator[tuple[AnyStr, "os.DirEntry[AnyStr]"]]:
+    """Every entry below the directory `top` with its path from there; a directory comes before its entries, names are sorted.
+
+    Raises:
+        UnfitError: directories are nested too deep.
+        OSError: a directory cannot be read.
+    """
+    start = len(top) + 1
+    stack = [_listing(top)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            continue
+        yield entry.path[start:], entry
+        if entry.is_dir(follow_symlinks=False):
+            if len(stack) >= DEEPEST:
+                raise too_deep(top)
+            stack.append(_listing(entry.path))
+
+
 def scan(path: str | bytes) -> list[Entry]:
     """All entries of the tree, its top included, sorted by the bytes of their paths. Raises as `write_nar` does."""
     top = os.fsencode(path)
     found = [_entry(b"", top, os.lstat(top))]
-    folders = [(b"", top)] if found[0].kind == "dir" else []
-    while folders:
-        prefix, folder = folders.pop()
-        if prefix.count(b"/") > DEEPEST:
-            raise too_deep(top)
-        for item in _listing(folder):
-            entry = _entry(prefix + item.name, item.path, item.stat(follow_symlinks=False))
-            found.append(entry)
-            if entry.kind == "dir":
-                folders.append((prefix + item.name + b"/", item.path))
+    if found[0].kind == "dir":
+        found += [_entry(name, each.path, each.stat(follow_symlinks=False)) for name, each in below(top)]
     return sorted(found, key=lambda entry: os.fsencode(entry.path))
 
 
 def require_shallow(path: str) -> None:
-    """Raises UnfitError when folders of the tree are nested too deep for those that walk it."""
-    todo = [(0, os.fsencode(path))]
-    while todo:
-        depth, folder = todo.pop()
-        if depth > DEEPEST:
-            raise too_deep(path)
-        todo += [(depth + 1, item.path) for item in _listing(folder) if item.is_dir(follow_symlinks=False)]
-
-
-def compare(expected: str, found: str, limit: int = 20) -> list[str]:
-    """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest."""
-    lines: list[str] = []
-    rest = 0
-    for line in _differences(expected, found):
-        if len(lines) < limit:
-            lines.append(line)
-        else:
-            rest += 1
-    return [*lines, f"... and {rest} more"] if rest else lines
+    """Raises UnfitError when directories of the tree are nested too deep for those that walk it."""
+    for _ in below(path):
+        pass
 
 
 def shown(path: str | bytes) -> str:
@@ -235,8 +231,8 @@ def too_deep(top: str | bytes) -> UnfitError:
     return UnfitError(f"its folders are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
 
 
-def _listing(folder: bytes) -> Iterator["os.DirEntry[bytes]"]:
-    with os.scandir(folder) as entries:
+def _listing(directory: AnyStr) -> Iterator["os.DirEntry[AnyStr]"]:
+    with os.scandir(directory) as entries:
         return iter(sorted(entries, key=_by_name))
 
 
@@ -278,61 +274,3 @@ def _entry(name: bytes, path: bytes, status: os.stat_result) -> Entry:
         size=status.st_size if kind == "file" else 0,
         target=os.fsdecode(os.readlink(path)) if kind == "link" else "",
     )
-
-
-def _differences(expected: str, found: str) -> Iterator[str]:
-    old = {entry.path: entry for entry in scan(expected)}
-    new = {entry.path: entry for entry in scan(found)}
-    told: set[str] = set()  # what differs as a whole, and all below it
-    for path in sorted(old.keys() | new.keys(), key=os.fsencode):
-        if path.rpartition("/")[0] in told:
-            told.add(path)
-        elif path not in new:
-            told.add(path)
-            yield f"missing: {_named(old[path], old)}"
-        elif path not in old:
-            told.add(path)
-            yield f"added: {_named(new[path], new)}"
-        elif old[path].kind != new[path].kind:
-            told.add(path)
-            yield f"kind: {_title(path)} was a {_KINDS[old[path].kind]}, is a {_KINDS[new[path].kind]}"
-        else:
-            yield from _difference(old[path], new[path], os.path.join(expected, path), os.path.join(found, path))
-
-
-def _title(path: str) -> str:
-    return shown(path) or "the tree itself"
-
-
-def _named(entry: Entry, side: dict[str, Entry]) -> str:
-    if entry.kind != "dir":
-        return shown(entry.path)
-    below = sum(1 for path in side if path.startswith(entry.path + "/"))
-    return f"{shown(entry.path)}/ with {below} entries"
-
-
-def _difference(old: Entry, new: Entry, old_path: str, new_path: str) -> Iterator[str]:
-    name = _title(old.path)
-    if old.target != new.target:
-        yield f"link: {name} pointed to {shown(old.target)}, points to {shown(new.target)}"
-    if old.executable != new.executable:
-        yield f"mode: {name} " + ("is executable now" if new.executable else "is not executable any more")
-    if old.kind == "file":
-        place = _first_difference(old_path.rstrip("/"), new_path.rstrip("/"))
-        if place is not None:
-            sizes = f"{old.size} bytes" if old.size == new.size else f"{old.size} bytes before, {new.size} now"
-            yield f"content: {name} differs from byte {place} on ({sizes})"
-
-
-def _first_difference(old: str, new: str) -> int | None:
-    """The offset of the first byte that differs, or None; the end of the shorter file counts as a difference."""
-    place = 0
-    with open(old, "rb", buffering=0) as left, open(new, "rb", buffering=0) as right:
-        while True:
-            one, two = left.read(_CHUNK), right.read(_CHUNK)
-            if one != two:
-                pairs = enumerate(zip(one, two, strict=False))
-                return place + next((at for at, (a, b) in pairs if a != b), min(len(one), len(two)))
-            if not one:
-                return None
-            place += len(one)
