@@ -355,10 +355,10 @@ class TestSealed:
             sealed.unseal(data + b"\n")
 
     def test_a_write_that_fails_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def write(_file: int, _data: bytes) -> int:
+        def replace(_old: str, _new: str) -> None:
             raise OSError(errno.ENOSPC, "full")
 
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(os, "replace", replace)
         with pytest.raises(OSError, match="full"):
             sealed.write(str(tmp_path / "a"), {}, str(tmp_path / "scratch"))
         assert os.listdir(tmp_path) == []

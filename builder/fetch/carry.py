@@ -10,9 +10,9 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping
-from contextlib import suppress
+from typing import BinaryIO
 
-from builder.base import digest
+from builder.base import digest, textfile
 from builder.base.errors import MachineError, StoreError, UsageError
 from builder.fetch.wanted import Pinned, Wanted
 from builder.store import Store
@@ -58,29 +58,21 @@ def _place(store: Store, folder: str, name: str, sha256: str) -> bool:
     target = os.path.join(folder, name)
     if os.path.lexists(target):
         return stat.S_ISREG(os.lstat(target).st_mode) and digest.of_file(target) == sha256
-    half = os.path.join(folder, f".{sha256}.part")
     try:
-        with suppress(FileNotFoundError):
-            os.unlink(half)  # of a run that was killed
-        _copy(store.file_path(sha256), half, sha256)
-        os.rename(half, target)
+        with textfile.replaced(target, os.path.join(folder, f".{sha256}.part"), durable=True) as file:
+            _copy(store.file_path(sha256), file, sha256)
     except OSError as error:
         hint = "check its permissions and the space that is left, then run the command again"
         raise MachineError(f"could not write {name}: {error.strerror}", where=folder, hint=hint) from error
-    finally:
-        with suppress(OSError):
-            os.unlink(half)
     return True
 
 
-def _copy(source: str, target: str, sha256: str) -> None:
+def _copy(source: str, target: BinaryIO, sha256: str) -> None:
     hasher = hashlib.sha256()
-    with open(source, "rb") as reader, open(target, "xb") as writer:  # x: a new file, never what a link leads to
+    with open(source, "rb") as reader:
         while chunk := reader.read(digest.CHUNK):
             hasher.update(chunk)
-            writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
+            target.write(chunk)
     if hasher.hexdigest() != sha256:
         hint = "run `builder store verify --remove`, then this command again"
         raise StoreError("an archive of the store is damaged", where=source, hint=hint)

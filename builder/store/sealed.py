@@ -12,6 +12,8 @@ import os
 import stat
 from typing import Any
 
+from builder.base import textfile
+
 _HEAD = b'{"check":"'
 _MIDDLE = b'","value":'
 _TAIL = b"}\n"
@@ -47,31 +49,16 @@ def read(path: str) -> Any:
 
 
 def write(path: str, value: Any, scratch: str) -> None:
-    """Write the file `scratch`, which must not exist, and rename it to `path`; makes the folder of `path` at need.
+    """Write the file `scratch` and rename it to `path`; makes the directory of `path` at need.
 
     Not written through to the disk (no fsync): rename keeps others, and kill -9, from seeing a part, and after a loss
     of power the check sum tells.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            _write_all(file, seal(value))
-        finally:
-            os.close(file)
-        _rename(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def _rename(scratch: str, path: str) -> None:
-    try:
-        os.replace(scratch, path)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.replace(scratch, path)
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        os.makedirs(directory, exist_ok=True)
+    with textfile.replaced(path, scratch) as file:
+        file.write(seal(value))
