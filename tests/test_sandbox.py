@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from builder.base import within
 from builder.base.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.base.errors import SandboxError
 from builder.build.log import Log
@@ -23,7 +24,7 @@ from builder.progress.plain import PlainReporter
 from builder.recipe.recipe import Limits
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
 from builder.sandbox.processes import Table, Usage
-from builder.sandbox.program import find_program, resolve_inside
+from builder.sandbox.program import find_program
 from builder.sandbox.refusal import refusal
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.watch import Follower, Watched, watch
@@ -241,11 +242,11 @@ def test_links_inside_a_tool_root_never_lead_out(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/ld").symlink_to("/../lib64/./real")
     (tmp_path / "circle").symlink_to("circle")
     tree = str(tmp_path)
-    assert resolve_inside(tree, "/lib64/ld") == f"{tree}/usr/lib/real"
-    assert resolve_inside(tree, "/up/passwd") == f"{tree}/etc/passwd"
-    assert resolve_inside(tree, "/not/there") == f"{tree}/not/there"
+    assert within.resolve(tree, "/lib64/ld") == f"{tree}/usr/lib/real"
+    assert within.resolve(tree, "/up/passwd") == f"{tree}/etc/passwd"
+    assert within.resolve(tree, "/not/there") == f"{tree}/not/there"
     with pytest.raises(SandboxError, match="symbolic links at /circle form a circle"):
-        resolve_inside(tree, "/circle")
+        within.resolve(tree, "/circle")
 
 
 def test_a_machine_without_bubblewrap_is_told_what_to_do(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from builder.base import within
 from builder.base.errors import UsageError
 from builder.cli.build import shown_path
 from builder.cli.session import Session, session
@@ -37,8 +38,6 @@ def run(options: argparse.Namespace, _argv: list[str]) -> int:
 
 def _policy(path: str | None) -> str:
     """The absolute path of the policy file, which the gateway must be able to see: its folder is shown, and nothing beside that."""
-    from builder.sandbox.program import resolve_inside  # noqa: PLC0415
-
     if path is None:
         raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
     if not os.path.isfile(path):
@@ -47,7 +46,7 @@ def _policy(path: str | None) -> str:
     if not os.access(path, os.R_OK):
         raise UsageError("the policy file cannot be read", where=path, hint="correct its permissions")
     found = os.path.abspath(path)
-    if not os.path.isfile(resolve_inside(os.path.dirname(found), os.path.basename(found))):
+    if not os.path.isfile(within.resolve(os.path.dirname(found), os.path.basename(found))):
         hint = f"name the file that it leads to: {os.path.realpath(found)}"
         raise UsageError("it is a link out of its folder, which is all that the gateway sees", where=path, hint=hint)
     return found
