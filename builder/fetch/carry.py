@@ -1,8 +1,8 @@
 """Archives of the store as files of a directory, to be carried to a machine without network (`fetch --to`).
 
-Nothing that is in the directory is followed or replaced: a file is made under another name and renamed when all of it is
-there. What already has the name of a source is left when it is that source's file; else the source's file is named by its
-SHA-256, under which `--distdir` looks first.
+No entry of the directory is followed or replaced: a file is made under another name and renamed when it is complete. An
+entry with the name of a source stays. If it is not that source's file, the file is named by its SHA-256, under which
+`--distdir` looks first.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from builder.store import Store
 
 
 def carry(store: Store, folder: str, found: Mapping[Wanted, Pinned]) -> list[str]:
-    """Have the archive of each source in `folder`. Gives one line for each that is there under its SHA-256 only.
+    """Copy the archive of each source to `folder`. Returns one line for each that lies there under its SHA-256 only.
 
     Raises:
         UsageError: the directory is a link, or something else has the SHA-256 as its name.
@@ -29,16 +29,17 @@ def carry(store: Store, folder: str, found: Mapping[Wanted, Pinned]) -> list[str
     _make(folder)
     notes = []
     had: dict[str, str] = {}  # name -> SHA-256
-    for each, pin in sorted(found.items(), key=lambda item: item[0].source.sha256 is not None):  # those need their name
+    for each, pin in sorted(found.items(), key=lambda item: item[0].source.sha256 is not None):  # sources without a SHA-256 need their name
         sha256, name = pin.sha256, each.source.filename
-        assert sha256 is not None, "what was fetched was measured"
+        assert sha256 is not None, "the fetcher measures every file"
         plain = name not in ("", ".", "..") and "/" not in name
         if plain and had.setdefault(name, sha256) == sha256 and _place(store, folder, name, sha256):
             continue
         if not _place(store, folder, sha256, sha256):
             path = os.path.join(folder, sha256)
-            raise UsageError("something else has the name of an archive", where=path, hint=f"remove it: rm -r {shlex.quote(path)}")
-        notes.append(f"{each.title}: {name} is taken by something else, so its archive is there as {sha256}")
+            hint = f"remove it: rm -r {shlex.quote(path)}"
+            raise UsageError("something else has the name of an archive", where=path, hint=hint)
+        notes.append(f"{each.title}: another file has the name {name}, so its archive is there as {sha256}")
     return notes
 
 
@@ -54,7 +55,7 @@ def _make(folder: str) -> None:
 
 
 def _place(store: Store, folder: str, name: str, sha256: str) -> bool:
-    """Have the archive under a name; False when something else has it."""
+    """Copy the archive to a name; False when another entry has that name."""
     target = os.path.join(folder, name)
     if os.path.lexists(target):
         return stat.S_ISREG(os.lstat(target).st_mode) and digest.of_file(target) == sha256

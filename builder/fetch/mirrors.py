@@ -1,8 +1,8 @@
-"""Where `mirror://<name>/` is on this machine: the base addresses of distribution mirrors.
+"""The base addresses of distribution mirrors, where `mirror://<name>/` is on this machine.
 
-In this order, the first that says anything: the environment (BUILDER_MIRROR_<NAME>, separated by spaces), `[mirrors]`
-of the user's settings, and for `debian` the configuration of apt. None of it is in this repository: which mirror a
-machine can reach is its own business.
+The first of these that names any counts: the environment (BUILDER_MIRROR_<NAME>, separated by spaces), `[mirrors]` of
+the user's settings, and for `debian` the configuration of apt. The repository names none, because each machine reaches
+other mirrors.
 """
 
 import os
@@ -15,7 +15,7 @@ _APT_SECONDS = 20
 
 
 class Mirrors(Mapping[str, tuple[str, ...]]):
-    """Base addresses by mirror name, in order of preference. Nothing is asked before a name is looked up.
+    """Base addresses by mirror name, in order of preference. apt is asked only when a name is looked up.
 
     settings: `[mirrors]` of the settings file.
     """
@@ -59,26 +59,28 @@ def _bases(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def _from_apt(environ: Mapping[str, str]) -> list[str]:
-    """What apt has configured with the origin Debian.
+    """The archives of origin Debian in the configuration of apt; none where there is no apt.
 
-    Before its first update apt knows no origins; then a root called `debian` counts. Nothing when there is no apt.
+    Before its first update apt knows no origins; then every archive whose address ends in `/debian` counts.
     """
     rows = _ask_apt(environ, "$(REPO_URI) $(ORIGIN)")
-    return [address for address, _, origin in rows if origin == "Debian" and _is_main(address)] or [
-        address for address, _, _ in _ask_apt(environ, "$(REPO_URI)", "--no-release-info") if address.rstrip("/").endswith("/debian")
-    ]
+    if found := [address for address, _, origin in rows if origin == "Debian" and _is_main(address)]:
+        return found
+    rows = _ask_apt(environ, "$(REPO_URI)", "--no-release-info")
+    return [address for address, _, _ in rows if address.rstrip("/").endswith("/debian")]
 
 
 def _ask_apt(environ: Mapping[str, str], wanted: str, *options: str) -> list[tuple[str, str, str]]:
-    """Its lines, each parted at the first space."""
+    """The lines of its answer, each parted at the first space."""
     words = ("indextargets", *options, "--format", wanted, "Created-By: Packages")
+    env = outside.environment("APT_CONFIG", environ=environ)
     try:
-        done = outside.run("apt-get", *words, env=outside.environment("APT_CONFIG", environ=environ), seconds=_APT_SECONDS)
+        done = outside.run("apt-get", *words, env=env, seconds=_APT_SECONDS)
     except OSError:
         return []
     return [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines()]
 
 
 def _is_main(address: str) -> bool:
-    """Whether it is the main archive: the security archive has the same origin, but another `pool/`."""
+    """Whether an address is of the main archive: the security archive has the same origin, but another `pool/`."""
     return not address.rstrip("/").endswith("-security")

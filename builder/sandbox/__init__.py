@@ -17,7 +17,7 @@ KINDS = ("auto", "chroot")  # what `find` takes
 
 
 def find(kind: str, tools: str = "", *, scratch: str = "", self_exe: str = "") -> Sandbox:
-    """The sandbox of a kind. tools: folder of the tool root, which holds the pinned bubblewrap.
+    """The sandbox of a kind. tools: directory of the tool root, which holds the pinned bubblewrap.
 
     scratch, self_exe: see `chroot.Chroot`. Raises SandboxError when this machine has no such sandbox. An adapter is
     imported only when it is found.

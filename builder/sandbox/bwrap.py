@@ -11,7 +11,7 @@ is over when `init` is, and killing it leaves nothing.
 Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
 end it with its parent), the process that started bubblewrap for us ends the build (`hostuser`); a server would go on.
 
-The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
+The kernel shows, in /proc/self/mountinfo, where on their file system the mounted directories lie: the one host path that a
 build could read if it tried to.
 """
 
@@ -349,7 +349,7 @@ def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
     found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
     found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
     found += _own_folders(keys_only=bool(theirs.users))
-    # Made by name, because versions differ in the modes of folders that they make on the way.
+    # Made by name, because versions differ in the modes of directories that they make on the way.
     for path in _folders(spec):
         found += ["--dir", path]
     for each in by_target(spec.mounts):
@@ -381,7 +381,7 @@ def _hidden(keys_only: bool) -> list[str]:
 
 
 def _folders(spec: SandboxSpec) -> list[str]:
-    """Folders to make: the empty ones, and all above what is mounted or made; those above come first."""
+    """Directories to make: the empty ones, and all above what is mounted or made; those above come first."""
     found = set(spec.folders)
     for path in (*(each.target for each in spec.mounts), *spec.links, *spec.files, *spec.folders):
         found.update(parents(path))

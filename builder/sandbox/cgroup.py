@@ -31,7 +31,7 @@ _RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be
 
 
 class Place(Struct, frozen=True):
-    """Where groups can be made: path of a folder, or "" and why not. ready: whether it hands memory on by now."""
+    """Where groups can be made: path of a directory, or "" and why not. ready: whether it hands memory on by now."""
 
     path: str
     reason: str = ""

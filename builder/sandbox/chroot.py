@@ -1,6 +1,6 @@
-"""The weaker sandbox, for root where the kernel refuses namespaces (many containers): a root folder of hard links.
+"""The weaker sandbox, for root where the kernel refuses namespaces (many containers): a root directory of hard links.
 
-    builder ── chroot_child.py (supervisor, root) ── the command (user 1000 in the root folder)
+    builder ── chroot_child.py (supervisor, root) ── the command (user 1000 in the root directory)
 
 What holds: only the spec's files are in sight, tools and inputs belong to root and cannot be written, the user has no
 privileges and can gain none, sockets other than AF_UNIX are denied by a filter, and the supervisor adopts every process
@@ -32,7 +32,7 @@ _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chroot_child.
 
 
 class Chroot(Sandbox):
-    """scratch: a folder on the file system of the store, for root folders; they are removed by `close`.
+    """scratch: a directory on the file system of the store, for root directories; they are removed by `close`.
 
     self_exe: what /proc/self/exe says in the sandbox, "" for nothing: the zig compiler cannot find its files without.
     Raises SandboxError when we are not root, or do not know this machine's system calls.

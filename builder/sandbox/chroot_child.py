@@ -129,8 +129,8 @@ def _steps(job: dict[str, Any]) -> list[tuple[str, Callable[[], object]]]:
     return [
         ("leave the session", lambda: _leave_session(job["interactive"])),
         ("set the host name", lambda: _own_host(job["hostname"])),
-        ("change the root folder", lambda: os.chroot(job["root"])),
-        ("enter the build's folder", lambda: os.chdir(job["workdir"])),
+        ("change the root directory", lambda: os.chroot(job["root"])),
+        ("enter the build's directory", lambda: os.chdir(job["workdir"])),
         ("set resource limits", lambda: _limit(job["limits"])),
         ("change the user", lambda: _become(job["uid"], job["gid"])),
         ("give up privileges", lambda: _prctl(_SET_NO_NEW_PRIVS, 1)),

@@ -16,7 +16,7 @@ _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 
 
 def place(source: str, target: str) -> None:
-    """Makes `target` look like `source`, a file, symbolic link or folder; folders are 0755 and ours."""
+    """Makes `target` look like `source`, a file, symbolic link or directory; directories are 0755 and ours."""
     found = os.lstat(source)
     if stat.S_ISDIR(found.st_mode):
         make_folder(target)
@@ -26,7 +26,7 @@ def place(source: str, target: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    """A folder that everybody can look into, whatever our umask, and the folders above it; none if it is there."""
+    """A directory that everybody can look into, whatever our umask, and the directories above it; none if it is there."""
     try:
         os.mkdir(path)
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def make_folder(path: str) -> None:
         os.mkdir(path)
     except FileExistsError:
         return
-    os.chmod(path, 0o755)  # noqa: S103 - like the folders of any root
+    os.chmod(path, 0o755)  # noqa: S103 - like the directories of any root
 
 
 def _fill(source: str, target: str) -> None:

@@ -1,9 +1,9 @@
-"""Folders that serve as `/` of the chroot sandbox, kept between runs because most of one is the tool root.
+"""Directories that serve as `/` of the chroot sandbox, kept between runs because most of one is the tool root.
 
     <scratch>/root-<n>/           0700: nobody else on the machine sees in
       root/                       put together by hard links (farm.py)
         usr/ lib/ ...             read-only mounts, symbolic links and files of the spec: owned by root, so not writable
-        build/ output/            the caller's folders, renamed to here for the run and back after it
+        build/ output/            the caller's directories, renamed to here for the run and back after it
         tmp/ dev/shm/             emptied after every run
         dev/null ...              devices
 
@@ -30,7 +30,7 @@ Thing = tuple[str, str]  # kind, and what it is: a source, a link's text, a file
 
 
 class Root:
-    """One root folder. placed: path -> the thing that is there."""
+    """One root directory. placed: path -> the thing that is there."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -70,14 +70,14 @@ class Root:
             remove_tree(os.path.dirname(self.path))
 
     def empty(self) -> None:
-        """Takes away what the last run wrote into the folders that every sandbox has."""
+        """Takes away what the last run wrote into the directories that every sandbox has."""
         for each in _EMPTIED:
             remove_tree(self.path + each)
             _make_shared(self.path + each)
 
 
 def things(spec: SandboxSpec) -> dict[str, Thing]:
-    """What a root must show for a spec, but for its writable folders."""
+    """What a root must show for a spec, but for its writable directories."""
     found: dict[str, Thing] = dict.fromkeys(spec.folders, ("folder", ""))
     found |= {each.target: ("tree", each.source) for each in spec.mounts if not each.writable}
     found |= {path: ("link", text) for path, text in spec.links.items()}
@@ -94,7 +94,7 @@ class Roots:
 
     @contextlib.contextmanager
     def lease(self, spec: SandboxSpec) -> Iterator[str]:
-        """A root that shows what `spec` says, with its writable folders in place; they are back when it ends."""
+        """A root that shows what `spec` says, with its writable directories in place; they are back when it ends."""
         wanted = things(spec)
         root = self._take(wanted)
         try:
@@ -126,7 +126,7 @@ class Roots:
 
 @contextlib.contextmanager
 def _moved_in(root: str, mounts: list[Mount]) -> Iterator[None]:
-    """The caller's folders inside the root, from now on the build's user's. Whatever happens, they go back to their places."""
+    """The caller's directories inside the root, from now on the build's user's. Whatever happens, they go back to their places."""
     done: list[Mount] = []
     try:
         for each in mounts:
@@ -145,8 +145,8 @@ def _move(source: str, target: str) -> None:
         os.rename(source, target)
     except OSError as error:
         raise SandboxError(
-            f"the build's folder cannot be moved into the sandbox: {error.strerror}", where=source,
-            hint="the scratch folder of --sandbox chroot must lie on the file system of the store",
+            f"the build's directory cannot be moved into the sandbox: {error.strerror}", where=source,
+            hint="the scratch directory of --sandbox chroot must lie on the file system of the store",
         ) from error
 
 
@@ -178,5 +178,5 @@ def _make_device(path: str, device: int) -> None:
     except OSError as error:
         raise SandboxError(
             f"this machine refuses to make or open a device: {error.strerror}", where=path,
-            hint="--sandbox chroot needs the capability MKNOD and a scratch folder not mounted with 'nodev'",
+            hint="--sandbox chroot needs the capability MKNOD and a scratch directory not mounted with 'nodev'",
         ) from error

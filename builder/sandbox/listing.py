@@ -1,4 +1,4 @@
-"""Folders of trees as values, read once: the store's trees never change, and many builds share one tool root."""
+"""Directories of trees as values, read once: the store's trees never change, and many builds share one tool root."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ Kind = Literal["file", "folder", "link"]
 
 
 class Entry(Struct, frozen=True):
-    """One name in a folder. text: what a symbolic link says, else empty."""
+    """One name in a directory. text: what a symbolic link says, else empty."""
 
     name: str
     kind: Kind
@@ -19,9 +19,9 @@ class Entry(Struct, frozen=True):
 
 
 class TreeListing(Struct, frozen=True):
-    """A tree to lay out: `name` is for messages, `root` its folder on the host.
+    """A tree to lay out: `name` is for messages, `root` its directory on the host.
 
-    entries: path of a folder ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for
+    entries: path of a directory ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for
     equal files; it is asked for only when two trees hold the same path.
     """
 

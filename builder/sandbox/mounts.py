@@ -1,6 +1,6 @@
 """Lays several trees over each other at `/` with few mounts: a pure plan, made before any sandbox starts.
 
-A folder that only one tree has is mounted whole. A folder that several have is made anew, and what is in it is laid out
+A directory that only one tree has is mounted whole. A directory that several have is made anew, and what is in it is laid out
 one by one. Few mounts matter: each costs a start about 0.25 ms.
 """
 
@@ -27,7 +27,7 @@ class Mounts(Struct, frozen=True, kw_only=True):
 
 
 class _Plan(Struct):
-    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their folders laid out
+    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their directories laid out
     mounts: list[Mount] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ def plan_mounts(trees: Iterable[TreeListing], taken: Collection[str] = ()) -> Mo
     """The plan that shows `trees` merged at `/`. A tree that is given twice counts once.
 
     taken: paths of files that the sandbox makes itself; the trees' own are not shown. Raises BuildError when two trees
-    hold different things at one path, or a tree something where the sandbox has its own folders.
+    hold different things at one path, or a tree something where the sandbox has its own directories.
     """
     different = list({each.root: each for each in trees}.values())
     plan = _Plan(taken)
@@ -73,7 +73,7 @@ def plan_mounts(trees: Iterable[TreeListing], taken: Collection[str] = ()) -> Mo
 
 
 def _check_same(path: str, a: TreeListing, one: Entry, b: TreeListing, other: Entry) -> None:
-    """Two folders merge; equal links and equal files are one; all else is a collision."""
+    """Two directories merge; equal links and equal files are one; all else is a collision."""
     if one.kind == other.kind and one.text == other.text and (one.kind != "file" or a.content(path) == b.content(path)):
         return
     difference = f"a {one.kind} in {a.name} and a {other.kind} in {b.name}"

@@ -25,7 +25,7 @@ class Usage(Struct, frozen=True):
 
 
 def measure(folders: Iterable[str], extra: int = 0) -> Usage:
-    """Sums over processes, each given by its folder below /proc. Those that end meanwhile count nothing.
+    """Sums over processes, each given by its directory below /proc. Those that end meanwhile count nothing.
 
     extra: bytes in use besides, as by files in memory, and by what processes share.
     """
@@ -43,7 +43,7 @@ class Shared:
         self._size = 0
 
     def size(self, folders: Iterable[str]) -> int:
-        """Bytes, of processes that are given by their folders below /proc."""
+        """Bytes, of processes that are given by their directories below /proc."""
         start = time.monotonic()
         if start >= self._until:
             self._size = _shared(folders)
@@ -98,7 +98,7 @@ def has_our_root(pid: int) -> bool:
 
 
 def inside(init: int) -> list[str]:
-    """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
+    """Directories of all processes but the first, `init`, in its process namespace, through its own /proc.
 
     Raises OSError when the kernel does not let us look into it.
     """
@@ -113,7 +113,7 @@ def in_memory_files(init: int, targets: Iterable[str]) -> int:
 
 
 def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) -> list[str]:
-    """Folders of all processes that descend from `ancestor`. parents: gives process -> parent of the whole machine."""
+    """Directories of all processes that descend from `ancestor`. parents: gives process -> parent of the whole machine."""
     children: dict[int, list[int]] = {}
     for pid, parent in (parents or TABLE.parents)().items():
         children.setdefault(parent, []).append(pid)

@@ -1,7 +1,7 @@
 """Finds bubblewrap: the system's, else the pinned one of a tool root, started through that root's own loader.
 
 Nothing has to be installed on the host. The tool root is Debian's layout: glibc and the libraries of `bwrap` lie in the
-folders of their architecture.
+directories of their architecture.
 """
 
 import functools
@@ -10,14 +10,14 @@ import os
 from builder.base import outside, within
 from builder.base.errors import SandboxError
 
-_ARCHITECTURES = {  # machine -> loader, folder of libraries
+_ARCHITECTURES = {  # machine -> loader, directory of libraries
     "x86_64": ("/lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),
     "aarch64": ("/lib/ld-linux-aarch64.so.1", "aarch64-linux-gnu"),
 }
 
 
 def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ...]:
-    """The words that start bubblewrap. tools: folder of a tool root. search: the PATH to look on (default: ours).
+    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: ours).
 
     Raises SandboxError when there is neither.
     """
@@ -48,7 +48,7 @@ def _pinned(tools: str) -> tuple[str, ...]:
 
 @functools.cache
 def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """A pinned program's folder, and its words as they read from there; the system's own stays as it is, from "/".
+    """A pinned program's directory, and its words as they read from there; the system's own stays as it is, from "/".
 
     The first process of a sandbox is bubblewrap itself: what it was started with can be read in /proc, and where the
     store lies on the host is nothing for a build to know.

@@ -117,7 +117,7 @@ def _call(number: int, rules: Sequence[_Step], argument: int = _FIRST) -> list[_
 def _without_set_id(machine: str) -> list[_Step]:
     """Steps that keep a build from making setuid and setgid files, and files with access lists or other attributes.
 
-    Where the host can reach such a file, by a descriptor that the build was given or by a folder, its bits would count.
+    Where the host can reach such a file, by a descriptor that the build was given or by a directory, its bits would count.
     """
     steps: list[_Step] = [(_EQUAL, 0, 1, _OPENAT2), _fail(errno.ENOSYS)]
     for number in _ATTRIBUTES[machine]:

@@ -12,7 +12,7 @@ OPEN_FILES = 1024
 
 
 class Mount(Struct, frozen=True):
-    """A folder or file of the host at a path of the sandbox. A writable one is a folder."""
+    """A directory or file of the host at a path of the sandbox. A writable one is a directory."""
 
     source: str
     target: str
@@ -23,7 +23,7 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
     """All that one run sees. Paths are absolute and plain; nothing of the host's environment is inherited.
 
     mounts: read-only unless they say so. No path lies inside what another one names.
-    links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty folders.
+    links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. directories: empty directories.
     env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
     pass_fds: open descriptors that the command inherits under the same numbers (a jobserver's pipe).
     interactive: terminal, standard input and output are the caller's, and no limit of time holds.
@@ -32,7 +32,7 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
     as_caller: on the host the command belongs to the caller, even to root, whose files it reads: for servers and tests.
     Otherwise what root starts belongs to a user of its own (`hostuser`), and so does what it leaves behind.
 
-    Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
+    Every sandbox also has /proc, /dev, and the writable directories /tmp and /dev/shm, which are empty at the start.
     """
 
     mounts: tuple[Mount, ...]
@@ -74,7 +74,7 @@ def _is_plain(path: str) -> bool:
 
 
 def parents(path: str) -> Iterator[str]:
-    """The folders above a plain path, the nearest first, without "/"."""
+    """The directories above a plain path, the nearest first, without "/"."""
     while (path := path.rpartition("/")[0]) != "":
         yield path
 

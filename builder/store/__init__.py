@@ -1,14 +1,14 @@
 """The store: trees by the digest of their content, and records of which derivation made which trees.
 
     <root>/
-      trees/<64 hex>         a tree (folder or file) in canonical form; the name is the SHA-256 of its NAR form
+      trees/<64 hex>         a tree (directory or file) in canonical form; the name is the SHA-256 of its NAR form
       trees/.new-*           a tree that is being named; trees/.gone-*: one that is being removed
       records/<2 hex>/<64 hex>.json   what the derivation with this key made (sealed JSON, see `sealed.py`)
       roots/<name>.json      what gc must keep, and for whom (sealed JSON)
       logs/<64 hex>.log      the log of the build with this key
       files/<64 hex>         a verified archive; the name is the SHA-256 of its bytes
       quarantine/            bytes that nobody has verified yet
-      tmp/<pid>-<random>/    one staged folder each, and files before they are renamed into place
+      tmp/<pid>-<random>/    one staged directory each, and files before they are renamed into place
       locks/guard            flock: shared by every open store, exclusive while rubbish is removed
       locks/<64 hex>         flock: the one process that builds this key; gone when it is released
 
@@ -17,7 +17,7 @@ same tree add the same bytes. Removing (gc, and sweeping what killed processes l
 so what an open store has seen stays there until the store is closed. A key's lock only saves work: without it a key is
 built twice, and the second record replaces the first.
 
-Canonical form: files 0444 or 0555, folders 0555, all times at second 1, no extended attributes, no hard links. So of
+Canonical form: files 0444 or 0555, directories 0555, all times at second 1, no extended attributes, no hard links. So of
 what NAR does not hold, nothing is left that could differ between two machines and that a build could see.
 
 What can happen to it. kill -9: nothing half-made has a name; what is left below tmp/ or under a dotted name in trees/

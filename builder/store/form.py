@@ -1,4 +1,4 @@
-"""The canonical form of a tree in the store: files 0444 or 0555, folders 0555, times at second 1, nothing else.
+"""The canonical form of a tree in the store: files 0444 or 0555, directories 0555, times at second 1, nothing else.
 
 Time is second 1 and not 0, as Nix does it: some programs take 0 for "no time".
 """
@@ -21,7 +21,7 @@ Linked = tuple[int, int, int, str]
 
 
 class Settle:
-    """A visitor that brings entries into canonical form before they are read; the top folder only by `close`."""
+    """A visitor that brings entries into canonical form before they are read; the top directory only by `close`."""
 
     def __init__(self, top: bytes) -> None:
         self._top = top
@@ -51,7 +51,7 @@ class Settle:
 
 
 def close(folder: bytes) -> None:
-    """Give a folder its final mode and time."""
+    """Give a directory its final mode and time."""
     os.chmod(folder, FOLDER_MODE)
     os.utime(folder, ns=_TIMES)
 
@@ -115,7 +115,7 @@ def refuse_link(path: bytes, status: os.stat_result) -> None:
         raise StoreError(
             "a link cannot be a tree of its own",
             where=shown(path),
-            hint="stage a folder that holds the link, or what the link points to",
+            hint="stage a directory that holds the link, or what the link points to",
         )
 
 

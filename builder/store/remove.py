@@ -11,7 +11,7 @@ _LONG = 3000  # bytes of a path; the kernel takes 4096, and a name can add 256
 
 
 def remove_tree(path: str | bytes) -> int:
-    """Remove a file, link or folder with all below it. What is absent is no error. Returns the bytes of disk freed.
+    """Remove a file, link or directory with all below it. What is absent is no error. Returns the bytes of disk freed.
 
     Links are removed, never followed. StoreError: what cannot be removed (another user's files, a mount point).
     """
@@ -50,7 +50,7 @@ def _remove_folder(top: bytes) -> int:
 
 
 def _empty(folder: bytes) -> tuple[int, list[bytes]]:
-    """Remove all but the folders from `folder`: (bytes freed, the folders)."""
+    """Remove all but the directories from `folder`: (bytes freed, the directories)."""
     os.chmod(folder, 0o700)
     freed = 0
     folders = []
@@ -79,7 +79,7 @@ def _freed(status: os.stat_result) -> int:
 def freed_by(paths: Iterable[str]) -> int:
     """The bytes of disk that removing all of `paths` would free: what `remove_tree` would return. Nothing is changed.
 
-    A folder that cannot be read counts as empty.
+    A directory that cannot be read counts as empty.
     """
     freed = 0
     links: Counter[tuple[int, int]] = Counter()  # of a file with several names, how many are below `paths`

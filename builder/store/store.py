@@ -40,8 +40,8 @@ def _hex(sri: str) -> str:
 class Store:
     """One store, open: what it has stays there until `close()`, because gc waits for all who have it open.
 
-    root: a folder, made with all that is missing. say: called with one line when another process must be waited for.
-    Safe for threads and processes, but for `gc`, which wants the store for itself. StoreError: the folder cannot be
+    root: a directory, made with all that is missing. say: called with one line when another process must be waited for.
+    Safe for threads and processes, but for `gc`, which wants the store for itself. StoreError: the directory cannot be
     made, written to, or locked.
     """
 
@@ -83,9 +83,9 @@ class Store:
 
     @contextmanager
     def stage(self) -> Iterator[str]:
-        """A fresh folder to make trees in, on the store's file system; removed with what is left in it."""
+        """A fresh directory to make trees in, on the store's file system; removed with what is left in it."""
         path = self._scratch()
-        with trying("make a folder to build in", path):
+        with trying("make a directory to build in", path):
             os.mkdir(path, 0o700)
         try:
             yield path
@@ -94,7 +94,7 @@ class Store:
                 remove_tree(path)
 
     def add_tree(self, path: str, *, expect: str | None = None) -> str:
-        """Take over the folder or file `path` (from `stage()`), name it by its content, and return its digest.
+        """Take over the directory or file `path` (from `stage()`), name it by its content, and return its digest.
 
         It is brought into canonical form and hashed in one pass, then renamed: `path` is gone afterwards. A tree that
         is there already stays as it is. MismatchError: the digest is not `expect`; then nothing is named, and the
@@ -114,7 +114,7 @@ class Store:
         return tree
 
     def _name(self, path: str, target: str) -> None:
-        """Rename in two steps: a folder must be writable to leave its parent, and must not be when it gets its name."""
+        """Rename in two steps: a directory must be writable to leave its parent, and must not be when it gets its name."""
         if _exists(target):
             remove_tree(path)
             return

@@ -9,17 +9,17 @@ from builder.tree.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
 _NAMED = "--store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
-ELSEWHERE = f"name a folder that you may write to: {_NAMED}"
-_LOCKS = f"name a folder on a file system with file locks: {_NAMED}"
+ELSEWHERE = f"name a directory that you may write to: {_NAMED}"
+_LOCKS = f"name a directory on a file system with file locks: {_NAMED}"
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EACCES: ELSEWHERE,
     errno.EPERM: ELSEWHERE,
     errno.EROFS: ELSEWHERE,
-    errno.ENOTDIR: f"name a folder: {_NAMED}",
-    errno.EXDEV: "make the tree in a folder from Store.stage(): renaming works within one file system only",
-    errno.ENAMETOOLONG: f"name a folder with a shorter path: {_NAMED}",
+    errno.ENOTDIR: f"name a directory: {_NAMED}",
+    errno.EXDEV: "make the tree in a directory from Store.stage(): renaming works within one file system only",
+    errno.ENAMETOOLONG: f"name a directory with a shorter path: {_NAMED}",
     errno.ENOLCK: _LOCKS,
     errno.EOPNOTSUPP: _LOCKS,
     errno.EMFILE: FEWER_FILES,

@@ -80,7 +80,7 @@ def _checks(store: "Store", owner: int) -> Iterator[Callable[[], _Found]]:
 
 
 def _strays(store: "Store") -> Iterator[Damage]:
-    """What the store did not make, in its own folders."""
+    """What the store did not make, in its own directories."""
     shards = [os.path.join(store.records_dir, name) for name in os.listdir(store.records_dir)]
     rows = [(store.records_dir, os.path.basename(path)) for path in shards if not os.path.isdir(path)]
     rows += [(folder, name) for folder in filter(os.path.isdir, shards) for name in os.listdir(folder)
@@ -106,7 +106,7 @@ def _linked_outside(store: "Store", linked: list[tuple[Damage, Linked]]) -> Iter
 
 
 def _unfinished(store: "Store", wanted: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The inodes of `wanted` in folders of work under way: sandboxes without mounts are made of hard links."""
+    """The inodes of `wanted` in directories of work under way: sandboxes without mounts are made of hard links."""
     known = {store.trees_dir, store.files_dir, store.records_dir, store.roots_dir}
     folders = [path for name in os.listdir(store.root) if (path := os.path.join(store.root, name)) not in known]
     while folders:

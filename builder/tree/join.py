@@ -20,7 +20,7 @@ NOWHERE: Mapping[str, str] = {}
 
 
 class Part(Struct, frozen=True):
-    """One tree to join: `label` names it in errors, `into` is the folder in the result ("" is the root)."""
+    """One tree to join: `label` names it in errors, `into` is the directory in the result ("" is the root)."""
 
     label: str
     path: str
@@ -30,7 +30,7 @@ class Part(Struct, frozen=True):
 def join(
     parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), move: Mapping[str, str] = NOWHERE
 ) -> None:
-    """Make `target` (an empty folder) the union of `parts`, but for what the globs leave out.
+    """Make `target` (an empty directory) the union of `parts`, but for what the globs leave out.
 
     move: path -> path that it has in the result, with what is below it; of several that fit, the longest counts. The globs
     speak of the places before that.
@@ -53,7 +53,7 @@ def join(
                 _must_agree(path, place, entry.path, owners[path], part)
                 continue
             if path in folders:
-                raise _collision(path, folders[path], part, "it is a folder in one of them only")
+                raise _collision(path, folders[path], part, "it is a directory in one of them only")
             _make_folders(target, os.path.dirname(path), part, owners, folders)
             owners[path] = part
             _link(entry.path, place)
@@ -73,11 +73,11 @@ def _moved(path: str, move: Mapping[str, str]) -> str:
 
 
 def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:
-    """Make a folder and those above it; never through what another part has there, which may be a link to anywhere."""
+    """Make a directory and those above it; never through what another part has there, which may be a link to anywhere."""
     if not path or path in folders:
         return
     if path in owners:
-        raise _collision(path, owners[path], part, "it is a folder in one of them only")
+        raise _collision(path, owners[path], part, "it is a directory in one of them only")
     _make_folders(target, os.path.dirname(path), part, owners, folders)
     os.mkdir(os.path.join(target, path))
     folders[path] = part
@@ -138,7 +138,7 @@ def add_files(target: str, *, files: Mapping[str, str], programs: Mapping[str, s
 
 
 def _fresh(target: str, path: str) -> str:
-    """The place of `path`, with nothing there and folders above it; a link above it could lead out of the tree."""
+    """The place of `path`, with nothing there and directories above it; a link above it could lead out of the tree."""
     names = path.split("/")
     for count in range(1, len(names)):
         folder = "/".join(names[:count])
@@ -146,10 +146,10 @@ def _fresh(target: str, path: str) -> str:
         if not os.path.lexists(place):
             os.mkdir(place)
         elif names[count - 1] == ".." or os.path.islink(place) or not os.path.isdir(place):
-            raise _in_the_way(path, folder, "not a folder")
+            raise _in_the_way(path, folder, "not a directory")
     place = os.path.join(target, path)
     if os.path.isdir(place) and not os.path.islink(place):
-        raise _in_the_way(path, path, "a folder")
+        raise _in_the_way(path, path, "a directory")
     if os.path.lexists(place):
         os.unlink(place)
     return place
@@ -164,7 +164,7 @@ def _in_the_way(path: str, other: str, what: str) -> RefusedError:
 
 
 def split(output: str, parts: Mapping[str, Sequence[str]], into: Mapping[str, str]) -> None:
-    """Move files of `output` that match a part's globs to that part's folder; folders that this empties go."""
+    """Move files of `output` that match a part's globs to that part's directory; directories that this empties go."""
     for path, entry in list(_files(output)):
         for name, patterns in parts.items():
             if globs.matches(path, patterns):

@@ -27,7 +27,7 @@ from msgspec import Struct
 from builder.base import digest
 from builder.base.errors import StoreError
 
-DEEPEST = 256  # folders within each other
+DEEPEST = 256  # directories within each other
 _CHUNK = 1 << 20
 _SMALL = 1 << 16  # what is gathered before the sink is called: hashing lets other threads run from 2 KiB on
 
@@ -69,7 +69,7 @@ class Visitor(Protocol):
         """Before an entry is read. Returns its status as it is afterwards."""
 
     def leave(self, path: bytes) -> None:
-        """After all entries of the folder `path` were read."""
+        """After all entries of the directory `path` were read."""
 
 
 class _Look:
@@ -112,7 +112,7 @@ class _Writer:
         self._flush()
 
     def _open(self, path: bytes, status: os.stat_result) -> bool:
-        """Write a file or a link, or the beginning of a folder (True)."""
+        """Write a file or a link, or the beginning of a directory (True)."""
         kind = _kind(path, status)
         status = self._visitor.arrive(path, status)
         if kind == "dir":
@@ -154,9 +154,9 @@ class _Writer:
 
 
 def write_nar(path: str | bytes, sink: Callable[[bytes], object], *, visitor: Visitor | None = None) -> None:
-    """Give the NAR form of the file, link or folder `path` to `sink`, in pieces of any size.
+    """Give the NAR form of the file, link or directory `path` to `sink`, in pieces of any size.
 
-    UnfitError: a device, pipe or socket, or too many folders within each other. StoreError: a file that grows or shrinks
+    UnfitError: a device, pipe or socket, or too many directories within each other. StoreError: a file that grows or shrinks
     meanwhile. OSError: what cannot be read.
     """
     _Writer(sink, visitor or _Look()).write(os.fsencode(path))
@@ -226,9 +226,9 @@ def shown(path: str | bytes) -> str:
 
 
 def too_deep(top: str | bytes) -> UnfitError:
-    """The error for folders of the tree `top` that are nested deeper than `DEEPEST`."""
-    hint = "make fewer folders within each other in the step that makes them"
-    return UnfitError(f"its folders are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
+    """The error for directories of the tree `top` that are nested deeper than `DEEPEST`."""
+    hint = "make fewer directories within each other in the step that makes them"
+    return UnfitError(f"its directories are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
 
 
 def _listing(directory: AnyStr) -> Iterator["os.DirEntry[AnyStr]"]:
@@ -247,7 +247,7 @@ def _kind(path: bytes, status: os.stat_result) -> str:
     raise UnfitError(
         f"{_SPECIAL.get(stat.S_IFMT(mode), 'an entry of an unknown kind')} cannot be part of a tree",
         where=shown(path),
-        hint="trees hold files, folders and links only: remove it in the step that makes it",
+        hint="trees hold files, directories and links only: remove it in the step that makes it",
     )
 
 
