@@ -218,7 +218,7 @@ class TestForm:
         for walk in (written, nar.scan):
             with pytest.raises(nar.UnfitError) as caught:
                 walk(str(tmp_path / "t"))
-            assert caught.value.message == "its folders are nested more than 256 deep"
+            assert caught.value.message == "its directories are nested more than 256 deep"
         remove_tree(str(tmp_path / "t"))  # pytest cannot
 
     def test_pieces_are_small(self, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ class TestRefused:
             with pytest.raises(StoreError) as caught:
                 read(str(folder))
             assert str(caught.value) == (
-                f"{folder}/{name}: {message}\n  next: trees hold files, folders and links only: remove it in the step that makes it"
+                f"{folder}/{name}: {message}\n  next: trees hold files, directories and links only: remove it in the step that makes it"
             )
 
     def test_device(self) -> None:

@@ -158,8 +158,8 @@ def test_a_scratch_folder_elsewhere_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SandboxError) as caught, Roots(str(tmp_path)).lease(wanted):
         pass
     assert str(caught.value) == (
-        f"{tmp_path}/work: the build's folder cannot be moved into the sandbox: Invalid cross-device link\n"
-        "  next: the scratch folder of --sandbox chroot must lie on the file system of the store"
+        f"{tmp_path}/work: the build's directory cannot be moved into the sandbox: Invalid cross-device link\n"
+        "  next: the scratch directory of --sandbox chroot must lie on the file system of the store"
     )
     assert (tmp_path / "work").stat().st_uid == 0
 
@@ -174,7 +174,7 @@ def test_a_machine_that_makes_no_devices_is_named(tmp_path: Path, monkeypatch: p
     assert caught.value.message == "this machine refuses to make or open a device: Operation not permitted"
     assert caught.value.where.endswith("/root/dev/null")
     assert caught.value.hint == (
-        "--sandbox chroot needs the capability MKNOD and a scratch folder not mounted with 'nodev'"
+        "--sandbox chroot needs the capability MKNOD and a scratch directory not mounted with 'nodev'"
     )
     assert os.listdir(tmp_path) == ["work"]
 

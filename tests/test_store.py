@@ -64,13 +64,13 @@ class TestOpening:
             Store(str(tmp_path / "store"))
         assert str(caught.value) == (
             f"{tmp_path}/store/locks: could not open the store: Not a directory\n"
-            "  next: name a folder: --store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
+            "  next: name a directory: --store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
         )
 
     @pytest.mark.parametrize(
         ("number", "reason", "hint"),
         [
-            (errno.EACCES, "Permission denied", "name a folder that you may write to: --store, BUILDER_STORE, "
+            (errno.EACCES, "Permission denied", "name a directory that you may write to: --store, BUILDER_STORE, "
              "or `store` in the settings file; the first of these counts"),
             (errno.ENOSPC, "No space left on device", FULL),
         ],
@@ -263,7 +263,7 @@ class TestCanonicalForm:
                 store.add_tree(stage)
         assert str(caught.value) == (
             f"{stage}/pipe: a named pipe cannot be part of a tree\n"
-            "  next: trees hold files, folders and links only: remove it in the step that makes it"
+            "  next: trees hold files, directories and links only: remove it in the step that makes it"
         )
         assert os.listdir(store.trees_dir) == leftovers(store) == []
 
@@ -273,7 +273,7 @@ class TestCanonicalForm:
             with pytest.raises(StoreError) as caught:
                 store.add_tree(f"{stage}/out")
         assert str(caught.value) == (
-            f"{stage}/out: a link cannot be a tree of its own\n  next: stage a folder that holds the link, or what the link points to"
+            f"{stage}/out: a link cannot be a tree of its own\n  next: stage a directory that holds the link, or what the link points to"
         )
 
     def test_a_tree_that_is_not_there(self, store: Store) -> None:
@@ -392,8 +392,8 @@ class TestRoots:
             store.gc()
         assert str(caught.value) == (
             f"{path}: the root is damaged: the content does not match its check sum\n"
-            "  next: remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
-            "again, which writes it"
+            "  next: remove the file; if its project is still in use, run `touch lock.toml` and the build there again, "
+            "which writes it"
         )
         assert store.has_tree(tree)
 

@@ -1,4 +1,4 @@
-"""Garbage collection: what no root keeps goes, in an order in which nothing kept ever refers to what is gone."""
+"""Garbage collection removes everything that no root keeps, in an order in which no kept record names a removed tree."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Freed(Struct, frozen=True, kw_only=True):
-    """How many of each kind gc removed, or would remove, and the bytes of disk that this frees."""
+    """The number of things of each kind that gc removed, or would remove, and the bytes of disk that this frees."""
 
     trees: int = 0
     records: int = 0
@@ -29,7 +29,7 @@ class Freed(Struct, frozen=True, kw_only=True):
 
 
 class Garbage(Struct, frozen=True, kw_only=True):
-    """What gc removes, in the order in which it goes: names of roots, then paths."""
+    """The things that gc removes, in its order: names of roots, then paths."""
 
     roots: list[str]
     records: list[str]
@@ -42,7 +42,11 @@ class Garbage(Struct, frozen=True, kw_only=True):
 def collect(
     store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool, progress: Callable[[int, int], object] | None
 ) -> Freed:
-    """See `Store.gc`. Killed at any point, it leaves a whole store: records go before the trees they name."""
+    """See `Store.gc`. Killed at any point, it leaves a whole store, because records go before the trees that they name.
+
+    Raises:
+        StoreError: other processes keep the store open, or a root cannot be read.
+    """
     with trying("remove garbage", store.root), store.guard.exclusively(patience):
         left = 0 if dry_run else store.sweep()
         found = garbage(store, keep_files)
@@ -54,7 +58,7 @@ def collect(
 
 
 def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
-    """What no living root keeps. It is true only while the guard is held exclusively.
+    """The things that no living root keeps. The answer holds only while the guard is held exclusively.
 
     Raises:
         StoreError: a root cannot be read.
@@ -87,7 +91,7 @@ def _size(store: "Store", found: Garbage) -> int:
 
 
 def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], object] | None) -> int:
-    """Remove it, and count the bytes."""
+    """Remove the garbage, and count the bytes."""
     for name in found.roots:
         store.drop_root(name)
     freed = 0
@@ -114,7 +118,7 @@ def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
 
 
 def _records(store: "Store") -> dict[str, Record]:
-    """All records by key; damaged ones are not among them, so they go."""
+    """All readable records by key; damaged ones are not among them and are removed."""
     found = {}
     for key in record_keys(store):
         record = store.record(key)

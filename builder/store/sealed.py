@@ -1,4 +1,4 @@
-"""Sealed JSON: a small file that knows whether it is whole.
+"""Sealed JSON: a small file with a check sum of itself.
 
     {"check":"<SHA-256 of the value's bytes, 64 hex>","value":<JSON>}
 
@@ -27,7 +27,11 @@ def seal(value: Any) -> bytes:
 
 
 def unseal(data: bytes) -> Any:
-    """The value; ValueError if a single byte is not as it was written."""
+    """The value.
+
+    Raises:
+        ValueError: a byte is not as it was written.
+    """
     body = data[_START : -len(_TAIL)]
     check = hashlib.sha256(body).hexdigest().encode("ascii")
     if data[:_START] != _HEAD + check + _MIDDLE or not data.endswith(_TAIL):
@@ -36,8 +40,13 @@ def unseal(data: bytes) -> Any:
 
 
 def read(path: str) -> Any:
-    """The value of the file `path`. FileNotFoundError and other OSErrors as they are; ValueError if it is damaged."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    """The value of the file `path`.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is damaged.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe must not wait
     try:
         status = os.fstat(file)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)) or status.st_size > _LARGEST:

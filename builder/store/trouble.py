@@ -1,4 +1,4 @@
-"""What the operating system refuses, as a StoreError with the three parts of every error."""
+"""Errors of the operating system as StoreErrors, with the three parts of every error."""
 
 import errno
 import os
@@ -29,8 +29,8 @@ _ELSE = "run `builder store verify` to see whether the store is whole"
 
 
 def explain(error: OSError, doing: str, where: str, otherwise: str = _ELSE) -> StoreError:
-    """`doing` completes "could not ..."; `where` is used when the error names no file, `otherwise` where the error says
-    nothing of what to do."""
+    """`doing` completes "could not ..."; `where` is used when the error names no file; `otherwise` is the remedy when the
+    error suggests none."""
     place = error.filename if isinstance(error.filename, (str, bytes)) else where
     reason = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(

@@ -1,4 +1,4 @@
-"""Differences of two trees that should be one, for people: which files, where in them, and what stands there."""
+"""Differences of two trees that should be one, for people: the files, the places in them, and the bytes there."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _SHOWN = 24  # bytes around the first difference of two files
 
 
 def of_trees(first: str, second: str, *, limit: int = 10) -> list[str]:
-    """Lines about the first `limit` things that differ, each file with its first differing bytes."""
+    """Lines about the first `limit` differences, each file with its first differing bytes. Raises as `nar.scan` does."""
     lines = compare(first, second, limit)
     more = [line for path in _both(first, second) for line in _of_files(path, first, second)]
     return lines + more[: 3 * limit]
@@ -62,7 +62,10 @@ def _section(data: bytes, offset: int) -> str:
 
 
 def compare(expected: str, found: str, limit: int = 20) -> list[str]:
-    """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest."""
+    """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest.
+
+    Raises as `nar.scan` does.
+    """
     lines: list[str] = []
     rest = 0
     for line in _lines(expected, found):

@@ -1,7 +1,7 @@
 """Trees put together and taken apart on disk: joining for tools, splitting a build's output into its parts.
 
-Files are hard links where the file system allows it. What lies in the store is read-only and canonical already, so a link
-has the very bytes and mode that a copy would have.
+Files are hard links where the file system allows it. Files of the store are read-only and canonical already, so a link has
+the bytes and the mode that a copy would have.
 """
 
 import os
@@ -30,10 +30,10 @@ class Part(Struct, frozen=True):
 def join(
     parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), move: Mapping[str, str] = NOWHERE
 ) -> None:
-    """Make `target` (an empty directory) the union of `parts`, but for what the globs leave out.
+    """Make `target` (an empty directory) the union of `parts`, without the paths that the globs leave out.
 
-    move: path -> path that it has in the result, with what is below it; of several that fit, the longest counts. The globs
-    speak of the places before that.
+    move: path -> its path in the result; the entries below move with it, and the longest of several that fit counts. The
+    globs see the paths before that.
 
     Raises:
         RefusedError: two parts have different things at one path.
@@ -60,7 +60,7 @@ def join(
 
 
 def _plain(path: str) -> str:
-    """A relative path as it is told of files: without ".", or a slash too many; "" for the top."""
+    """A relative path in its plain form, without "." and doubled slashes; "" for the top."""
     found = posixpath.normpath(path)
     return "" if found == "." else found
 
@@ -73,7 +73,7 @@ def _moved(path: str, move: Mapping[str, str]) -> str:
 
 
 def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:
-    """Make a directory and those above it; never through what another part has there, which may be a link to anywhere."""
+    """Make a directory and those above it, but never through an entry of another part, which may be a link to anywhere."""
     if not path or path in folders:
         return
     if path in owners:

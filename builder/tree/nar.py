@@ -9,7 +9,7 @@ Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its by
              | "(" "type" "directory" {"entry" "(" "name" <name> "node" node ")"} ")"     names sorted by their bytes
 
 So a tree is names, bytes, the owner's executable bit and link targets. Times, owners, other mode bits, extended
-attributes and hard links are not in it. Names are bytes here: what is not UTF-8 is kept as it is.
+attributes and hard links are not in it. Names are bytes here: one that is not UTF-8 stays as it is.
 
 Walks keep their own stack, because a hostile tree can be deeper than Python's; and a tree that is nested deeper than
 `DEEPEST` is refused, so that programs which walk it later need not be that careful.
@@ -29,7 +29,7 @@ from builder.base.errors import StoreError
 
 DEEPEST = 256  # directories within each other
 _CHUNK = 1 << 20
-_SMALL = 1 << 16  # what is gathered before the sink is called: hashing lets other threads run from 2 KiB on
+_SMALL = 1 << 16  # bytes gathered for one call of the sink: hashing lets other threads run from 2 KiB on
 
 
 def _string(data: bytes) -> bytes:
@@ -59,21 +59,21 @@ _by_name = attrgetter("name")
 
 
 class UnfitError(StoreError):
-    """What is there cannot be a tree: it has a device, a pipe or a socket, or is nested too deep."""
+    """The entry cannot be a tree: it has a device, a pipe or a socket, or is nested too deep."""
 
 
 class Visitor(Protocol):
-    """Sees every entry of a walk once, and may change it: this is how the store settles and hashes in one pass."""
+    """Gets every entry of a walk once, and may change it; so the store settles and hashes a tree in one pass."""
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
-        """Before an entry is read. Returns its status as it is afterwards."""
+        """Called before an entry is read. Returns its status as it is afterwards."""
 
     def leave(self, path: bytes) -> None:
-        """After all entries of the directory `path` were read."""
+        """Called after all entries of the directory `path` were read."""
 
 
 class _Look:
-    """The visitor that only looks."""
+    """The visitor that changes nothing."""
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
         return status
@@ -156,8 +156,10 @@ class _Writer:
 def write_nar(path: str | bytes, sink: Callable[[bytes], object], *, visitor: Visitor | None = None) -> None:
     """Give the NAR form of the file, link or directory `path` to `sink`, in pieces of any size.
 
-    UnfitError: a device, pipe or socket, or too many directories within each other. StoreError: a file that grows or shrinks
-    meanwhile. OSError: what cannot be read.
+    Raises:
+        UnfitError: it has a device, pipe or socket, or directories that are nested too deep.
+        StoreError: a file grows or shrinks meanwhile.
+        OSError: an entry cannot be read.
     """
     _Writer(sink, visitor or _Look()).write(os.fsencode(path))
 
@@ -220,7 +222,7 @@ def require_shallow(path: str) -> None:
 
 
 def shown(path: str | bytes) -> str:
-    """A path as people can read it on any terminal: bytes that are not UTF-8, and control characters, are escaped."""
+    """A path in printable form for any terminal: bytes that are not UTF-8 and control characters are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

@@ -1,4 +1,7 @@
-"""Trees out of archives in NAR form, whose grammar the docstring of `builder.tree.nar` has: the way in for trees from elsewhere."""
+"""Trees out of archives in NAR form (the grammar is in `builder.tree.nar`): the way in for trees of remote stores.
+
+The format is specified in the Nix manual, "Nix Archive (NAR) format". An archive is not trusted.
+"""
 
 import errno
 import hashlib
@@ -15,11 +18,11 @@ _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 def restore(stream: BinaryIO, path: str | bytes, *, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES) -> str:
-    """Make the tree that `stream` holds in NAR form at `path`, where nothing is yet; its digest, as `nar.hash_tree` gives it.
+    """Make the tree that `stream` holds in NAR form at `path`, which must not exist; its digest, as by `nar.hash_tree`.
 
-    The stream may come from anywhere: compare the digest before the tree is used. Only the one form that `nar.write_nar` gives
-    is taken, to the last byte. Files get mode 0644 or 0755; links are made and never followed. What was made before an
-    error stays, so `path` lies in a directory that goes with it (`Store.stage`).
+    The stream may come from anywhere: compare the digest before the tree is used. Only the exact bytes that
+    `nar.write_nar` gives for a tree are accepted. Files get mode 0644 or 0755; links are made and never followed. After
+    an error an unfinished tree stays at `path`: put it into a directory that is removed with it (`Store.stage`).
 
     most_bytes: of all files together. most_entries: files, directories and links.
 
@@ -32,7 +35,7 @@ def restore(stream: BinaryIO, path: str | bytes, *, most_bytes: int = MOST_BYTES
 
 
 class _Reader:
-    """Reads one archive from a stream that may be hostile: never more of it than the grammar asks for, in small pieces."""
+    """Reads one archive from a stream that may be hostile, in small pieces, and never more than the grammar asks for."""
 
     def __init__(self, stream: BinaryIO, most_bytes: int, most_entries: int) -> None:
         self._stream = stream
@@ -82,7 +85,8 @@ class _Reader:
                 self._file(path)
         except OSError as error:
             if error.errno in _BAD_NAME:
-                raise self._refused(f"{nar.shown(path)}: a name or path that this file system does not take: {error.strerror}") from error
+                message = f"{nar.shown(path)}: a name or path that this file system does not take: {error.strerror}"
+                raise self._refused(message) from error
             raise
         self._expect(b")")
         return False
@@ -126,13 +130,14 @@ class _Reader:
     def _one_of(self, *words: bytes) -> bytes:
         found = self._word(max(map(len, words)))
         if found not in words:
-            raise self._refused(f"'{nar.shown(found)}' stands for {' or '.join(nar.shown(word) or 'nothing' for word in words)}")
+            wanted = " or ".join(nar.shown(word) or "nothing" for word in words)
+            raise self._refused(f"'{nar.shown(found)}' stands where the format has {wanted}")
         return found
 
     def _word(self, longest: int) -> bytes:
         size = int.from_bytes(self._read(8), "little")
         if size > longest:
-            raise self._refused(f"a string of {size} bytes stands for one of {longest} at most")
+            raise self._refused(f"a string has {size} bytes, and {longest} at most are allowed here")
         word = self._read(size)
         self._padding(size)
         return word
@@ -154,5 +159,5 @@ class _Reader:
         return bytes(data)
 
     def _refused(self, message: str) -> ArchiveError:
-        hint = "get the archive again; if it stays so, tell those who serve it"
+        hint = "fetch the archive again; if it stays so, report it to the operator of that store"
         return ArchiveError(message, where=f"NAR archive, byte {self._at}", hint=hint)
