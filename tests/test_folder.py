@@ -54,7 +54,8 @@ def test_what_is_not_there(library: Path, tmp_path: Path) -> None:
     for include in ((), ("**",)):
         with pytest.raises(UsageError) as error:
             worktree.tree(str(tmp_path), "gone", include)
-        assert str(error.value) == f"{tmp_path}/gone: there is no such directory\n  next: a recipe names it as a source; correct its `folder`"
+        hint = "a recipe names it as a source; correct its `folder`"
+        assert str(error.value) == f"{tmp_path}/gone: there is no such directory\n  next: {hint}"
 
 
 @pytest.mark.parametrize("include", [(), ("**",)])

@@ -190,7 +190,7 @@ def test_a_missing_capability_is_named(tmp_path: Path) -> None:
     argv = ["setpriv", "--bounding-set=-sys_chroot", sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
     assert done.stdout == (
-        "chroot: this machine refuses to change the root folder: Operation not permitted\n"
+        "chroot: this machine refuses to change the root directory: Operation not permitted\n"
         "  next: --sandbox chroot needs the capabilities SYS_CHROOT, SETUID, SETGID, CHOWN and MKNOD\n"
     )
 

@@ -1,8 +1,8 @@
 """From quarantine into the store: a file or tree gets a name there only after it was compared with its pins.
 
 A file is admitted when its SHA-256 is the pinned one, and its tree too where that is pinned. A file with another
-SHA-256 is admitted, with a warning, when it unpacks to the pinned tree: the tree is the identity, and forges recompress.
-Where nothing is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
+SHA-256 is admitted, with a warning, when it unpacks to the pinned tree: the tree is the identity, and forges
+recompress. Where nothing is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
 """
 
 import os
@@ -32,7 +32,7 @@ class Admission:
         self._cancel = cancel
 
     def present(self, source: Source, *, tree: bool) -> Pinned | None:
-        """The measures of a source whose tree (or, without `tree`, whose file) the store has; None when it must be fetched."""
+        """The measures of a source whose tree (without `tree`: whose file) is in the store; else None."""
         if not tree:
             size = self._size(source)
             known = (source.tree, source.unpacked, source.entries)

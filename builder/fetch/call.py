@@ -1,8 +1,8 @@
 """One request and its answer on the wire: which addresses it may reach, and when it ends, however the server behaves.
 
-A time limit of a socket is for one read alone. A server that sends a byte now and then, in a header, in the extension of
-a chunk, in trailers, or as one "100 Continue" after another, never runs into it. So a thread watches each call and shuts
-the socket when it is late, which wakes every read.
+A time limit of a socket is for one read alone. A server that sends a byte now and then, in a header, in the extension
+of a chunk, in trailers, or as one "100 Continue" after another, never runs into it. So a thread watches each call and
+shuts the socket when it is late, which wakes every read.
 
 A redirect must not use the builder to reach hosts that its server cannot: from farther addresses to this machine or to
 its link, and over plain http to a private network. (Over https the certificate proves that the right server answers.)
@@ -67,7 +67,7 @@ def reach(host: str) -> Reach | None:
 
 
 class Pace(Struct, frozen=True):
-    """How fast a body has to come: `least` bytes a second on average over each `every` seconds, and all within `most`."""
+    """The least speed of a body: `least` bytes a second over each `every` seconds, and all within `most` seconds."""
 
     least: int
     every: float
@@ -80,7 +80,7 @@ def silence(seconds: float) -> str:
 
 
 class Call:
-    """One request, as a context. farthest: of the addresses that led here by redirects; None for the first, which may be any."""
+    """One request, as a context. farthest: of the addresses that led here by redirects; None where none did."""
 
     def __init__(self, farthest: Reach | None = None) -> None:
         self.late = ""  # why it was ended, if it was

@@ -29,7 +29,8 @@ def carry(store: Store, folder: str, found: Mapping[Wanted, Pinned]) -> list[str
     _make(folder)
     notes = []
     had: dict[str, str] = {}  # name -> SHA-256
-    for each, pin in sorted(found.items(), key=lambda item: item[0].source.sha256 is not None):  # sources without a SHA-256 need their name
+    # Sources without a pinned SHA-256 come first: they need their name.
+    for each, pin in sorted(found.items(), key=lambda item: item[0].source.sha256 is not None):
         sha256, name = pin.sha256, each.source.filename
         assert sha256 is not None, "the fetcher measures every file"
         plain = name not in ("", ".", "..") and "/" not in name

@@ -1,4 +1,4 @@
-"""Fetching sources into the store: in parallel, each from the first place that has it; one error reports all failures."""
+"""Fetching sources in parallel, each from the first place that has it; one error reports all failures."""
 
 import os
 import threading
@@ -36,8 +36,8 @@ class Fetcher:
 
     mirrors: base addresses by mirror name, from the user's settings; `Mirrors` adds to them. distdirs: directories with
     files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
-    the state of the archive of last resort. verbose: errors have every detail of each source.
-    After an interrupt or a StoreError a fetcher cannot be used again.
+    the state of the archive of last resort. verbose: errors have every detail of each source. After an interrupt or a
+    StoreError a fetcher cannot be used again.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Fetcher:
         unpack: their trees are wanted. Without it their files are, and unpacked only to prove a recompressed one.
 
         Raises:
-            SourceError: some could not be fetched; it names all of them. The others are in the store, unless it was clear
-                from the start that some cannot be fetched.
+            SourceError: some could not be fetched; it names all of them. The others are in the store, unless it was
+                clear from the start that some cannot be fetched.
             MismatchError: the same, and at least one place gave a file that is not the pinned one.
             StoreError: the disk is full, or the store not writable.
         """
@@ -100,7 +100,7 @@ class Fetcher:
         return {each: found[each] for each in every}
 
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
-        """The outcome for each group of sources with the same bytes. The largest begin, so that none runs alone at the end."""
+        """The outcome for each group of sources with the same bytes. The largest begin, so that none ends alone."""
         if not self._offline:  # nothing is downloaded for a run that is bound to fail
             hopeless: list[tuple[list[Wanted], _Outcome]] = [
                 (same, said) for same in missing if (said := self._hopeless(same[0])) is not None
@@ -125,7 +125,8 @@ class Fetcher:
             self._reporter.say(f"waiting for another builder that fetches {wanted.title}")
 
         key = _lock(wanted.source)
-        with trying("fetch a source", self._store.root), self._store.lock_key(key, cancelled=self._cancel.is_set, say=say):
+        lock = self._store.lock_key(key, cancelled=self._cancel.is_set, say=say)
+        with trying("fetch a source", self._store.root), lock:
             present = self._admission.present(wanted.source, tree=unpack)
             if present is not None:
                 self._reporter.skip("fetch", wanted.title)
@@ -176,7 +177,8 @@ class Fetcher:
         path = self._part(source)
         resume = source.sha256 is not None or source.tree is not None
         while True:
-            with Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance) as part, _without_empty(path):
+            opened = Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance)
+            with opened as part, _without_empty(path):
                 long = self._load(place, source, part, resume)
             try:
                 if long is not None:
@@ -245,7 +247,7 @@ def _lock(source: Source) -> str:
 
 
 def _limit(source: Source) -> int:
-    """The most bytes that a file may have. Another compressor may have made the file of a pinned tree a little larger."""
+    """The most bytes that a file may have. The file of a pinned tree may come from a worse compressor."""
     if source.size is None:
         return _LARGEST
     return source.size if source.tree is None else source.size + source.size // 8 + _SLACK

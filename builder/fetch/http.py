@@ -1,8 +1,8 @@
 """Downloads over https and http: redirects, time limits, retries, and resuming a download that broke off.
 
 The head of an answer has to come within the limits for connecting and for silence together, and so do all redirects on
-the way to it. Of its body at least `_SLOWEST` bytes a second have to come over each time of that silence, and all of it as
-if `_USUAL` bytes a second came.
+the way to it. Of its body at least `_SLOWEST` bytes a second have to come over each time of that silence, and all of it
+as if `_USUAL` bytes a second came.
 
 RFC 9110: 14 (ranges), 15.4 (redirects), 10.2.3 (Retry-After).
 """
@@ -50,8 +50,8 @@ class _Again(Exception):  # noqa: N818
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone. `requests` reads their bodies into memory, however long they are, even when it
-    is told not to follow them."""
+    """A session that leaves redirects alone. `requests` reads their bodies into memory, however long they are, even
+    when it is told not to follow them."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None

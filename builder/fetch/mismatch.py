@@ -158,4 +158,5 @@ def _renamed(before: str, after: str) -> str | None:
         return None
     if nar.hash_tree(os.path.join(before, old[0])) != nar.hash_tree(os.path.join(after, new[0])):
         return None
-    return f"its top directory was renamed from '{nar.shown(old[0])}' to '{nar.shown(new[0])}'; all below it is the same"
+    names = f"from '{nar.shown(old[0])}' to '{nar.shown(new[0])}'"
+    return f"its top directory was renamed {names}; all below it is the same"

@@ -1,7 +1,7 @@
 """A file in quarantine: bytes from elsewhere that are not verified yet.
 
-It is written from its beginning to its end and hashed on the way. It stays when the run is interrupted, and the next run
-resumes it.
+It is written from its beginning to its end and hashed on the way. It stays when the run is interrupted, and the next
+run resumes it.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class File(Struct, frozen=True):
 
 
 class Part:
-    """One such file, open. limit: bytes it may hold. progress: called with the number of bytes added (below 0: removed).
+    """One such file, open. limit: bytes it may hold. progress: called with bytes added (or removed, below 0).
 
     size: bytes so far. resumed: some of them come from an earlier run, perhaps from another place.
     """

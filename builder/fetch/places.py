@@ -38,7 +38,8 @@ def places(
     found = [place for location in source.locations for place in _of_location(location, mirrors)]
     found += local(folders)
     if wanted.snapshot:
-        paths = [each.removeprefix("mirror://debian/") for each in source.locations if each.startswith("mirror://debian/")]
+        debian = "mirror://debian/"
+        paths = [each.removeprefix(debian) for each in source.locations if each.startswith(debian)]
         found += [Place("http", f"{base}/{snapshot}/{path}") for path in paths for base in mirrors.get(LAST_RESORT, ())]
     return list(dict.fromkeys(found))
 

@@ -136,7 +136,7 @@ def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool],
 
 
 def _size(folder: str) -> int:
-    """Bytes of the largest file in the directories that pip makes: the download, or its copy that pip makes at the end."""
+    """Bytes of the largest file in the directories that pip makes: the download, or its copy at the end."""
     sizes = [0]
     for above, _, names in os.walk(folder):
         for name in names if above != folder else ():

@@ -1,4 +1,4 @@
-"""The one error for all sources that could not be fetched: each cause once, then the rest for each source, then the remedy."""
+"""The one error for all sources that could not be fetched: shared causes, then each source, then the remedy."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,8 +48,8 @@ def failure(failed: _Failed, *, offline: bool, verbose: bool = False) -> SourceE
 
 
 def _causes(failed: _Failed) -> dict[str, list[Wanted]]:
-    """The causes that several sources share, the most frequent first, each with its sources. A source that failed only for
-    causes of its own is left out, and so is one that came wrong."""
+    """The causes that several sources share, the most frequent first, each with its sources. A source that failed only
+    for causes of its own is left out, and so is one that came wrong."""
     found: dict[str, list[Wanted]] = {}
     for wanted, attempts in failed.items():
         if not any(each.wrong for each in attempts):

@@ -27,7 +27,7 @@ class Pinned(Struct, frozen=True):
     """The measures of a source's bytes, or its pins where nothing had to be read.
 
     sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of
-    the tree. A measure is None when it was neither pinned nor taken: a tree that is there needs no file, and a file no tree.
+    the tree. A measure is None when it was neither pinned nor taken.
     """
 
     sha256: str | None
@@ -51,12 +51,12 @@ class Attempt(Struct, frozen=True):
 
 
 def unpack_key(source: Source, sha256: str | None = None) -> str:
-    """Key of the store's record of the tree that the source's pinned file (or the one with another `sha256`) unpacks to."""
+    """Key of the store's record of the tree in the source's pinned file, or in one with another `sha256`."""
     return canonical.key({"unpack": sha256 or source.sha256, "strip": source.strip})
 
 
 class Unavailable(Exception):  # noqa: N818 - one place's answer; an error only when all places fail
-    """A place does not have the file, or does not give it. cause: the reason without the parts that are true of one file only."""
+    """A place does not have or give the file. cause: the reason without the parts that are true of this file only."""
 
     def __init__(self, reason: str, *, cause: str = "") -> None:
         super().__init__(reason)

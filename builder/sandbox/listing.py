@@ -11,7 +11,7 @@ Kind = Literal["file", "folder", "link"]
 
 
 class Entry(Struct, frozen=True):
-    """One name in a directory. text: what a symbolic link says, else empty."""
+    """One name in a directory. text: of a symbolic link, else empty."""
 
     name: str
     kind: Kind
@@ -21,8 +21,8 @@ class Entry(Struct, frozen=True):
 class TreeListing(Struct, frozen=True):
     """A tree to lay out: `name` is for messages, `root` its directory on the host.
 
-    entries: path of a directory ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for
-    equal files; it is asked for only when two trees hold the same path.
+    entries: path of a directory ("" or "/usr/lib") -> its entries. content: path of a file -> a value that is equal for
+    equal files; it is read only when two trees hold the same path.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Lays several trees over each other at `/` with few mounts: a pure plan, made before any sandbox starts.
 
-A directory that only one tree has is mounted whole. A directory that several have is made anew, and what is in it is laid out
-one by one. Few mounts matter: each costs a start about 0.25 ms.
+A directory that only one tree has is mounted whole. A directory that several have is made anew, and its entries are
+laid out one by one. Each mount costs a start about 0.25 ms.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,13 +13,13 @@ from builder.sandbox.listing import Entry, TreeListing
 from builder.sandbox.spec import Mount
 
 RESERVED = ("build", "dev", "output", "proc", "tmp")
-_HINT = "only one of the two may have it: take it out of one of them, or move it"
+_HINT = "only one of the two may have it: remove it from one of them, or move it"
 
 _Owned = tuple[TreeListing, Entry]
 
 
 class Mounts(Struct, frozen=True, kw_only=True):
-    """What makes the trees visible: for the fields of the same name of `SandboxSpec`."""
+    """The mounts, links and directories that show the trees, for the fields of the same name of `SandboxSpec`."""
 
     mounts: tuple[Mount, ...]
     links: dict[str, str]
@@ -62,8 +62,10 @@ class _Plan(Struct):
 def plan_mounts(trees: Iterable[TreeListing], taken: Collection[str] = ()) -> Mounts:
     """The plan that shows `trees` merged at `/`. A tree that is given twice counts once.
 
-    taken: paths of files that the sandbox makes itself; the trees' own are not shown. Raises BuildError when two trees
-    hold different things at one path, or a tree something where the sandbox has its own directories.
+    taken: paths of files that the sandbox makes itself; the trees' own are not shown.
+
+    Raises:
+        BuildError: two trees hold different things at one path, or one of them has a directory of the sandbox itself.
     """
     different = list({each.root: each for each in trees}.values())
     plan = _Plan(taken)

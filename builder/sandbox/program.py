@@ -17,9 +17,10 @@ _ARCHITECTURES = {  # machine -> loader, directory of libraries
 
 
 def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ...]:
-    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: ours).
+    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: of this process).
 
-    Raises SandboxError when there is neither.
+    Raises:
+        SandboxError: there is neither.
     """
     system = outside.find("bwrap", os.environ if search is None else {"PATH": search})
     if system is not None:
@@ -50,8 +51,8 @@ def _pinned(tools: str) -> tuple[str, ...]:
 def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """A pinned program's directory, and its words as they read from there; the system's own stays as it is, from "/".
 
-    The first process of a sandbox is bubblewrap itself: what it was started with can be read in /proc, and where the
-    store lies on the host is nothing for a build to know.
+    The first process of a sandbox is bubblewrap itself: its arguments can be read in /proc, and a build should not
+    learn where the store lies on the host.
     """
     if len(program) == 1:
         return "/", program

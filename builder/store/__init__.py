@@ -20,10 +20,10 @@ without it a key is built twice, and the second record replaces the first.
 Canonical form: files 0444 or 0555, directories 0555, all times at second 1, no extended attributes, no hard links. NAR
 holds none of these; in this form they cannot differ between two machines, so no build can see a difference.
 
-Failures. kill -9: nothing half-made has a name; the next process that finds the store unused removes leftovers below tmp/
-and under dotted names in trees/. A full disk: StoreError, and the same. Loss of power:
-nothing is forced to the disk (fsync costs more than most small builds), so files of the last seconds can be empty or
-torn; a torn record counts as absent, and `verify` finds every tree and archive that is.
+Failures. kill -9: nothing half-made has a name; the next process that finds the store unused removes leftovers below
+tmp/ and under dotted names in trees/. A full disk: StoreError, and the same. Loss of power: nothing is forced to the
+disk (fsync costs more than most small builds), so files of the last seconds can be empty or torn; a torn record counts
+as absent, and `verify` finds every tree and archive that is.
 """
 
 from builder.store.gc_root import Root

@@ -1,4 +1,4 @@
-"""Garbage collection removes everything that no root keeps, in an order in which no kept record names a removed tree."""
+"""Garbage collection: removes all that no root keeps; records go before the trees that they name."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -40,7 +40,8 @@ class Garbage(Struct, frozen=True, kw_only=True):
 
 
 def collect(
-    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool, progress: Callable[[int, int], object] | None
+    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool,
+    progress: Callable[[int, int], object] | None,
 ) -> Freed:
     """See `Store.gc`. Killed at any point, it leaves a whole store, because records go before the trees that they name.
 
@@ -67,7 +68,8 @@ def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
     gone = [root.name for root in roots if root.owner and not os.path.lexists(root.owner)]
     living = [root for root in roots if root.name not in gone]
     trees, keys = _living(store, living)
-    archives = set(os.listdir(store.files_dir)) if keep_files is None else {*keep_files, *(name for root in living for name in root.files)}
+    archives = {name for root in living for name in root.files}
+    archives.update(os.listdir(store.files_dir) if keep_files is None else keep_files)
     return Garbage(
         roots=gone,
         records=[store.record_path(key) for key in record_keys(store) if key not in keys],
@@ -87,7 +89,8 @@ def _trees(store: "Store") -> list[str]:
 
 
 def _size(store: "Store", found: Garbage) -> int:
-    return freed_by([*found.records, *found.logs, *found.archives, *found.unverified, *map(store.tree_path, found.trees)])
+    files = (*found.records, *found.logs, *found.archives, *found.unverified)
+    return freed_by([*files, *map(store.tree_path, found.trees)])
 
 
 def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], object] | None) -> int:
@@ -95,7 +98,8 @@ def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], objec
     for name in found.roots:
         store.drop_root(name)
     freed = 0
-    removals = [partial(remove_tree, path) for path in (*found.records, *found.logs, *found.archives, *found.unverified)]
+    files = (*found.records, *found.logs, *found.archives, *found.unverified)
+    removals = [partial(remove_tree, path) for path in files]
     removals += [partial(store.discard_tree, tree) for tree in found.trees]
     for done, remove in enumerate(removals, 1):
         freed += remove()

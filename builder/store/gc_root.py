@@ -21,7 +21,7 @@ class Root(Struct, frozen=True, kw_only=True):
 
 
 def file_name(name: str) -> str:
-    """The name of a root's file: all but plain characters as %XX of their bytes, so that different names give different files."""
+    """The name of a root's file, other characters as %XX of their bytes: different names give different files."""
     raw = name.encode("utf-8", "surrogateescape")
     text = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in raw)
     if len(text) <= _LONGEST:

@@ -28,7 +28,7 @@ def _lock(file: int, how: int) -> bool:
 
 
 def _wait(take: Callable[[], bool], say: Callable[[], object], until: Callable[[float], bool]) -> bool:
-    """Call `take` at growing intervals until it gives True, and `say` once; False when `until(seconds waited)` holds."""
+    """Call `take` at growing intervals until it gives True, and `say` once; False if `until(seconds)` comes first."""
     start = time.monotonic()
     pause = _FIRST
     told = False

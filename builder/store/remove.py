@@ -80,7 +80,7 @@ def _freed(status: os.stat_result) -> int:
 
 
 def freed_by(paths: Iterable[str]) -> int:
-    """The bytes of disk that removing all of `paths` would free, as `remove_tree` would return them. Nothing is changed.
+    """The bytes of disk that removing all of `paths` would free, as of `remove_tree`. Nothing is changed.
 
     A directory that cannot be read counts as empty.
     """

@@ -40,8 +40,8 @@ def _hex(sri: str) -> str:
 class Store:
     """One store, open: its trees stay there until `close()`, because gc waits for all processes that have it open.
 
-    root: a directory, made with its parents if it is missing. say: called with one line before waiting for another process.
-    Safe for threads and processes, except `gc`, which needs the store for itself.
+    root: a directory, made with its parents if it is missing. say: called with one line before waiting for another
+    process. Safe for threads and processes, except `gc`, which needs the store for itself.
 
     Raises:
         StoreError: the directory cannot be made, written to, or locked.
@@ -123,7 +123,7 @@ class Store:
         return tree
 
     def _name(self, path: str, target: str) -> None:
-        """Rename in two steps: a directory must be writable to leave its parent, and must not be when it gets its name."""
+        """Rename in two steps: a directory must be writable to change its parent, but not when it gets its name."""
         if _exists(target):
             remove_tree(path)
             return
@@ -250,8 +250,8 @@ class Store:
             raise StoreError(
                 f"the root is damaged: {error}",
                 where=nar.shown(path),
-                hint="remove the file; if its project is still in use, run `touch lock.toml` and the build there again, "
-                "which writes it",
+                hint="remove the file; if its project is still in use, run `touch lock.toml` and the build there "
+                "again, which writes it",
             ) from error
 
     def _root_path(self, name: str) -> str:
@@ -320,5 +320,5 @@ def _exists(path: str) -> bool:
 
 
 def _unique() -> str:
-    """A name that no other thread, process or machine uses; the process number helps a person who looks into tmp/."""
+    """A name that no other thread, process or machine uses; the process number is for people that look into tmp/."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"

@@ -29,8 +29,8 @@ _ELSE = "run `builder store verify` to see whether the store is whole"
 
 
 def explain(error: OSError, doing: str, where: str, otherwise: str = _ELSE) -> StoreError:
-    """`doing` completes "could not ..."; `where` is used when the error names no file; `otherwise` is the remedy when the
-    error suggests none."""
+    """`doing` completes "could not ..."; `where` is used when the error names no file; `otherwise` is the remedy when
+    the error suggests none."""
     place = error.filename if isinstance(error.filename, (str, bytes)) else where
     reason = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(
@@ -53,6 +53,8 @@ class trying:  # noqa: N801 - reads as a statement: with trying("write a record"
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if isinstance(error, OSError):
             raise explain(error, self._doing, self._where, self._otherwise) from error

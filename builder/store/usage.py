@@ -47,8 +47,8 @@ def usage(store: "Store", progress: Callable[[int, int], object]) -> list[Kept]:
         sizes |= {path: freed_by([path]) for path in (*trees, *archives) if path not in sizes}
         found.append(
             Kept(
-                name=root.name, owner=root.owner, exists=not root.owner or os.path.lexists(root.owner), trees=len(trees),
-                archives=len(archives), size=sum(sizes[path] for path in (*trees, *archives)),
+                name=root.name, owner=root.owner, exists=not root.owner or os.path.lexists(root.owner),
+                trees=len(trees), archives=len(archives), size=sum(sizes[path] for path in (*trees, *archives)),
                 used=int(os.stat(os.path.join(store.roots_dir, file_name(root.name))).st_mtime),
             )
         )
@@ -62,7 +62,8 @@ def table(roots: Sequence[Kept]) -> str:
     cells = [("root", "last built", "size", "project")]
     for root in roots:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(root.used))
-        cells.append((root.name, day, units.size(root.size), root.owner + ("" if root.exists else "  (gone: `builder gc` drops the root)")))
+        gone = "" if root.exists else "  (gone: `builder gc` drops the root)"
+        cells.append((root.name, day, units.size(root.size), root.owner + gone))
     widths = [max(len(row[i]) for row in cells) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in cells)
 

@@ -11,7 +11,7 @@ _SHOWN = 24  # bytes around the first difference of two files
 
 
 def of_trees(first: str, second: str, *, limit: int = 10) -> list[str]:
-    """Lines about the first `limit` differences, each file with its first differing bytes. Raises as `nar.scan` does."""
+    """The first `limit` differences in lines, files with their first differing bytes. Raises as `nar.scan`."""
     lines = compare(first, second, limit)
     more = [line for path in _both(first, second) for line in _of_files(path, first, second)]
     return lines + more[: 3 * limit]
@@ -54,7 +54,8 @@ def _section(data: bytes, offset: int) -> str:
 
     try:
         for section in ELFFile(io.BytesIO(data)).iter_sections():
-            if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] <= offset < section["sh_offset"] + section["sh_size"]:
+            start, size = section["sh_offset"], section["sh_size"]
+            if section["sh_type"] != "SHT_NOBITS" and start <= offset < start + size:
                 return f", in section {section.name}"
     except ELFError:
         return ", in a damaged ELF file"

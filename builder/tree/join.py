@@ -1,7 +1,7 @@
 """Trees put together and taken apart on disk: joining for tools, splitting a build's output into its parts.
 
-Files are hard links where the file system allows it. Files of the store are read-only and canonical already, so a link has
-the bytes and the mode that a copy would have.
+Files are hard links where the file system allows it. Files of the store are read-only and canonical already, so a link
+has the bytes and the mode that a copy would have.
 """
 
 import os
@@ -28,12 +28,13 @@ class Part(Struct, frozen=True):
 
 
 def join(
-    parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), move: Mapping[str, str] = NOWHERE
+    parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
+    move: Mapping[str, str] = NOWHERE,
 ) -> None:
     """Make `target` (an empty directory) the union of `parts`, without the paths that the globs leave out.
 
-    move: path -> its path in the result; the entries below move with it, and the longest of several that fit counts. The
-    globs see the paths before that.
+    move: path -> its path in the result; the entries below move with it, and the longest of several that fit counts.
+    The globs see the paths before that.
 
     Raises:
         RefusedError: two parts have different things at one path.
@@ -73,7 +74,7 @@ def _moved(path: str, move: Mapping[str, str]) -> str:
 
 
 def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:
-    """Make a directory and those above it, but never through an entry of another part, which may be a link to anywhere."""
+    """Make a directory and those above it, never through another part's entry, which may be a link to anywhere."""
     if not path or path in folders:
         return
     if path in owners:
@@ -184,4 +185,5 @@ def _prune(folder: str, top: str) -> None:
 
 def copy_links(source: str, target: str) -> None:
     """Make `target` a second name of the tree `source` of a store: directories are made anew, files are hard links."""
-    shutil.copytree(source, target, symlinks=True, copy_function=_link)  # recursive; a store's trees are not too deep for it
+    # copytree is recursive, but trees of a store are not too deep for it.
+    shutil.copytree(source, target, symlinks=True, copy_function=_link)

@@ -1,4 +1,4 @@
-"""Trees in NAR form: the bytes whose SHA-256 is a tree's identity. Here they are written; `builder.tree.restore` reads them.
+"""Trees in NAR form, the bytes whose SHA-256 is a tree's identity: written here, read by `builder.tree.restore`.
 
 The form is Nix's archive (E. Dolstra, "The Purely Functional Software Deployment Model", figure 5.2; Nix manual, "Nix
 Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its bytes, and zeros up to a multiple of 8:
@@ -186,7 +186,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 def below(top: AnyStr) -> Iterator[tuple[AnyStr, "os.DirEntry[AnyStr]"]]:
-    """Every entry below the directory `top` with its path from there; a directory comes before its entries, names are sorted.
+    """Every entry below the directory `top` with its path from there, sorted; a directory comes before its entries.
 
     Raises:
         UnfitError: directories are nested too deep.

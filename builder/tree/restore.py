@@ -17,7 +17,9 @@ _NAME, _TARGET = 255, 4095  # bytes that Linux takes (NAME_MAX, and PATH_MAX wit
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
-def restore(stream: BinaryIO, path: str | bytes, *, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES) -> str:
+def restore(
+    stream: BinaryIO, path: str | bytes, *, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES
+) -> str:
     """Make the tree that `stream` holds in NAR form at `path`, which must not exist; its digest, as by `nar.hash_tree`.
 
     The stream may come from anywhere: compare the digest before the tree is used. Only the exact bytes that
@@ -35,7 +37,7 @@ def restore(stream: BinaryIO, path: str | bytes, *, most_bytes: int = MOST_BYTES
 
 
 class _Reader:
-    """Reads one archive from a stream that may be hostile, in small pieces, and never more than the grammar asks for."""
+    """Reads one archive from a stream that may be hostile, in small pieces, never more than the grammar asks for."""
 
     def __init__(self, stream: BinaryIO, most_bytes: int, most_entries: int) -> None:
         self._stream = stream

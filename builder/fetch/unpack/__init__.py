@@ -5,8 +5,8 @@ The archive's bytes may be hostile. The rules:
 - A path that is absolute, has `..` or a NUL byte is refused. `.` and doubled slashes are taken off.
 - Nothing is written through a link: every directory above an entry must be one that this run made as a directory.
 - A path may come once; only a directory may be named again.
-- Directories, regular files, symbolic links and hard links to an earlier file are taken; devices, pipes, sparse files and
-  encrypted entries are refused. A hard link becomes a file of its own, since a tree has none.
+- Directories, regular files, symbolic links and hard links to an earlier file are taken; devices, pipes, sparse files
+  and encrypted entries are refused. A hard link becomes a file of its own, since a tree has none.
 - A symbolic link must stay in the tree when it is followed, through other links too. In an archive that is the root of
   a file system (a Debian package, or a tar with `strip` 0) an absolute target counts from that root.
 - Bytes are counted as they are written, not as headers announce them; memory does not grow with what headers claim.
@@ -48,7 +48,7 @@ def kind(filename: str) -> str:
 def unpack(
     archive: str, filename: str, into: str, *, strip: int, limits: Limits, cancel: threading.Event | None = None
 ) -> Totals:
-    """Unpack the file `archive`, called `filename` by its publisher, into the empty directory `into`; the sums of its tree.
+    """Unpack `archive`, called `filename` by its publisher, into the empty directory `into`; the sums of its tree.
 
     Raises:
         ArchiveError: it is hostile, damaged, over a limit, or does not fit `strip`.

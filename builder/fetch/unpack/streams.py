@@ -36,7 +36,8 @@ def decompressed(file: IO[bytes]) -> Stream:
     """The content of a file at its beginning: gzip, bzip2, xz or Zstandard, and any other file as it is.
 
     Raises, and so does reading it:
-        EOFError: the file ends early. (The Zstandard decoder cannot see the early end of a frame; the archive inside shows it.)
+        EOFError: the file ends early. (The Zstandard decoder cannot see the early end of a frame; the archive inside
+            shows it.)
         FAILURES: the file is damaged.
     """
     magic = file.read(6)
@@ -99,7 +100,7 @@ def _xz() -> lzma.LZMADecompressor:
 
 
 class _Gzip:
-    """`zlib` with the interface of the other decoders. It decodes ahead, because `zlib` copies input that it did not use."""
+    """`zlib` with the interface of the other decoders. It decodes ahead: `zlib` copies unused input."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(16 + zlib.MAX_WBITS)

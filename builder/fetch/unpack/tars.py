@@ -1,8 +1,8 @@
 """Tar archives (POSIX.1-2001 pax, ustar, GNU). `tarfile` decodes single header blocks, this module reads the archive.
 
-`tarfile`'s own walk trusts the headers: it reads a negative size as "the rest of the file", holds extended headers in memory
-whole, recurses into them, keeps them for all later entries, and parses their records in quadratic time. Here the stream is
-read forward only, in bounded pieces, and every extended header counts towards a budget.
+`tarfile`'s own walk trusts the headers: it reads a negative size as "the rest of the file", holds extended headers in
+memory whole, recurses into them, keeps them for all later entries, and parses their records in quadratic time. Here the
+stream is read forward only, in bounded pieces, and every extended header counts towards a budget.
 """
 
 import tarfile

@@ -1,7 +1,7 @@
 """The directory that an archive is unpacked into, with the rules on paths, links, limits and modes for all formats.
 
-The directory is empty at first and no other process writes to it, so its content is known from memory: a path is created
-only below directories that are in `_kinds` as directories, and is never opened through a link.
+The directory is empty at first and no other process writes to it, so its content is known from memory: a path is
+created only below directories that are in `_kinds` as directories, and is never opened through a link.
 """
 
 import errno
@@ -51,8 +51,8 @@ class Cancelled(Exception):  # noqa: N818 - it is no error
 class Tree:
     """Writes the entries of an archive below `into`. Use it as a context manager: leaving it checks the links.
 
-    name: the archive's, for messages. strip: leading directories to take off. root: the tree is the root of a file system.
-    `reserve` and `folder` are for one thread; `write` may be called by several.
+    name: the archive's, for messages. strip: leading directories to take off. root: the tree is the root of a file
+    system. `reserve` and `folder` are for one thread; `write` may be called by several.
     """
 
     def __init__(

@@ -111,8 +111,9 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 class _Guarded:
-    """The file as `zipfile` reads it. `zipfile` reads the whole central directory at once, of the size that the archive claims,
-    and makes an object of each record, about ten times as large; so a directory that is too large is refused before."""
+    """The file as `zipfile` reads it. `zipfile` reads the whole central directory at once, of the size that the archive
+    claims, and makes an object of each record, about ten times as large; so a directory that is too large is refused
+    before."""
 
     def __init__(self, file: IO[bytes], tree: Tree) -> None:
         self._file = file
