@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["file", "folder", "link"]
+Kind = Literal["file", "directory", "link"]
 
 
 class Entry(Struct, frozen=True):
@@ -45,7 +45,7 @@ def _entries(root: str, path: str) -> tuple[Entry, ...]:
 def _entry(found: "os.DirEntry[str]") -> Entry:
     if found.is_symlink():
         return Entry(found.name, "link", os.readlink(found.path))
-    return Entry(found.name, "folder" if found.is_dir(follow_symlinks=False) else "file")
+    return Entry(found.name, "directory" if found.is_dir(follow_symlinks=False) else "file")
 
 
 def _content(root: str, path: str) -> object:

@@ -49,11 +49,11 @@ class _Plan(Struct):
         for other, entry in owners[1:]:
             _check_same(path, tree, first, other, entry)
         shared = any(each.startswith(path + "/") for each in self.taken)
-        if shared and first.kind != "folder":
+        if shared and first.kind != "directory":
             raise _reserved(path, tree)
         if first.kind == "link":
             self.links[path] = first.text
-        elif first.kind == "folder" and (len(owners) > 1 or shared):
+        elif first.kind == "directory" and (len(owners) > 1 or shared):
             self.folder(path, [each for each, _ in owners])
         else:
             self.mounts.append(Mount(tree.root + path, path))
@@ -87,7 +87,7 @@ def _check_same(path: str, a: TreeListing, one: Entry, b: TreeListing, other: En
 def _check_reserved(trees: Iterable[TreeListing]) -> None:
     for tree in trees:
         for entry in tree.entries(""):
-            if entry.name in RESERVED and (entry.kind != "folder" or tree.entries("/" + entry.name)):
+            if entry.name in RESERVED and (entry.kind != "directory" or tree.entries("/" + entry.name)):
                 raise _reserved(f"/{entry.name}", tree)
 
 
