@@ -241,9 +241,9 @@ class TestCanonicalForm:
                 pytest.skip("the file system of the temporary folder has no user attributes")
             os.mkdir(f"{stage}/out")
             Path(stage, "out", "f").write_text("x")
-            Path(stage, "out", "f").chmod(0o444)
             for path in (f"{stage}/out", f"{stage}/out/f"):
                 os.setxattr(path, "user.origin", b"here")
+            Path(stage, "out", "f").chmod(0o444)
             tree = store.add_tree(f"{stage}/out")
         for name in ("", "f"):
             assert os.listxattr(os.path.join(store.tree_path(tree), name)) == []
