@@ -26,6 +26,7 @@ from builder.base.errors import MachineError, RefusedError
 
 _AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
 _RENAME_EXCHANGE = 2  # linux/fs.h
+_DEEPEST = 8  # of directories within each other: the builder writes fewer, and what removes them has no deep stack
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -82,7 +83,7 @@ def stranger(place: str, ours: re.Pattern[str]) -> str | None:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
                 path = os.path.relpath(entry.path, place)
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and path.count("/") < _DEEPEST:
                     todo.append(entry.path)
                 elif not entry.is_file(follow_symlinks=False) or not ours.fullmatch(path):
                     return path

@@ -7,8 +7,9 @@ fills the memory; and where one is to be written, a link to a file of the user.
 import errno
 import os
 import stat
-from contextlib import suppress
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, TextIO
 
 LARGEST = 1 << 26  # bytes; the lock of 5,000 packages has a tenth of it
 
@@ -40,3 +41,34 @@ def new(path: str) -> TextIO:
     with suppress(FileNotFoundError):
         os.unlink(path)
     return open(path, "x", encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def replaced(path: str, scratch: str = "", *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A new file, open to be written, that takes the place of `path` in one step when the block ends well.
+
+    After an error it is gone, and what was at `path` is as it was. What is at `path` may be a link: it is replaced, too, and
+    never followed. scratch: where the file lies meanwhile, on the same file system; the default is beside `path`. durable:
+    the bytes are on the disk before the file gets its name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    scratch = scratch or f"{path}.{os.getpid()}.tmp"
+    with suppress(FileNotFoundError):
+        os.unlink(scratch)
+    try:
+        with open(scratch, "xb", opener=_private) as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(scratch)
+        raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o644)  # not for others to write, whatever the umask

@@ -1,8 +1,12 @@
-"""Whether a path of a project really lies in it: a link in a checkout can lead anywhere on the machine of its reader."""
+"""Where links lead. Those of a checkout can lead anywhere on the machine of its reader; those of an image count from its root."""
 
 import os
 import stat
 from collections.abc import Iterator
+
+from builder.base.errors import SandboxError
+
+_MOST_LINKS = 40  # that Linux follows for one path
 
 
 def leads_out(root: str, path: str) -> str:
@@ -46,3 +50,35 @@ def is_folder(path: str) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
+
+
+def resolve(tree: str, path: str) -> str:
+    """The host's path of what `path` means with `tree` as the root: links, absolute ones too, never lead out of it.
+
+    What does not exist stays as it is written.
+
+    Raises:
+        SandboxError: the links form a circle.
+    """
+    todo = path.split("/")[::-1]
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del done[-1:]
+            continue
+        here = "/".join((tree, *done, part))
+        if not os.path.islink(here):
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise SandboxError(f"symbolic links at {path} form a circle", where=tree, hint="check the links of that tree")
+        text = os.readlink(here)
+        if text.startswith("/"):
+            done.clear()
+        todo.extend(text.split("/")[::-1])
+    return "/".join((tree, *done))

@@ -27,7 +27,7 @@ from builder.progress.reporter import Reporter, Task
 from builder.recipe.source import PatchSet
 from builder.store import Record, Store
 from builder.store.trouble import trying
-from builder.tree import join, nar
+from builder.tree import difference, join, nar
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -163,7 +163,7 @@ class Realiser(Struct, kw_only=True):
             if old != new:
                 lines.append(f"{name}: the lock has {old or 'no such output'}, built was {new or 'no such output'}")
                 if old and new and self.store.has_tree(old):
-                    lines += ["  " + line for line in nar.compare(self.store.tree_path(old), self.store.tree_path(new))]
+                    lines += ["  " + line for line in difference.compare(self.store.tree_path(old), self.store.tree_path(new))]
         return BuildError(
             "not reproduced: the same inputs gave other bytes than lock.toml pins\n" + "\n".join(lines),
             where=order.derivation.id,

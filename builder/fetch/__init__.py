@@ -1,8 +1,8 @@
-"""Fetching sources: nothing is trusted before it was verified, and everything that fails says why.
+"""Fetching sources: no byte is trusted before it is verified, and every failure says why.
 
-    Wanted --places--> http, pypi, folder --bytes--> part (quarantine) --admit--> store
+    Wanted --places--> http, pypi, directory --bytes--> part (quarantine) --admit--> store
 
-`Fetcher` does it for many at a time. A source whose tree is in the store costs one look-up and opens no socket.
+`Fetcher` fetches many at a time. A source whose tree is in the store costs one look-up and opens no socket.
 """
 
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ __all__ = ["Fetcher", "Mirrors", "Pinned", "Wanted", "unpack_key"]
 
 
 def __getattr__(name: str) -> object:
-    """Import what fetches only when it is asked for: who has all sources needs the values alone."""
+    """Import the fetcher on demand: a run that has all sources needs the values alone."""
     if name == "Fetcher":
         from builder.fetch.fetcher import Fetcher  # noqa: PLC0415
 

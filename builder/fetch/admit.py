@@ -1,8 +1,8 @@
-"""From quarantine into the store: nothing gets a name there before it is known to be what was pinned.
+"""From quarantine into the store: a file or tree gets a name there only after it was compared with its pins.
 
 A file is admitted when its SHA-256 is the pinned one, and its tree too where that is pinned. A file with another
-SHA-256 is admitted, with a warning, when the pinned tree comes out of it: trees are identity, and forges recompress.
-Where nothing is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
+SHA-256 is admitted, with a warning, when it unpacks to the pinned tree: the tree is the identity, and forges
+recompress. Where nothing is pinned, a file is admitted when it unpacks within the limits and is no HTML page.
 """
 
 import os
@@ -32,7 +32,7 @@ class Admission:
         self._cancel = cancel
 
     def present(self, source: Source, *, tree: bool) -> Pinned | None:
-        """What the store has of the source, if it needs nothing more: its tree, or else its file."""
+        """The measures of a source whose tree (without `tree`: whose file) is in the store; else None."""
         if not tree:
             size = self._size(source)
             known = (source.tree, source.unpacked, source.entries)
@@ -64,11 +64,11 @@ class Admission:
         return self._unpack(wanted, File(path, sha256, os.stat(path).st_size))
 
     def admit(self, wanted: Wanted, file: File, *, tree: bool) -> Pinned:
-        """Bring a file of the quarantine in, and its tree if that is wanted or needed as a proof.
+        """Take a file from quarantine into the store, and its tree if that is wanted or needed as a proof.
 
         Raises:
-            MismatchError: it is not what was pinned.
-            ArchiveError: it is, or nothing was pinned, but it cannot be unpacked.
+            MismatchError: it is not the pinned file.
+            ArchiveError: it is the pinned file, or nothing was pinned, but it cannot be unpacked.
         """
         source = wanted.source
         inquest = Inquest(self._store, source, file, self._cancel)
@@ -88,7 +88,7 @@ class Admission:
         return pinned
 
     def measured(self, wanted: Wanted, file: File) -> Pinned:
-        """What a file is that nothing proves, for a person to compare. Nothing of it gets a name in the store.
+        """The measures of a file that no pin proves, for a person to compare. Nothing of it gets a name in the store.
 
         Raises:
             ArchiveError: it cannot be unpacked.
@@ -145,5 +145,5 @@ class Admission:
         return os.stat(path).st_size if path else None
 
     def _measure(self, tree: str) -> tuple[int, int]:
-        entries = nar.scan(self._store.tree_path(tree))[1:]  # without the top folder
+        entries = nar.scan(self._store.tree_path(tree))[1:]  # without the top directory
         return sum(entry.size for entry in entries), len(entries)

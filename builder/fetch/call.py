@@ -1,11 +1,11 @@
-"""One request and its answer on the wire: which addresses it may reach, and an end to it whatever a server does.
+"""One request and its answer on the wire: which addresses it may reach, and when it ends, however the server behaves.
 
-A time limit of a socket is for one read alone. A server that sends a byte now and then, in a header, in the extension of
-a chunk, in trailers, or as one "100 Continue" after another, never runs into it. So a thread watches each call and shuts
-the socket when it is late, which wakes every read.
+A time limit of a socket is for one read alone. A server that sends a byte now and then, in a header, in the extension
+of a chunk, in trailers, or as one "100 Continue" after another, never runs into it. So a thread watches each call and
+shuts the socket when it is late, which wakes every read.
 
-A redirect must not use us to reach what its server cannot: from farther addresses to this machine or to its link, and
-over plain http to a private network. (Over https the certificate proves that the server there is the one that is meant.)
+A redirect must not use the builder to reach hosts that its server cannot: from farther addresses to this machine or to
+its link, and over plain http to a private network. (Over https the certificate proves that the right server answers.)
 The address that counts is the one of the connection, after name resolution.
 """
 
@@ -67,7 +67,7 @@ def reach(host: str) -> Reach | None:
 
 
 class Pace(Struct, frozen=True):
-    """How fast a body has to come: `least` bytes a second on average over each `every` seconds, and all within `most`."""
+    """The least speed of a body: `least` bytes a second over each `every` seconds, and all within `most` seconds."""
 
     least: int
     every: float
@@ -75,12 +75,12 @@ class Pace(Struct, frozen=True):
 
 
 def silence(seconds: float) -> str:
-    """What to say of a server that said nothing of use for so long."""
+    """The message for a server that sent nothing of use for so many seconds."""
     return f"no answer within {seconds:g} s"
 
 
 class Call:
-    """A context. farthest: of the addresses that led here by redirects; None at the first, which may be anywhere."""
+    """One request, as a context. farthest: of the addresses that led here by redirects; None where none did."""
 
     def __init__(self, farthest: Reach | None = None) -> None:
         self.late = ""  # why it was ended, if it was
@@ -91,7 +91,11 @@ class Call:
         self._lock = threading.Lock()
 
     def allow(self, host: str, *, secure: bool) -> None:
-        """Raises Unavailable when a redirect must not lead to this address. What a name means shows on connecting."""
+        """Check the address of a request; names are checked again by their addresses, on connecting.
+
+        Raises:
+            Unavailable: a redirect must not lead there.
+        """
         far = reach(host)
         if far is None or self._farthest is None or far >= self._farthest:
             return
@@ -99,7 +103,11 @@ class Call:
             raise Unavailable(f"refused: a redirect from {_NAMES[self._farthest]} to {_NAMES[far]} ({host})")
 
     def use(self, line: socket.socket, *, secure: bool, proxied: bool) -> None:
-        """Take this connection, before anything is sent over it."""
+        """Take this connection, before anything is sent over it.
+
+        Raises:
+            Unavailable: a redirect must not lead to its other side.
+        """
         copy = socket.socket(fileno=os.dup(line.fileno()))  # TLS and http.client close and detach theirs
         with self._lock:
             old, self._line = self._line, copy
@@ -113,7 +121,7 @@ class Call:
             self.peer = reach(host) or Reach.PUBLIC
 
     def hang_up(self) -> None:
-        """End it now; any thread may do so."""
+        """End the request now; any thread may do so."""
         with self._lock:
             self._hung_up = True
             if self._line is not None:
@@ -172,7 +180,7 @@ class Call:
 
 
 class _Reporting:
-    """What both kinds of connection have in common: they tell the call of this thread what it is made over."""
+    """The common part of both kinds of connection: they tell the call of this thread which socket it uses."""
 
     sock: Any
     proxy: Any
@@ -188,7 +196,7 @@ class _Reporting:
         return line
 
     def request(self, *words: Any, **more: Any) -> None:
-        if self.sock is not None:  # it was kept from an earlier request, for which other rules may have held
+        if self.sock is not None:  # kept from an earlier request, for which other rules may have held
             self._tell(self.sock)
         super().request(*words, **more)  # type: ignore[misc]
 

@@ -1,4 +1,4 @@
-"""Folders that a user brought files in (`--distdir`)."""
+"""Directories with files that the user brought (`--distdir`)."""
 
 import os
 from urllib.parse import unquote
@@ -10,7 +10,7 @@ from builder.recipe.source import Source, default_filename
 
 
 def names(source: Source) -> list[str]:
-    """Names under which this source may lie in a folder: its hash, its name, and what its locations call it."""
+    """Names under which this source may lie in a directory: its hash, its name, and the names in its locations."""
     found = [source.sha256 or "", source.filename, *(unquote(default_filename((each,))) for each in source.locations)]
     return [name for name in dict.fromkeys(found) if name and "/" not in name]
 
@@ -22,7 +22,7 @@ def find(folder: str, source: Source) -> str:
         Unavailable: it is not there.
     """
     if not os.path.isdir(folder):
-        raise Unavailable("there is no such folder")
+        raise Unavailable("there is no such directory")
     for name in names(source):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
@@ -46,6 +46,6 @@ def _copy(path: str, part: Part) -> None:
             while chunk := file.read(CHUNK):
                 part.write(chunk)
     except OSError as error:
-        if error.filename is None:  # writing failed, and that is no fault of the folder
+        if error.filename is None:  # writing failed, which is no fault of the directory
             raise
         raise Unavailable(f"could not read '{os.path.basename(path)}': {error.strerror}") from error

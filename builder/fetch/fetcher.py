@@ -1,4 +1,4 @@
-"""Getting sources into the store: in parallel, each from the first place that has it, all failures told at the end."""
+"""Fetching sources in parallel, each from the first place that has it; one error reports all failures."""
 
 import os
 import threading
@@ -28,16 +28,16 @@ _LARGEST = 1 << 30  # bytes of a file whose size is not pinned
 _SLACK = 1 << 16
 _OF_THE_NETWORK = ("could not connect through the proxy", "could not connect securely")  # whatever the host
 
-_Outcome: TypeAlias = Pinned | tuple[Attempt, ...]  # what it is, or what every place said
+_Outcome: TypeAlias = Pinned | tuple[Attempt, ...]  # its measures, or the answer of every place
 
 
 class Fetcher:
     """Brings sources into `store`.
 
-    mirrors: base addresses by mirror name as the user's settings have them; `Mirrors` says what else counts. distdirs:
-    folders with files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
-    the state of the archive of last resort. verbose: errors tell everything of each source.
-    After an interrupt or a StoreError a fetcher is used up.
+    mirrors: base addresses by mirror name, from the user's settings; `Mirrors` adds to them. distdirs: directories with
+    files that the user brought. offline: no socket is opened and no program started. jobs: sources at a time. snapshot:
+    the state of the archive of last resort. verbose: errors have every detail of each source. After an interrupt or a
+    StoreError a fetcher cannot be used again.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Fetcher:
         self._http: Http | None = None
 
     def fetch(self, wanted: Iterable[Wanted], *, unpack: bool = True) -> dict[Wanted, Pinned]:
-        """Have all sources in the store, and say what each is. What is there already is not read.
+        """Fetch all sources into the store; the measures of each. Sources that are there already are not read.
 
-        unpack: have their trees; without it their files are had, and unpacked only to prove a recompressed one.
+        unpack: their trees are wanted. Without it their files are, and unpacked only to prove a recompressed one.
 
         Raises:
-            SourceError: some could not be had; all of them are told. The others are in the store, unless it was known
-            before that some cannot be had.
-            MismatchError: the same, and at least one place gave something that is not what is pinned.
+            SourceError: some could not be fetched; it names all of them. The others are in the store, unless it was
+                clear from the start that some cannot be fetched.
+            MismatchError: the same, and at least one place gave a file that is not the pinned one.
             StoreError: the disk is full, or the store not writable.
         """
         every = list(dict.fromkeys(wanted))
         found: dict[Wanted, Pinned] = {}
         missing: dict[tuple[str | int | None, ...], list[Wanted]] = {}
         for each in every:
-            assert each.source.folder is None, "a folder of the repository is not fetched"
+            assert each.source.folder is None, "a directory of the repository is not fetched"
             present = self._admission.present(each.source, tree=unpack)
             if present is not None:
                 found[each] = present
@@ -100,8 +100,8 @@ class Fetcher:
         return {each: found[each] for each in every}
 
     def _fetch_all(self, missing: list[list[Wanted]], unpack: bool) -> list[tuple[list[Wanted], _Outcome]]:
-        """The outcome for each group of sources with the same bytes. The largest begin, so that none is left alone."""
-        if not self._offline:  # nothing is downloaded for a run that cannot end well
+        """The outcome for each group of sources with the same bytes. The largest begin, so that none ends alone."""
+        if not self._offline:  # nothing is downloaded for a run that is bound to fail
             hopeless: list[tuple[list[Wanted], _Outcome]] = [
                 (same, said) for same in missing if (said := self._hopeless(same[0])) is not None
             ]
@@ -125,7 +125,8 @@ class Fetcher:
             self._reporter.say(f"waiting for another builder that fetches {wanted.title}")
 
         key = _lock(wanted.source)
-        with trying("fetch a source", self._store.root), self._store.lock_key(key, cancelled=self._cancel.is_set, say=say):
+        lock = self._store.lock_key(key, cancelled=self._cancel.is_set, say=say)
+        with trying("fetch a source", self._store.root), lock:
             present = self._admission.present(wanted.source, tree=unpack)
             if present is not None:
                 self._reporter.skip("fetch", wanted.title)
@@ -155,7 +156,7 @@ class Fetcher:
         return tuple(attempts)
 
     def _hopeless(self, wanted: Wanted) -> tuple[Attempt, ...] | None:
-        """What all places say, when it is known without trying one that none of them has the source."""
+        """The answers of all places, if it is clear without a download that none of them has the source."""
         if self._admission.archive(wanted.source) or os.path.exists(self._part(wanted.source)):
             return None
         attempts = []
@@ -171,12 +172,13 @@ class Fetcher:
         return places(wanted, self._mirrors, self._distdirs, self._snapshot)
 
     def _from(self, place: Place, wanted: Wanted, task: Task, unpack: bool) -> Pinned:
-        """Bring the source from one place; once more from its beginning if an earlier download was gone on with."""
+        """Fetch the source from one place; again from its beginning if the bytes of an earlier run turn out wrong."""
         source = wanted.source
         path = self._part(source)
         resume = source.sha256 is not None or source.tree is not None
         while True:
-            with Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance) as part, _without_empty(path):
+            opened = Part(path, limit=_limit(source), cancel=self._cancel, progress=task.advance)
+            with opened as part, _without_empty(path):
                 long = self._load(place, source, part, resume)
             try:
                 if long is not None:
@@ -197,9 +199,9 @@ class Fetcher:
         return os.path.join(self._store.quarantine_dir, f"{source.sha256 or digest.to_hex(_lock(source))}.part")
 
     def _load(self, place: Place, source: Source, part: Part, resume: bool) -> int | None:
-        """Fill the part; the size that was announced (or 0) when that was too much."""
+        """Fill the part; the announced size (or 0) if the file is too long."""
         if part.size and part.file.sha256 == source.sha256:
-            return None  # an earlier run had it all
+            return None  # an earlier run fetched all of it
         try:
             self._load_from(place, source, part, resume)
         except TooLarge as error:
@@ -216,7 +218,7 @@ class Fetcher:
         elif place.kind == "unknown":
             raise no_base(place.address)
         else:
-            assert self._http is not None, "offline there are only folders"
+            assert self._http is not None, "offline there are only directories"
             pinned = source.sha256 is not None
             self._http.download(place.address, part, size=source.size, pinned=pinned, resume=resume)
 
@@ -228,7 +230,7 @@ def _attempt(place: Place, answer: Unavailable) -> Attempt:
 
 
 def _without_trying(place: Place, source: Source) -> Attempt | None:
-    """What a place that can be judged at once says, when it does not have the source."""
+    """The answer of a place that can be judged at once and does not have the source."""
     try:
         if place.kind == "unknown":
             raise no_base(place.address)
@@ -240,12 +242,12 @@ def _without_trying(place: Place, source: Source) -> Attempt | None:
 
 
 def _lock(source: Source) -> str:
-    """Key of the lock that one who fetches these bytes holds."""
+    """Key of the lock that a process holds while it fetches these bytes."""
     return canonical.key({"fetch": source.sha256 or source.tree or [*source.locations, source.filename]})
 
 
 def _limit(source: Source) -> int:
-    """Bytes that are taken at most. A pinned tree may come in a file that another compressor made a little larger."""
+    """The most bytes that a file may have. The file of a pinned tree may come from a worse compressor."""
     if source.size is None:
         return _LARGEST
     return source.size if source.tree is None else source.size + source.size // 8 + _SLACK
@@ -253,7 +255,7 @@ def _limit(source: Source) -> int:
 
 @contextmanager
 def _without_empty(path: str) -> Iterator[None]:
-    """Leave no empty file behind where nothing came."""
+    """Leave no empty file behind where no byte came."""
     try:
         yield
     except BaseException:

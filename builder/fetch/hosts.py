@@ -1,4 +1,4 @@
-"""Which hosts answer. One that failed is not asked again in the run, so that a dead one costs its time limit once."""
+"""Hosts that failed are not asked again in the same run, so that a dead one costs its time limit once."""
 
 import queue
 import socket
@@ -32,7 +32,7 @@ class Hosts:
         self._lock = threading.Lock()
 
     def check(self, host: str) -> None:
-        """Unavailable if the host failed before."""
+        """Raises Unavailable if the host failed before."""
         with self._lock:
             if host in self._failed:
                 raise Unavailable(f"not asked again: {self._failed[host]}")

@@ -1,13 +1,15 @@
-"""Downloads over https and http: redirects, time limits, retries, and going on where a broken-off download ended.
+"""Downloads over https and http: redirects, time limits, retries, and resuming a download that broke off.
 
-The head of an answer has to come within the limits for connecting and for silence together. Of its body at least
-`_SLOWEST` bytes a second have to come over each time of that silence, and all of it as if `_USUAL` bytes a second came.
+The head of an answer has to come within the limits for connecting and for silence together, and so do all redirects on
+the way to it. Of its body at least `_SLOWEST` bytes a second have to come over each time of that silence, and all of it
+as if `_USUAL` bytes a second came.
 
 RFC 9110: 14 (ranges), 15.4 (redirects), 10.2.3 (Retry-After).
 """
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -48,15 +50,15 @@ class _Again(Exception):  # noqa: N818
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone. `requests` looks at them even when it is not to follow, and reads their bodies
-    into memory, however long they are."""
+    """A session that leaves redirects alone. `requests` reads their bodies into memory, however long they are, even
+    when it is told not to follow them."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
 class Http:
-    """One session a host. Any thread may download; `stop` wakes those that wait for bytes."""
+    """Downloads with one session for each host. Any thread may download; `stop` wakes those that wait for bytes."""
 
     def __init__(self, cancel: threading.Event, patience: Patience) -> None:
         self._cancel = cancel
@@ -73,9 +75,9 @@ class Http:
         harm.
 
         Raises:
-            Unavailable: it cannot be had there.
+            Unavailable: the server does not give it.
             TooLarge: it is longer than the part may be.
-            Cancelled: the run was called off.
+            Cancelled: the run was cancelled.
         """
         if not resume:
             part.restart()
@@ -103,9 +105,12 @@ class Http:
 
     def _try(self, url: str, part: Part, *, size: int | None, pinned: bool) -> None:
         farthest: Reach | None = None
+        limit = self._patience.connect + self._patience.read
+        late, said = time.monotonic() + limit, self._silence()
         for _ in range(_REDIRECTS):
             with self._called(farthest) as call:
-                response = self._ask(url, part.size, call)
+                with call.within(max(0.0, late - time.monotonic()), said):
+                    response = self._ask(url, part.size, call)
                 try:
                     self._must_go_on(call)  # a socket that was shut reads as the end of the head
                     if not (300 <= response.status_code < 400 and "Location" in response.headers):
@@ -115,6 +120,7 @@ class Http:
                     response.close()
                 url = next_hop(url, response.headers["Location"], pinned=pinned)
                 farthest = max(call.peer, farthest or Reach.LOOPBACK)
+                said = f"its redirects took longer than {limit:g} s"
         raise Unavailable(f"more than {_REDIRECTS} redirects")
 
     @contextmanager
@@ -130,7 +136,7 @@ class Http:
                     self._live.discard(call)
 
     def _ask(self, url: str, start: int, call: Call) -> requests.Response:
-        """A response, its body not yet read."""
+        """Ask for the file from byte `start` on; the body of the response is not read yet."""
         at = host(url)
         self._hosts.check(at)
         if self._cancel.is_set():
@@ -140,8 +146,7 @@ class Http:
             parts = urlsplit(url)
             call.allow(parts.hostname or "", secure=parts.scheme == "https")
             timeout = (self._connect_limit(url), self._patience.read)
-            with call.within(sum(timeout), self._silence()):
-                return self._session(at).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            return self._session(at).get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
         except Unavailable as error:
             if not error.reason.startswith("refused: "):
                 self._hosts.failed(at, error.reason)
@@ -223,7 +228,7 @@ class Http:
         self._must_go_on(call)  # and here as the end of the file
 
     def _must_go_on(self, call: Call) -> None:
-        """Raise what ended a call, if it was not the other side."""
+        """Raise the reason why a call ended, if the builder ended it."""
         if self._cancel.is_set():
             raise Cancelled from None
         if call.late:
@@ -234,16 +239,15 @@ class Http:
 
 
 def next_hop(url: str, location: str, *, pinned: bool) -> str:
-    """Where a redirect leads.
+    """The address that a redirect leads to.
 
     Raises:
-        Unavailable: to something that is no address of http or https, or from https to http with nothing to check the
-            bytes by.
+        Unavailable: it is no address of http or https, or it leads from https to http and no pin proves the bytes.
     """
     try:
         following = urljoin(url, location)
         parts = urlsplit(following)
-        _ = parts.port  # it is looked at only when it is asked for
+        _ = parts.port  # it is parsed only when it is read
     except ValueError as error:
         raise Unavailable(f"redirects to {shown(location)!r}, which is no address: {error}") from None
     if parts.scheme not in ("https", "http") or not parts.hostname:
@@ -272,7 +276,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def connecting(error: Exception, limit: float) -> str | None:
-    """Why there was no connection at all; None when there was one, and it broke."""
+    """The reason why no connection was made; None when there was a connection, and it broke."""
     if isinstance(error, requests.ConnectTimeout):
         return f"could not connect within {limit:g} s"
     cause = getattr(error.args[0], "reason", None) if error.args else None

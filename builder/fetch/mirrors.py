@@ -1,34 +1,28 @@
-"""Where `mirror://<name>/` is on this machine: the base addresses of distribution mirrors.
+"""The base addresses of distribution mirrors, where `mirror://<name>/` is on this machine.
 
-In this order, the first that says anything: the environment (BUILDER_MIRROR_<NAME>, separated by spaces), `[mirrors]`
-of the user's settings, and for `debian` the configuration of apt. None of it is in this repository: which mirror a
-machine can reach is its own business.
+The first of these that names any counts: the environment (BUILDER_MIRROR_<NAME>, separated by spaces), `[mirrors]` of
+the user's settings, and for `debian` the configuration of apt. The repository names none, because each machine reaches
+other mirrors.
 """
 
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from builder.base import outside
 
-_APT = ("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages")
 _APT_SECONDS = 20
-_ONE_LINE = re.compile(r"\s*deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?(\S+)\s+\S+")  # sources.list(5), one-line style
 
 
 class Mirrors(Mapping[str, tuple[str, ...]]):
-    """Base addresses by mirror name, in order of preference. Nothing is asked before a name is looked up.
+    """Base addresses by mirror name, in order of preference. apt is asked only when a name is looked up.
 
-    settings: `[mirrors]` of the settings file. apt: the folder of apt's configuration, for tests.
+    settings: `[mirrors]` of the settings file.
     """
 
-    def __init__(
-        self, settings: Mapping[str, tuple[str, ...]], environ: Mapping[str, str] = os.environ, apt: str = "/etc/apt"
-    ) -> None:
+    def __init__(self, settings: Mapping[str, tuple[str, ...]], environ: Mapping[str, str] = os.environ) -> None:
         self._settings = settings
         self._environ = environ
-        self._apt = apt
         self._found: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
@@ -50,7 +44,7 @@ class Mirrors(Mapping[str, tuple[str, ...]]):
         said = self._environ.get(variable(name), "").split()
         if said or name in self._settings:
             return _bases(said or self._settings[name])
-        return _bases(_from_apt(self._environ) or _from_files(self._apt)) if name == "debian" else ()
+        return _bases(_from_apt(self._environ)) if name == "debian" else ()
 
 
 def variable(name: str) -> str:
@@ -65,52 +59,28 @@ def _bases(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def _from_apt(environ: Mapping[str, str]) -> list[str]:
-    """What apt has configured with the origin Debian; nothing when there is no apt, or it knows no index yet."""
+    """The archives of origin Debian in the configuration of apt; none where there is no apt.
+
+    Before its first update apt knows no origins; then every archive whose address ends in `/debian` counts.
+    """
+    rows = _ask_apt(environ, "$(REPO_URI) $(ORIGIN)")
+    if found := [address for address, _, origin in rows if origin == "Debian" and _is_main(address)]:
+        return found
+    rows = _ask_apt(environ, "$(REPO_URI)", "--no-release-info")
+    return [address for address, _, _ in rows if address.rstrip("/").endswith("/debian")]
+
+
+def _ask_apt(environ: Mapping[str, str], wanted: str, *options: str) -> list[tuple[str, str, str]]:
+    """The lines of its answer, each parted at the first space."""
+    words = ("indextargets", *options, "--format", wanted, "Created-By: Packages")
+    env = outside.environment("APT_CONFIG", environ=environ)
     try:
-        done = outside.run(*_APT, env=outside.environment("APT_CONFIG", environ=environ), seconds=_APT_SECONDS)
+        done = outside.run("apt-get", *words, env=env, seconds=_APT_SECONDS)
     except OSError:
         return []
-    pairs = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
-    return [pair[0] for pair in pairs if len(pair) == 2 and pair[1] == "Debian" and _is_main(pair[0])]
+    return [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines()]
 
 
 def _is_main(address: str) -> bool:
-    """Whether it is the main archive: the security archive has the same origin, but another `pool/`."""
+    """Whether an address is of the main archive: the security archive has the same origin, but another `pool/`."""
     return not address.rstrip("/").endswith("-security")
-
-
-def _from_files(folder: str) -> list[str]:
-    """What apt's source files name. They do not tell the origin, so only a root called `debian` counts."""
-    more = os.path.join(folder, "sources.list.d")
-    names = sorted(os.listdir(more)) if os.path.isdir(more) else []
-    found = _one_line(_text(os.path.join(folder, "sources.list")))
-    for name in names:
-        if name.endswith(".list"):
-            found += _one_line(_text(os.path.join(more, name)))
-    for name in names:
-        if name.endswith(".sources"):
-            found += _stanzas(_text(os.path.join(more, name)))
-    return [address for address in found if address.rstrip("/").endswith("/debian")]
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _one_line(text: str) -> list[str]:
-    return [found.group(1) for line in text.splitlines() if (found := _ONE_LINE.match(line))]
-
-
-def _stanzas(text: str) -> list[str]:
-    """Addresses of a deb822 file (sources.list(5)): stanzas of `Name: value`, a value goes on over indented lines."""
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    found = []
-    for stanza in re.split(r"\n\s*\n", re.sub(r"\n[ \t]+(?=\S)", " ", lines)):
-        fields = dict(re.findall(r"^([\w-]+):[ \t]*(.*)$", stanza.lower(), re.MULTILINE))
-        if fields.get("enabled", "yes").strip() not in ("no", "false", "0", "off", "without", "disable"):
-            found += fields.get("uris", "").split()
-    return found

@@ -1,9 +1,9 @@
-"""What came instead of the pinned file, so that the user knows what to do: one kind out of
+"""The kinds of wrong files, so that the user knows what to do:
 
     HTML page              an error or login page with a good status
     truncated              the beginning of the file
     longer                 more than was pinned
-    other top folder       the pinned tree lies at another depth, or below a folder of another name
+    other top directory    the pinned tree lies at another depth, or below a directory of another name
     recompressed           another file with the same tree, where no tree is pinned that would prove it good
     different content      the first differing files, when there is something to compare with
 """
@@ -21,19 +21,19 @@ from builder.fetch.wanted import unpack_key
 from builder.progress.clean import clean
 from builder.recipe.source import Source
 from builder.store import Store
-from builder.tree import nar
+from builder.tree import difference, nar
 
 _HEAD = 1 << 16
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
-_DEEPEST = 3  # leading folders that are tried when the top folder may have changed
+_DEEPEST = 3  # leading directories that are tried when the top directory may have changed
 _LINES = 10
-_UNPACKED, _ENTRIES = 1 << 28, 50_000  # what is unpacked of a wrong file, only to say what it is, where no pin limits it
+_UNPACKED, _ENTRIES = 1 << 28, 50_000  # limits for a wrong file, where no pin has any
 
-TRY_AGAIN = "fetch it again; if it stays so, look what upstream published, then change the pin in the recipe"
+TRY_AGAIN = "fetch it again; if it stays so, see what upstream published, then change the pin in the recipe"
 
 
 def limits(source: Source) -> Limits:
-    """What the source's tree may hold."""
+    """The limits of the source's tree."""
     usual = Limits()
     return Limits(unpacked=source.unpacked or usual.unpacked, entries=source.entries or usual.entries)
 
@@ -50,7 +50,7 @@ def html_title(path: str) -> str | None:
 
 
 class Inquest:
-    """Finds out what a wrong file in quarantine is."""
+    """Identifies a wrong file in quarantine, and makes the error that describes it."""
 
     def __init__(self, store: Store, source: Source, file: File, cancel: threading.Event) -> None:
         self._store = store
@@ -59,19 +59,19 @@ class Inquest:
         self._cancel = cancel
 
     def too_long(self, announced: int) -> MismatchError:
-        """More came, or was announced, than the pinned size."""
+        """The error for a file that is, or is announced to be, longer than its pinned size."""
         came = f"{announced} bytes are announced" if announced else f"more than {self._file.size} bytes came"
         size = self._source.size
         pinned = f"pinned are {size}" if size else "and its size is not pinned"
         return self._error(self._page() or f"it is too long: {came}, {pinned}")
 
     def page(self) -> MismatchError | None:
-        """The error for an HTML page, where no pin tells that it is none of the source."""
+        """The error for an HTML page in place of a source without pins; None for any other file."""
         found = self._page()
         return self._error(found) if found else None
 
     def wrong_file(self) -> MismatchError:
-        """The file is not the pinned one, and no tree is pinned that could prove it good."""
+        """The error for a file that is not the pinned one, where no pinned tree could prove it good."""
         try:
             with self._unpacked(self._source.strip) as tree:
                 known = self._page() or self._against_known(tree)
@@ -80,7 +80,7 @@ class Inquest:
             return self.unreadable(error)
 
     def unreadable(self, error: ArchiveError) -> MismatchError:
-        """It is not the pinned file, and could not be unpacked."""
+        """The error for a file that is not the pinned one and cannot be unpacked."""
         if isinstance(error, TruncatedError):
             short = self._source.size is not None and self._file.size < self._source.size
             found = f"{self._file.size} of {self._source.size} bytes" if short else self._hashes()
@@ -89,7 +89,7 @@ class Inquest:
         return self._error(other or f"it is something else, and no good archive ({error.message}): {self._hashes()}")
 
     def wrong_tree(self, tree: str, path: str) -> MismatchError:
-        """It unpacked well to `path`, but not to the pinned tree."""
+        """The error for a file that was unpacked to `path` and has another tree than the pinned one."""
         expected = self._source.tree
         assert expected is not None
         found = self._other_folder() or self._differences(expected, path)
@@ -122,16 +122,16 @@ class Inquest:
             yield into
 
     def _other_folder(self) -> str | None:
-        """Whether the pinned tree is there at another depth."""
+        """A message if the pinned tree is there at another depth."""
         wanted = self._source.strip
         for strip in {*range(_DEEPEST + 1)} - {wanted}:
             with suppress(ArchiveError), self._unpacked(strip) as tree:
                 if nar.hash_tree(tree) == self._source.tree:
-                    return f"its top folder changed: the pinned tree is there with strip = {strip}, not {wanted}"
+                    return f"its top directory changed: the pinned tree is there with strip = {strip}, not {wanted}"
         return None
 
     def _against_known(self, path: str) -> str | None:
-        """Compare with what the pinned file once unpacked to, if this store saw it."""
+        """Compare with the tree that the pinned file once unpacked to, if this store has a record of it."""
         known = self._store.record(unpack_key(self._source))
         if known is None:
             return None
@@ -148,14 +148,15 @@ class Inquest:
         renamed = _renamed(before, path)
         if renamed:
             return renamed
-        return "\n  ".join(["the content is different:", *nar.compare(before, path, limit=_LINES)])
+        return "\n  ".join(["the content is different:", *difference.compare(before, path, limit=_LINES)])
 
 
 def _renamed(before: str, after: str) -> str | None:
-    """Whether two trees are one folder each, of different names and the same content."""
+    """A message if two trees are one directory each, of different names and the same content."""
     old, new = os.listdir(before), os.listdir(after)
     if len(old) != 1 or len(new) != 1 or old == new:
         return None
     if nar.hash_tree(os.path.join(before, old[0])) != nar.hash_tree(os.path.join(after, new[0])):
         return None
-    return f"its top folder was renamed from '{nar.shown(old[0])}' to '{nar.shown(new[0])}'; all below it is the same"
+    names = f"from '{nar.shown(old[0])}' to '{nar.shown(new[0])}'"
+    return f"its top directory was renamed {names}; all below it is the same"

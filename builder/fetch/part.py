@@ -1,7 +1,7 @@
-"""A file in quarantine: bytes that came from somewhere and that nobody has verified yet.
+"""A file in quarantine: bytes from elsewhere that are not verified yet.
 
-It is written from its beginning to its end, hashed on the way, and stays when the run is interrupted, so that the next
-run can go on where this one was.
+It is written from its beginning to its end and hashed on the way. It stays when the run is interrupted, and the next
+run resumes it.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from builder.base.digest import CHUNK
 from builder.fetch.unpack import Cancelled
 
 
-class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is known what came
-    """More came than may. `size` is what was announced, or 0."""
+class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError that describes the file
+    """The file is longer than it may be. `size` is the announced size, or 0."""
 
     def __init__(self, size: int = 0) -> None:
         super().__init__(size)
@@ -26,7 +26,7 @@ class TooLarge(Exception):  # noqa: N818 - becomes a MismatchError when it is kn
 
 
 class File(Struct, frozen=True):
-    """A file that came, and what it is."""
+    """A downloaded file with its digest and size."""
 
     path: str
     sha256: str
@@ -34,9 +34,9 @@ class File(Struct, frozen=True):
 
 
 class Part:
-    """One such file, open. limit: bytes it may hold. progress: called with the bytes that were added, or taken back.
+    """One such file, open. limit: bytes it may hold. progress: called with bytes added (or removed, below 0).
 
-    size: bytes so far. resumed: some of them are from before, perhaps from another place.
+    size: bytes so far. resumed: some of them come from an earlier run, perhaps from another place.
     """
 
     def __init__(self, path: str, *, limit: int, cancel: threading.Event, progress: Callable[[int], object]) -> None:
@@ -53,15 +53,15 @@ class Part:
 
     @property
     def file(self) -> File:
-        """What came so far."""
+        """The file as far as it has been written."""
         return File(self.path, self._hasher.hexdigest(), self.size)
 
     def write(self, chunk: bytes) -> None:
         """Add bytes.
 
         Raises:
-            TooLarge: they go beyond the limit; what fits was added.
-            Cancelled: the run was called off.
+            TooLarge: they go beyond the limit; those within it were added.
+            Cancelled: the run was cancelled.
         """
         if self._cancel.is_set():
             raise Cancelled
@@ -77,7 +77,7 @@ class Part:
             raise TooLarge
 
     def announce(self, size: int) -> None:
-        """Tell how much another program has of what will be written here, so that its progress shows."""
+        """Show the progress of another program, which has so many bytes of the file that will be written here."""
         if size > max(self.size, self._announced):
             self._progress(size - max(self.size, self._announced))
             self._announced = size
@@ -97,11 +97,11 @@ class Part:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._progress(min(self.size - self._announced, 0))  # what was announced and did not come
+        self._progress(min(self.size - self._announced, 0))  # announced, and not written
         self._file.close()
 
     def _read_back(self) -> None:
-        """Take over what an earlier run left."""
+        """Take over the bytes that an earlier run left."""
         if os.fstat(self._file.fileno()).st_size > self.limit:
             self._file.truncate(0)
         self._file.seek(0)

@@ -1,4 +1,4 @@
-"""The places to try for a source, in order: its locations, the user's folders, the archive of last resort."""
+"""The places to try for a source, in order: its locations, the user's directories, the archive of last resort."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,19 +8,19 @@ from builder.base.addresses import host, shown
 from builder.fetch.mirrors import variable
 from builder.fetch.wanted import Unavailable, Wanted
 
-SNAPSHOT = "20261123T000000Z"  # the state of the archive in which every file that recipes name was still there
-LAST_RESORT = "debian-archive"  # the mirror that keeps every file for good, below one folder a state; named by the user
+SNAPSHOT = "20261123T000000Z"  # the last state of the archive that has every file that recipes name
+LAST_RESORT = "debian-archive"  # the mirror that keeps all files for good, a directory for each state
 
 
 class Place(Struct, frozen=True):
-    """kind: "http", "pypi", "folder" or "unknown" (a mirror without a base). address: URL, location or folder."""
+    """kind: "http", "pypi", "folder" or "unknown" (a mirror without a base). address: URL, location or directory."""
 
     kind: str
     address: str
 
     @property
     def whole(self) -> str:
-        """What many files have in common: the host, the index, the folder, the mirror."""
+        """The part that many files share: the host, the index, the directory, the mirror."""
         if self.kind in ("http", "unknown"):
             return host(self.address)
         return "the package index" if self.kind == "pypi" else self.address
@@ -38,7 +38,8 @@ def places(
     found = [place for location in source.locations for place in _of_location(location, mirrors)]
     found += local(folders)
     if wanted.snapshot:
-        paths = [each.removeprefix("mirror://debian/") for each in source.locations if each.startswith("mirror://debian/")]
+        debian = "mirror://debian/"
+        paths = [each.removeprefix(debian) for each in source.locations if each.startswith(debian)]
         found += [Place("http", f"{base}/{snapshot}/{path}") for path in paths for base in mirrors.get(LAST_RESORT, ())]
     return list(dict.fromkeys(found))
 
@@ -49,7 +50,7 @@ def local(folders: Iterable[str]) -> list[Place]:
 
 
 def no_base(address: str) -> Unavailable:
-    """What a mirror without a base answers."""
+    """The answer of a mirror without a base."""
     name = host(address)
     cause = f"no address of the mirror '{name}' is known"
     return Unavailable(f"{cause}: set {variable(name)}, or [mirrors] {name} in the settings file", cause=cause)

@@ -1,7 +1,8 @@
-"""Some threads that work on a list, and end at once when the user interrupts.
+"""A pool of threads that work on a list, and end at once when the user interrupts.
 
-They are daemons on purpose: one that waits for a silent server must not keep the program from ending, and nothing it
-holds needs it to end well (the store's docstring says what `kill -9` can do: nothing).
+The threads are daemons on purpose: one that waits for a name server or a silent disk must not keep the program from
+ending, and a half-made file harms nothing (the store's docstring describes `kill -9`). The executors of
+`concurrent.futures` join their threads when the interpreter exits.
 """
 
 import queue
@@ -20,9 +21,9 @@ R = TypeVar("R")
 def run(
     work: Callable[[T], R], items: Sequence[T], *, jobs: int, cancel: threading.Event, stop: Callable[[], object]
 ) -> list[R]:
-    """What `work` gives for each item, in their order. The first exception ends all, and is raised here.
+    """The result of `work` for each item, in their order. Whatever `work` raises first ends the run and is raised here.
 
-    cancel is set, and `stop` called, when the work is called off; `work` then raises Cancelled soon.
+    The pool sets `cancel` and calls `stop` when it ends early; `work` then raises Cancelled soon.
     """
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(items)):

@@ -1,4 +1,4 @@
-"""Files of a Python package index, fetched with pip: it knows its index, proxy and certificates, and we need not.
+"""Files of a Python package index, fetched with pip, which knows its index, proxy and certificates.
 
 A location is `pypi://<project>/<version>/<file>`. pip chooses by version and platform, so the wheel's own name is
 turned into the options that make pip choose it on any machine (Binary distribution format, "File name convention").
@@ -26,13 +26,13 @@ from builder.progress.clean import clean
 _SECONDS = 1800  # for one file
 _POLL = 0.2
 _NO_PIP = "this Python has no pip: run `python3 -m ensurepip`, or install the package python3-pip"
-# What pip reads of the environment: its own settings, proxies, certificates, and where its files are. -P and the missing
-# PYTHON* keep everything but its own packages off its module path; -I would hide those of the user, where pip may be.
+# The variables that pip reads: its own settings, proxies, certificates, and where its files are. -P and the missing
+# PYTHON* keep everything but its own packages off its module path; -I would hide the user's packages, where pip may be.
 _ENVIRONMENT = (
     "PIP_", "XDG_", "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "ALL_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC", "DBUS_SESSION_BUS_ADDRESS",
 )  # fmt: skip
-# What pip tells of its tries says more than the "No matching distribution found" that it ends with.
+# The lines about its tries say more than the "No matching distribution found" at the end.
 _BROKEN = re.compile(r"""after connection broken by '(\w+)\((?:.*\] |.*: |['"])?(.*)\)': /""")
 _CONNECTING = {"SSLError": "could not connect securely", "ProxyError": "could not connect through the proxy"}
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -83,7 +83,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
 
     Raises:
         Unavailable: there is no pip, or pip could not get it.
-        Cancelled: the run was called off.
+        Cancelled: the run was cancelled.
     """
     wheel = parse(location)
     if sha256 is None:
@@ -96,7 +96,7 @@ def download(location: str, sha256: str | None, part: Part, cancel: threading.Ev
                 while chunk := file.read(CHUNK):
                     part.write(chunk)
         except FileNotFoundError:
-            raise Unavailable("pip brought another file") from None
+            raise Unavailable("pip downloaded another file") from None
 
 
 def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown: Callable[[int], object]) -> None:
@@ -117,9 +117,9 @@ def _run(wheel: Wheel, sha256: str, folder: str, cancel: threading.Event, grown:
 
 
 def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool], tick: Callable[[], object]) -> int:
-    """Run pip in a directory of its own to its end, unless the run is called off or it takes too long.
+    """Run pip in a directory of its own to its end, unless the run is cancelled or it takes too long.
 
-    tick: called every now and then.
+    tick: called several times a second.
     """
     env = outside.environment(*_ENVIRONMENT, more={"TMPDIR": folder})
     with outside.start(argv, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
@@ -136,7 +136,7 @@ def _wait(argv: list[str], folder: str, log: int, cancelled: Callable[[], bool],
 
 
 def _size(folder: str) -> int:
-    """Bytes of the largest file in the folders that pip makes: the download, or its copy that pip makes at the end."""
+    """Bytes of the largest file in the directories that pip makes: the download, or its copy at the end."""
     sizes = [0]
     for above, _, names in os.walk(folder):
         for name in names if above != folder else ():
@@ -146,7 +146,7 @@ def _size(folder: str) -> int:
 
 
 def _reason(log: str, code: int) -> str:
-    """The last error line of pip, which says most."""
+    """The reason why pip failed: its last error line says most."""
     lines = [clean(scrubbed(line)).strip() for line in log.splitlines()]
     if any(line.endswith(": No module named pip") for line in lines):
         return _NO_PIP

@@ -1,4 +1,4 @@
-"""The one error for all sources that could not be had: each cause once, what is left of it for each, what to do."""
+"""The one error for all sources that could not be fetched: shared causes, then each source, then the remedy."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +11,9 @@ from builder.fetch.wanted import LACKS, Attempt, Pinned, Wanted
 from builder.recipe.source import Source
 
 _HINT_OFFLINE = "run `builder fetch` where there is a network, or bring the files: {bring}"
-_BRING = "put each into a folder, under its name or its sha256, and give that with --distdir DIR"
+_BRING = "put each into a directory, under its name or its sha256, and give that with --distdir DIR"
 _NAMED = 5  # sources of a cause that are named
-# What to do about a cause: (what it says, remedy). The first that fits counts.
+# (pattern of a cause, its remedy). The first that fits counts.
 _REMEDIES = (
     (
         r"no address of the mirror 'debian'",
@@ -31,7 +31,7 @@ _Failed = Mapping[Wanted, Sequence[Attempt]]
 
 
 def failure(failed: _Failed, *, offline: bool, verbose: bool = False) -> SourceError:
-    """The error to raise; a MismatchError when a place gave something that is not what is pinned."""
+    """The error to raise; a MismatchError when a place gave a file that is not the pinned one."""
     causes = {} if offline else _causes(failed)
     lines = [line for cause, sources in causes.items() for line in _cause(cause, sources)]
     told = {each for sources in causes.values() for each in sources}
@@ -48,8 +48,8 @@ def failure(failed: _Failed, *, offline: bool, verbose: bool = False) -> SourceE
 
 
 def _causes(failed: _Failed) -> dict[str, list[Wanted]]:
-    """What many have in common, the most frequent first, with all else that is said of those. A source that failed for
-    causes of its own alone is left out, and one of which something wrong came."""
+    """The causes that several sources share, the most frequent first, each with its sources. A source that failed only
+    for causes of its own is left out, and so is one that came wrong."""
     found: dict[str, list[Wanted]] = {}
     for wanted, attempts in failed.items():
         if not any(each.wrong for each in attempts):
@@ -78,11 +78,11 @@ def _source(wanted: Wanted, attempts: Iterable[Attempt], *, offline: bool) -> li
 
 
 def _hint(failed: _Failed, causes: Iterable[str], *, short: bool) -> str:
-    """The remedy of the most frequent cause that has one: when it is cured, the next run tells what is left."""
+    """The remedy of the most frequent cause that has one; the next run reports the rest."""
     every = dict.fromkeys([*causes, *(each.cause for attempts in failed.values() for each in attempts)])
     remedies = (remedy for cause in every for said, remedy in _REMEDIES if re.search(said, cause))
-    more = "; `builder fetch --offline` lists them, and -v tells all that was said of each" if short else ""
-    return f"{next(remedies, 'mend the network or the pins')}, or bring the files: {_BRING}{more}"
+    more = "; `builder fetch --offline` lists them, and -v has every detail" if short else ""
+    return f"{next(remedies, 'correct the network or the pins')}, or bring the files: {_BRING}{more}"
 
 
 def _row(item: tuple[Wanted, Sequence[Attempt]]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _row(item: tuple[Wanted, Sequence[Attempt]]) -> dict[str, Any]:
 
 
 def unproved(source: Source, measured: Pinned) -> str:
-    """What to say of a file that came over plain http and that nothing pins: its measures, and who can confirm them."""
+    """The message for a file without pins that came over plain http: its measures, and where to confirm them."""
     pins = [f"size = {measured.size}", f'sha256 = "{measured.sha256}"', f'tree = "{measured.tree}"']
     pins += [f"unpacked = {measured.unpacked}", f"entries = {measured.entries}"]
     debian = any(each.startswith("mirror://debian/") for each in source.locations)

@@ -1,11 +1,11 @@
-"""What is asked of the fetcher, and what it answers."""
+"""The fetcher's questions and answers as values."""
 
 from msgspec import Struct
 
 from builder.base import canonical
 from builder.recipe.source import Source
 
-LACKS = "has none of them"  # what a folder of the user's answers for many files; no cause, other places come first
+LACKS = "has none of them"  # the answer of a user's directory for many files; no cause, other places come first
 
 
 class Wanted(Struct, frozen=True):
@@ -24,10 +24,10 @@ class Wanted(Struct, frozen=True):
 
 
 class Pinned(Struct, frozen=True):
-    """What a source's bytes are: as they were measured, or as they were pinned when nothing had to be read.
+    """The measures of a source's bytes, or its pins where nothing had to be read.
 
     sha256: 64 hex digits; size: bytes of the file; tree: SRI digest; unpacked: bytes of the tree's files; entries of
-    the tree. What is None was neither pinned nor looked at: a tree that is there needs no file, and a file no tree.
+    the tree. A measure is None when it was neither pinned nor taken.
     """
 
     sha256: str | None
@@ -38,10 +38,10 @@ class Pinned(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """One place that was tried, and what it said.
+    """One place that was tried, and its answer.
 
-    cause: the same of the place as a whole, which many sources can have in common. wrong: it gave something, but not
-    what is pinned.
+    cause: the answer without the parts that are true of one source only; many sources can share it. wrong: the place
+    gave a file, but not the pinned one.
     """
 
     place: str
@@ -51,12 +51,12 @@ class Attempt(Struct, frozen=True):
 
 
 def unpack_key(source: Source, sha256: str | None = None) -> str:
-    """Key of the store's record of what the source's pinned file (or the one with another `sha256`) unpacks to."""
+    """Key of the store's record of the tree in the source's pinned file, or in one with another `sha256`."""
     return canonical.key({"unpack": sha256 or source.sha256, "strip": source.strip})
 
 
-class Unavailable(Exception):  # noqa: N818 - one place's answer; it becomes an error when no place is left
-    """A place does not have the file, or does not give it. cause: the same without what is true of one file only."""
+class Unavailable(Exception):  # noqa: N818 - one place's answer; an error only when all places fail
+    """A place does not have or give the file. cause: the reason without the parts that are true of this file only."""
 
     def __init__(self, reason: str, *, cause: str = "") -> None:
         super().__init__(reason)

@@ -28,7 +28,6 @@ from builder.base.errors import ArchiveError, MachineError, StoreError
 from builder.cache import memo
 from builder.fetch import unpack
 from builder.image.oci import image as oci
-from builder.sandbox.program import resolve_inside
 from builder.store.remove import remove_tree
 from builder.tree import nar
 
@@ -75,7 +74,7 @@ class Rootfs(Struct, frozen=True, kw_only=True):
 
     def host_path(self, path: str) -> str:
         """Where a path of the image lies on the host, links followed inside of it."""
-        return resolve_inside(self.root, path)
+        return within.resolve(self.root, path)
 
     def _lines(self, path: str) -> list[str]:
         found = self.host_path(path)

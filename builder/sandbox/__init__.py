@@ -1,4 +1,4 @@
-"""Isolated runs: what a build sees is a value (`SandboxSpec`), and a `Sandbox` runs it.
+"""Isolated runs: a value (`SandboxSpec`) holds all that a build sees, and a `Sandbox` runs it.
 
 `find` picks the adapter: bubblewrap in new namespaces, or the weaker `chroot` when it is asked for by name.
 """
@@ -13,14 +13,16 @@ __all__ = [
     "tree_listing",
 ]  # fmt: skip
 
-KINDS = ("auto", "chroot")  # what `find` takes
+KINDS = ("auto", "chroot")  # for `find`
 
 
 def find(kind: str, tools: str = "", *, scratch: str = "", self_exe: str = "") -> Sandbox:
-    """The sandbox of a kind. tools: folder of the tool root, which holds the pinned bubblewrap.
+    """The sandbox of a kind. tools: directory of the tool root, which holds the pinned bubblewrap.
 
-    scratch, self_exe: see `chroot.Chroot`. Raises SandboxError when this machine has no such sandbox. An adapter is
-    imported only when it is found.
+    scratch, self_exe: see `chroot.Chroot`. An adapter is imported only when it is found.
+
+    Raises:
+        SandboxError: this machine has no such sandbox.
     """
     if kind == "chroot":
         from builder.sandbox.chroot import Chroot  # noqa: PLC0415 - only the one that is asked for

@@ -1,18 +1,19 @@
-"""The sandbox by bubblewrap: all namespaces new, a root of read-only mounts, no network (but for a server that is to have
-the machine's), no privileges.
+"""The sandbox by bubblewrap: all namespaces new, a root of read-only mounts, no network (except the machine's for a
+server that needs it), no privileges.
 
-    builder ── bwrap (watches) ── init (process 1 of its namespace, reaps) ── the command and what it starts
+    builder ── bwrap (watches) ── init (process 1 of its namespace, reaps) ── the command and its children
 
-The options go through a pipe, which bubblewrap reads before it does anything else: until we close it, resource limits
-can be set on it and so on all its children. It reports the number of `init` and whether the command was started as JSON
-lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace; so the run
-is over when `init` is, and killing it leaves nothing.
+The options go through a pipe, which bubblewrap reads before it does anything else: until builder closes it, resource
+limits can be set on it and so on all its children. It reports the number of `init` and whether the command was started
+as JSON lines (bwrap(1), --json-status-fd). When `init` has ended, the kernel has ended every process of its namespace;
+so the run is over when `init` has ended, and killing `init` leaves nothing.
 
-Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel to
-end it with its parent), the process that started bubblewrap for us ends the build (`hostuser`); a server would go on.
+Should builder be killed by SIGKILL in the few milliseconds in which bubblewrap sets up (before `init` asks the kernel
+to end it with its parent), the process that started bubblewrap for builder ends the build (`hostuser`); a server would
+keep running.
 
-The kernel shows, in /proc/self/mountinfo, where on their file system the mounted folders lie: the one host path that a
-build could read if it tried to.
+The kernel shows, in /proc/self/mountinfo, where on their file system the mounted directories lie: the one host path
+that a build can read.
 """
 
 import contextlib
@@ -28,39 +29,27 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from builder.base import environment, outside
 from builder.base.errors import BuildError, SandboxError
 from builder.recipe.recipe import Limits
 from builder.sandbox import cgroup, chroot_farm, hostuser, processes, refusal, seccomp
+from builder.sandbox.bwrap_options import IN_MEMORY, Descriptors, options
 from builder.sandbox.port import Outcome, Sandbox, outcome
 from builder.sandbox.processes import Usage
 from builder.sandbox.program import from_within
 from builder.sandbox.rlimits import Rlimits, rlimits
-from builder.sandbox.spec import SandboxSpec, by_target, parents
+from builder.sandbox.spec import SandboxSpec
 from builder.sandbox.watch import Follower, watch
 
 _Process = subprocess.Popen[bytes] | hostuser.Process
 
-_IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the sandbox
-# Files of /proc about the whole machine: the user's keys; and timers, pages and memory of the kernel, whose modes shut out
-# all but the machine's root, which a run that belongs to root is to them. Each costs a start a tenth of a millisecond.
-_KEYS = ("key-users", "keys")
-_ROOTS = (
-    "kcore", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "sysrq-trigger", "timer_list",
-    "vmallocinfo",
-)  # fmt: skip
 _CHILD = re.compile(rb'"child-pid": *(\d+)')
 _STARTED = b'"exit-code"'
 _FAILED = 1  # exit code of bubblewrap when it fails, but also of many a command: status lines tell them apart
-_NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is done when it is looked for
+_NOTHING = "/nothing-to-run"  # a command that no sandbox has: set-up is complete when bubblewrap looks for it
 _FILTER = seccomp.program(seccomp.NETWORK)
-_ISOLATION = (
-    "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
-    "--die-with-parent", "--cap-drop", "ALL",
-)  # fmt: skip
 
 
 class Bubblewrap(Sandbox):
@@ -76,7 +65,9 @@ class Bubblewrap(Sandbox):
             self._user.close()
             self._user = None
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None) -> Outcome:
+    def _run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None
+    ) -> Outcome:
         with _Run(self._program, spec, log_fd, self._user_for(spec)) as run:
             watched = watch(run.pidfd, run.kill, run.usage, spec.limits, cancel, follower=follower, timed=spec.timed)
             code = run.end()
@@ -97,7 +88,7 @@ class Bubblewrap(Sandbox):
                 self._user = hostuser.User(own=hostuser.exists())
 
     def _user_for(self, spec: SandboxSpec) -> hostuser.User | None:
-        """The user of builds; None for a server, which we start ourselves: it is found by its place below us."""
+        """The user of builds; None for a server, which is builder's own child, so that other commands find it."""
         if spec.as_caller:
             return None
         self.prepare()
@@ -107,7 +98,7 @@ class Bubblewrap(Sandbox):
             return self._user
 
     def _not_started(self, spec: SandboxSpec) -> SandboxError | BuildError:
-        """Why the command did not start, found by setting up the same sandbox with a command that is not there."""
+        """The reason why the command did not start, found by the same sandbox with a command that is not there."""
         text = self._set_up(replace(spec, argv=(_NOTHING,), interactive=False, errors_fd=None))
         if text:
             return refusal.refusal(text)
@@ -117,7 +108,7 @@ class Bubblewrap(Sandbox):
         )
 
     def _set_up(self, spec: SandboxSpec) -> str:
-        """What bubblewrap says when it cannot make the sandbox of `spec`, else ""."""
+        """The message of bubblewrap when it cannot make the sandbox of `spec`, else ""."""
         with open(os.memfd_create("log"), "w+b") as log:
             with _Run(self._program, spec, log.fileno(), self._user_for(spec)) as run:
                 watch(run.pidfd, run.kill, run.usage, spec.limits, None)
@@ -149,7 +140,7 @@ class _Run:
             self._group = None
 
     def _enter(self, pid: int) -> None:
-        """Puts a process into the run's group; without one, memory is counted by samples."""
+        """Puts a process into the run's group; without a group, memory is counted by samples."""
         if self._group is not None:
             try:
                 self._group.enter(pid)
@@ -175,7 +166,7 @@ class _Run:
         self._remove_group()
 
     def is_full(self) -> bool:
-        """Whether the kernel ended the run for its memory."""
+        """Whether the kernel ended the run because of its memory."""
         return self._group is not None and self._group.is_full()
 
     def kill(self) -> None:
@@ -184,7 +175,7 @@ class _Run:
                 signal.pidfd_send_signal(each, signal.SIGKILL)
 
     def end(self) -> int:
-        """Ends what is left, waits for it, and gives bubblewrap's exit code, the command's. May be called again."""
+        """Ends and waits for all processes that are left; the command's exit code. May be called again."""
         if self._process.returncode is None:
             self.kill()
             for each in self._handles():
@@ -198,34 +189,18 @@ class _Run:
         if not self._init:
             return Usage(0, 0)
         try:
-            if processes.has_our_root(self._init):  # still set up: what it sees is the machine's
+            if processes.has_our_root(self._init):  # still being set up: it sees the machine's /proc
                 return Usage(0, 0)
             if self._group is not None:
                 return Usage(self._group.memory(), len(processes.inside(self._init)))
-            in_memory = processes.in_memory_files(self._init, _IN_MEMORY)
+            in_memory = processes.in_memory_files(self._init, IN_MEMORY)
             folders = processes.inside(self._init)
-        except OSError:  # it has ended, or a security module keeps us from looking inside
+        except OSError:  # it has ended, or a security module denies access
             in_memory, folders = 0, processes.below(self._init)
         return processes.measure(folders, in_memory + self._shared.size(folders))
 
     def _handles(self) -> list[int]:
         return [self.pidfd] if self._init_fd is None else [self._init_fd, self.pidfd]
-
-
-class _Descriptors(Struct, frozen=True):
-    """What bubblewrap reads and writes. options: its options. status: its status lines. files: path -> content.
-
-    filter: the system call filter, if there is one for this machine. users: the user namespace to join, if there is one.
-    """
-
-    options: int
-    status: int
-    files: Mapping[str, int]
-    filter: tuple[int, ...]
-    users: tuple[int, ...] = ()
-
-    def all(self) -> tuple[int, ...]:
-        return (self.options, self.status, *self.files.values(), *self.filter, *self.users)
 
 
 _TAKING = threading.Lock()
@@ -245,7 +220,7 @@ def _place() -> str:
 
 
 def _group(limits: Limits) -> cgroup.Group | None:
-    """A control group with these limits, where the kernel lets us have one."""
+    """A control group with these limits, where the kernel allows one."""
     place = _place()
     if not place:
         return None
@@ -263,14 +238,17 @@ def _group(limits: Limits) -> cgroup.Group | None:
 def _start(
     program: tuple[str, ...], spec: SandboxSpec, log_fd: int, user: hostuser.User | None, enter: Callable[[int], None]
 ) -> tuple[_Process, BinaryIO]:
-    """Starts bubblewrap; the process and the stream of its status lines. enter: called with its number before it does anything."""
+    """Starts bubblewrap; the process and the stream of its status lines.
+
+    enter: called with the number of the process before that does anything.
+    """
     with contextlib.ExitStack() as open_here:
         options_in, options_out = _pipe(open_here)
         status_in, status_out = _pipe(open_here)
         files = {path: _in_memory_file(text.encode(), open_here) for path, text in spec.files.items()}
         filters = tuple(_in_memory_file(each, open_here) for each in (_FILTER,) if each)
         namespaces = () if user is None or user.namespace is None else (user.namespace,)
-        theirs = _Descriptors(options_in, status_out, files, filters, namespaces)
+        theirs = Descriptors(options_in, status_out, files, filters, namespaces)
         if namespaces:
             _hand_over(spec, log_fd)
         folder, words = from_within(program)
@@ -289,7 +267,7 @@ def _start(
 
 
 def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
-    """Give the build's user what it is to write to. Pipes, too: /dev/stderr opens the one behind it again."""
+    """Give the build's user all that it writes to; pipes, too, because a build may open /dev/stderr again."""
     for each in spec.mounts:
         if each.writable:
             chroot_farm.hand_over(each.source, hostuser.ID, hostuser.ID)
@@ -301,9 +279,9 @@ def _hand_over(spec: SandboxSpec, log_fd: int) -> None:
 def _spawn(
     argv: list[str], folder: str, fds: Mapping[int, int], limits: Rlimits, user: hostuser.User | None, *, quiet: bool
 ) -> _Process:
-    """Starts bubblewrap, as the user of builds and limited, or as ours. fds: number that it sees -> descriptor.
+    """Starts bubblewrap, as the user of builds and limited, or as the caller. fds: number that it sees -> descriptor.
 
-    quiet: with an empty input, and away from our terminal, whose interrupts are for us to handle.
+    quiet: with an empty input, and in a session of its own, so that builder alone gets the terminal's interrupts.
     """
     try:
         if user is not None:
@@ -337,53 +315,6 @@ def _wait(pidfd: int) -> None:
 def _abandon(process: _Process) -> None:
     process.kill()
     process.wait()
-
-
-def options(spec: SandboxSpec, theirs: _Descriptors) -> list[str]:
-    """Bubblewrap's options, in the order in which it obeys them."""
-    found = [*_ISOLATION, *(() if spec.network else ("--unshare-net",)), "--json-status-fd", str(theirs.status)]
-    # Bubblewrap leaves the descriptor of a user namespace open to the command, but for one to wait on, which it closes.
-    found += [word for each in theirs.users for word in ("--userns", str(each), "--block-fd", str(each))] or ["--unshare-user"]
-    found += [word for each in theirs.filter for word in ("--seccomp", str(each))]
-    found += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", spec.hostname, "--chdir", spec.workdir]
-    found += _own_folders(keys_only=bool(theirs.users))
-    # Made by name, because versions differ in the modes of folders that they make on the way.
-    for path in _folders(spec):
-        found += ["--dir", path]
-    for each in by_target(spec.mounts):
-        found += ["--bind" if each.writable else "--ro-bind", each.source, each.target]
-    for path, text in sorted(spec.links.items()):
-        found += ["--symlink", text, path]
-    for path, descriptor in sorted(theirs.files.items()):
-        found += ["--file", str(descriptor), path]
-    for name, value in sorted(spec.env.items()):
-        found += ["--setenv", name, value]
-    return [*found, "--remount-ro", "/"]
-
-
-def _own_folders(*, keys_only: bool) -> list[str]:
-    """/proc is read-only because with root's own user, a server's, what /proc/sys shows of the host belongs to it."""
-    found = ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
-    for path in _hidden(keys_only):  # no device can be opened on a mount that is not --dev-bind
-        found += ["--ro-bind", "/dev/null", path]
-    for path in _IN_MEMORY:
-        found += ["--tmpfs", path]
-    return [*found, "--remount-ro", "/dev"]
-
-
-@functools.cache
-def _hidden(keys_only: bool) -> list[str]:
-    """Files of /proc that no build may open and could; kernels differ in which they have."""
-    names = _KEYS if keys_only or os.geteuid() != 0 else _KEYS + _ROOTS
-    return [path for name in names if os.path.exists(path := f"/proc/{name}")]
-
-
-def _folders(spec: SandboxSpec) -> list[str]:
-    """Folders to make: the empty ones, and all above what is mounted or made; those above come first."""
-    found = set(spec.folders)
-    for path in (*(each.target for each in spec.mounts), *spec.links, *spec.files, *spec.folders):
-        found.update(parents(path))
-    return sorted(found)
 
 
 def _pipe(ours: contextlib.ExitStack) -> tuple[int, int]:

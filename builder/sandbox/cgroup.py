@@ -1,16 +1,16 @@
-"""A control group for each run, where the kernel lets us have one (version 2, cgroups(7)): memory is then limited by the
-kernel, which also sees what no sample can.
+"""A control group for each run, where the kernel allows one (version 2, cgroups(7)): the kernel then limits the memory,
+and also counts memory that no sample sees.
 
-    GROUP                a group that was delegated to us: its controllers are given to its children
+    GROUP                a group that was delegated to builder: its controllers are given to its children
     ├── ...              the group that builder runs in, as its session or service was started
     ├── builder-PID-0    or, where that was GROUP itself, the one that builder has moved to
     └── builder-PID-N    one run: memory.max, no swap, all of it ends together; removed when the run has ended
 
-A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made where nothing says that it is
-ours: a plain user's is one that the user may write to; root's belongs to root and has the mark that systemd gives with
-Delegate=. A group with processes hands no controllers on: where a marked one holds us alone, we move down; others'
-processes are not ours to move. Version 1 has no delegation and is not used. What a killed builder has left is removed by
-the next one.
+A group belongs to one manager (systemd, "Control Group APIs and Delegation"), so none is made below a group that is not
+delegated. A plain user's is one that the user may write to; root's belongs to root and has the mark that systemd gives
+with Delegate=. A group with processes hands no controllers on: if builder is alone in a marked one, it moves to a group
+below; it does not move the processes of others. Version 1 has no delegation and is not used. Groups of a killed builder
+are removed by the next one.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _RECLAIMED = ("file", "slab_reclaimable")  # of memory.stat: a cache that can be
 
 
 class Place(Struct, frozen=True):
-    """Where groups can be made: path of a folder, or "" and why not. ready: whether it hands memory on by now."""
+    """Where groups can be made: path of a directory, or "" and why not. ready: whether it hands memory on by now."""
 
     path: str
     reason: str = ""
@@ -39,7 +39,7 @@ class Place(Struct, frozen=True):
 
 
 def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -> Place:
-    """Our group or the nearest above it that is delegated to us and hands memory on to its children, or can (`take`)."""
+    """The nearest delegated group, from builder's own upwards, that hands memory on, or can (`take`)."""
     try:
         with open(mounts, encoding="utf-8") as file:
             roots = [line.split()[4] for line in file if " - cgroup2 " in line]
@@ -65,9 +65,10 @@ def find(mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup") -
 
 
 def take(place: Place) -> str:
-    """Make a place ready; its path, "" when there is none. What builders that were killed have left there is removed.
+    """Make a place ready; its path, "" when there is none. Groups of killed builders are removed.
 
-    Raises OSError when the kernel refuses it.
+    Raises:
+        OSError: the kernel refuses it.
     """
     if not place.path:
         return ""
@@ -82,7 +83,7 @@ def take(place: Place) -> str:
 
 
 def _move_down(path: str) -> None:
-    """Us first: what we start from then on is there, too."""
+    """Builder moves first, so that processes that it starts from then on are there, too."""
     down = f"{path}/builder-{os.getpid()}-0"
     os.mkdir(down)
     _write(f"{down}/cgroup.procs", str(os.getpid()))
@@ -106,7 +107,7 @@ def _is_marked(path: str) -> bool:
 
 
 def _others(path: str) -> list[str]:
-    """Processes in a group, without us and those that we have started."""
+    """Processes in a group, without builder and its children."""
     found = set(_words(f"{path}/cgroup.procs")) - {str(os.getpid())}
     if found:
         found -= {os.path.basename(each) for each in below(os.getpid(), read_parents)}
@@ -122,14 +123,14 @@ def _words(path: str) -> list[str]:
 
 
 class Group:
-    """A group for one run, made below a place and removed by `remove`. Raises OSError when it cannot be made."""
+    """A group for one run, made below a place and removed by `remove`. Raises OSError if it cannot be made."""
 
     def __init__(self, place: str) -> None:
         self.path = f"{place}/builder-{os.getpid()}-{next(_COUNT)}"
         os.mkdir(self.path)
 
     def limit(self, limits: Limits) -> None:
-        """Memory of all processes together; tasks, which are more than processes, as `rlimits` has them. Raises OSError."""
+        """Limit the memory of all processes together, and the number of tasks as `rlimits` does. Raises OSError."""
         self._write("memory.max", str(limits.memory * MIB))
         self._write("memory.oom.group", "1")
         for name, value in (("memory.swap.max", "0"), ("pids.max", str(4 * limits.processes + 1024))):
@@ -137,11 +138,11 @@ class Group:
                 self._write(name, value)
 
     def enter(self, pid: int) -> None:
-        """Put a process in; all that it starts from now on is in, too. Raises OSError."""
+        """Put a process in; its future children will be in, too. Raises OSError."""
         self._write("cgroup.procs", str(pid))
 
     def memory(self) -> int:
-        """Bytes in use, without what the kernel would drop. Raises OSError."""
+        """Bytes in use, without caches that the kernel would drop. Raises OSError."""
         with open(f"{self.path}/memory.stat", encoding="ascii") as file:
             stat = {name: int(value) for name, value in map(str.split, file)}
         used = int(_words(f"{self.path}/memory.current")[0])
@@ -153,7 +154,7 @@ class Group:
         return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", 0)) > 0
 
     def remove(self) -> None:
-        """Ends what is in the group, and removes it; what cannot be removed is left to the next run."""
+        """Ends all processes in the group, and removes it; if that fails, the next run does it."""
         _remove(self.path)
 
     def _write(self, name: str, value: str) -> None:
@@ -180,7 +181,7 @@ def _remove(path: str) -> None:
 
 
 def _clean(place: str) -> None:
-    """Remove what builders that were killed have left."""
+    """Remove the groups of killed builders."""
     for name in os.listdir(place):
         if (found := _NAME.fullmatch(name)) and not os.path.exists(f"/proc/{found.group(1)}"):
             _remove(f"{place}/{name}")

@@ -1,12 +1,13 @@
-"""The weaker sandbox, for root where the kernel refuses namespaces (many containers): a root folder of hard links.
+"""The weaker sandbox, for root where the kernel refuses namespaces (many containers): a root directory of hard links.
 
-    builder ── chroot_child.py (supervisor, root) ── the command (user 1000 in the root folder)
+    builder ── chroot_child.py (supervisor, root) ── the command (user 1000 in the root directory)
 
-What holds: only the spec's files are in sight, tools and inputs belong to root and cannot be written, the user has no
-privileges and can gain none, sockets other than AF_UNIX are denied by a filter, and the supervisor adopts every process
-that the command leaves behind and ends it. What does not: processes of the host can be signalled when they belong to the
-same user number, abstract sockets of AF_UNIX are shared, the host's network settings and (where the kernel also refuses
-that namespace) host name can be read, and there is no /proc. So the outputs' records say how they were built.
+It guarantees: only the spec's files are in sight, tools and inputs belong to root and cannot be written, the user has
+no privileges and can gain none, a filter denies sockets other than AF_UNIX, and the supervisor adopts every process
+that the command leaves behind and ends it. It does not guarantee the rest: processes of the host can be signalled when
+they belong to the same user number, abstract sockets of AF_UNIX are shared, the host's network settings and (where the
+kernel also refuses that namespace) host name can be read, and there is no /proc. So the records of outputs name the
+sandbox.
 """
 
 import contextlib
@@ -32,10 +33,12 @@ _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chroot_child.
 
 
 class Chroot(Sandbox):
-    """scratch: a folder on the file system of the store, for root folders; they are removed by `close`.
+    """scratch: a directory on the file system of the store, for root directories; they are removed by `close`.
 
-    self_exe: what /proc/self/exe says in the sandbox, "" for nothing: the zig compiler cannot find its files without.
-    Raises SandboxError when we are not root, or do not know this machine's system calls.
+    self_exe: the target of /proc/self/exe in the sandbox, "" for none: the zig compiler finds its files by it.
+
+    Raises:
+        SandboxError: builder does not run as root, or does not know this machine's system calls.
     """
 
     weakness = "chroot"
@@ -52,8 +55,10 @@ class Chroot(Sandbox):
                 hint="build on x86_64 or aarch64, or where the kernel allows user namespaces",
             )
 
-    def _run(self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None) -> Outcome:
-        assert not spec.network and spec.errors_fd is None, "servers run in bubblewrap only: here the filter denies the network"
+    def _run(
+        self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None, follower: Follower | None
+    ) -> Outcome:
+        assert not spec.network and spec.errors_fd is None, "the filter denies the network"
         with self._roots.lease(self._linked(spec)) as root:
             job = self._job(spec, root)
             with _supervisor(job, None if spec.interactive else log_fd, spec.pass_fds) as (process, problem):
@@ -74,10 +79,11 @@ class Chroot(Sandbox):
         return replace(spec, links={**self._links, **spec.links})
 
     def _job(self, spec: SandboxSpec, root: str) -> bytes:
-        """What the supervisor is told, as JSON; see `chroot_child.py`."""
+        """The job for the supervisor, as JSON; see `chroot_child.py`."""
         found = {
-            "parent": os.getpid(), "root": root, "workdir": spec.workdir, "argv": spec.argv, "interactive": spec.interactive,
-            "env": {**spec.env, "PWD": spec.workdir}, "hostname": spec.hostname, "uid": spec.uid, "gid": spec.gid,
+            "parent": os.getpid(), "root": root, "workdir": spec.workdir, "argv": spec.argv,
+            "interactive": spec.interactive, "env": {**spec.env, "PWD": spec.workdir}, "hostname": spec.hostname,
+            "uid": spec.uid, "gid": spec.gid,
             "umask": environment.UMASK, "limits": rlimits(spec.limits, spec.open_files), "filter": self._filter.hex(),
         }  # fmt: skip
         return json.dumps(found).encode()
@@ -103,7 +109,7 @@ def _watch(
 def _supervisor(
     job: bytes, log_fd: int | None, inherited: tuple[int, ...]
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A running supervisor, and what it says when the command could not be started. It has ended when the block has."""
+    """A running supervisor, and its message if the command could not be started. It ends with the block."""
     with contextlib.ExitStack() as open_here:
         told, said = os.pipe()
         report = open_here.enter_context(open(told, encoding="utf-8", errors="replace"))

@@ -1,11 +1,11 @@
-"""The supervisor of the chroot sandbox: a program of its own, started as root by `chroot.py`; it imports nothing of ours.
+"""The supervisor of the chroot sandbox: a program of its own, started as root by `chroot.py`; it imports nothing else.
 
-Arguments: the number of a descriptor to read the job from (JSON, see `Chroot._job`), and of one to write to when the
-command cannot be started: "what: why", where what is "run" when it is the command's fault. That descriptor is closed
-when the command runs.
+Arguments: the number of a descriptor with the job (JSON, see `Chroot._job`), and of one for the message when the
+command cannot be started: "STEP: REASON", where the step is "run" when it is the command's fault. That descriptor is
+closed when the command runs.
 
-The supervisor adopts what the command leaves behind (prctl(2), PR_SET_CHILD_SUBREAPER). When the command ends, or builder
-ends, or SIGTERM comes, it ends all of it, and then itself with the command's exit code.
+The supervisor adopts the processes that the command leaves behind (prctl(2), PR_SET_CHILD_SUBREAPER). When the command
+ends, or builder ends, or SIGTERM comes, it ends all of them, and then itself with the command's exit code.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def main() -> NoReturn:
 
 
 def _wait_for(pid: int) -> int:
-    """The exit code of the command, or 137 when we are told to end."""
+    """The exit code of the command, or 137 after SIGTERM."""
     while signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGCHLD:
         while (ended := _reap()) is not None:
             if ended[0] == pid:
@@ -73,7 +73,7 @@ def _reap() -> tuple[int, int] | None:
 
 
 def _end_all() -> None:
-    """Ends everything below us. All are stopped before any is killed, so that none can start another meanwhile."""
+    """Ends all descendants. All are stopped before any is killed, so that none can start another meanwhile."""
     while _any_left():
         stopped: set[int] = set()
         while new := _below(os.getpid()) - stopped:
@@ -112,7 +112,7 @@ def _below(ancestor: int) -> set[int]:
 
 
 def _command(job: dict[str, Any], report_fd: int) -> NoReturn:
-    """Becomes the command. On failure tells what was refused."""
+    """Becomes the command. On failure it reports the refused step."""
     steps = _steps(job)
     try:
         while steps:
@@ -125,12 +125,12 @@ def _command(job: dict[str, Any], report_fd: int) -> NoReturn:
 
 
 def _steps(job: dict[str, Any]) -> list[tuple[str, Callable[[], object]]]:
-    """What the command's process does, in order, each with its name for messages."""
+    """The steps of the command's process, in order, each with its name for messages."""
     return [
         ("leave the session", lambda: _leave_session(job["interactive"])),
         ("set the host name", lambda: _own_host(job["hostname"])),
-        ("change the root folder", lambda: os.chroot(job["root"])),
-        ("enter the build's folder", lambda: os.chdir(job["workdir"])),
+        ("change the root directory", lambda: os.chroot(job["root"])),
+        ("enter the build's directory", lambda: os.chdir(job["workdir"])),
         ("set resource limits", lambda: _limit(job["limits"])),
         ("change the user", lambda: _become(job["uid"], job["gid"])),
         ("give up privileges", lambda: _prctl(_SET_NO_NEW_PRIVS, 1)),
@@ -146,7 +146,7 @@ def _leave_session(interactive: bool) -> None:
 
 
 def _own_host(name: str) -> None:
-    """A host name and System V objects of its own, where the kernel lets us: a container's root often may not."""
+    """A host name and System V objects of its own, where the kernel allows them: a container's root often may not."""
     if _libc.unshare(_NEW_UTS | _NEW_IPC) == 0:
         _libc.sethostname(name.encode(), len(name))
 

@@ -1,7 +1,7 @@
-"""Trees as hard links: how a root is put together where nothing can be mounted.
+"""Trees as hard links, which make up a root where nothing can be mounted.
 
-A linked file is the store's own file, so the build's user must not be able to change it: what that user owns, or what
-anybody may write, is copied instead. So is what lies on another file system, or has too many links.
+A linked file is the store's own file, so the build's user must not be able to change it: a file that this user owns, or
+that others may write, is copied instead, and so is one on another file system or with too many links.
 """
 
 import errno
@@ -10,13 +10,17 @@ import shutil
 import stat
 
 from builder.base import environment
-from builder.store.remove import remove_tree
+from builder.tree import nar
 
 _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 
 
 def place(source: str, target: str) -> None:
-    """Makes `target` look like `source`, a file, symbolic link or folder; folders are 0755 and ours."""
+    """Makes `target` look like `source`, a file, symbolic link or directory; directories get mode 0755.
+
+    Raises:
+        UnfitError: directories are nested too deep.
+    """
     found = os.lstat(source)
     if stat.S_ISDIR(found.st_mode):
         make_folder(target)
@@ -26,7 +30,7 @@ def place(source: str, target: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    """A folder that everybody can look into, whatever our umask, and the folders above it; none if it is there."""
+    """Makes a directory of mode 0755, whatever the umask is, and its parents; nothing if it is there."""
     try:
         os.mkdir(path)
     except FileNotFoundError:
@@ -34,17 +38,15 @@ def make_folder(path: str) -> None:
         os.mkdir(path)
     except FileExistsError:
         return
-    os.chmod(path, 0o755)  # noqa: S103 - like the folders of any root
+    os.chmod(path, 0o755)  # noqa: S103 - like the directories of any root
 
 
 def _fill(source: str, target: str) -> None:
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                make_folder(f"{target}/{entry.name}")
-                _fill(entry.path, f"{target}/{entry.name}")
-            else:
-                _leaf(entry.path, f"{target}/{entry.name}", entry.stat(follow_symlinks=False))
+    for path, entry in nar.below(source):
+        if entry.is_dir(follow_symlinks=False):
+            make_folder(f"{target}/{path}")
+        else:
+            _leaf(entry.path, f"{target}/{path}", entry.stat(follow_symlinks=False))
 
 
 def _leaf(source: str, target: str, found: os.stat_result) -> None:
@@ -65,15 +67,10 @@ def _link(source: str, target: str) -> bool:
     return True
 
 
-def take_away(path: str) -> None:
-    """Removes what `place` made, or a folder that a build wrote into; nothing if it is not there."""
-    remove_tree(path)
-
-
 def hand_over(folder: str, uid: int, gid: int) -> None:
-    """Gives all that is in `folder` to a user, and `folder` itself, before a build runs there.
+    """Gives `folder` and all that is in it to a user, before a build runs there.
 
-    A file with several names is first made one of its own: its other name may lie in the store.
+    A file with several names is replaced by a copy first: its other name may lie in the store.
     """
     for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):

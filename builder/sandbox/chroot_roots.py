@@ -1,13 +1,13 @@
-"""Folders that serve as `/` of the chroot sandbox, kept between runs because most of one is the tool root.
+"""Directories that serve as `/` of the chroot sandbox, kept between runs because most of one is the tool root.
 
-    <scratch>/root-<n>/           0700: nobody else on the machine sees in
-      root/                       put together by hard links (farm.py)
+    <scratch>/root-<n>/           0700: closed to other users
+      root/                       made of hard links (chroot_farm.py)
         usr/ lib/ ...             read-only mounts, symbolic links and files of the spec: owned by root, so not writable
-        build/ output/            the caller's folders, renamed to here for the run and back after it
+        build/ output/            the caller's directories, moved here for the run and back after it
         tmp/ dev/shm/             emptied after every run
         dev/null ...              devices
 
-A root is used by one run at a time. For the next run only what differs is taken away and added.
+A root is used by one run at a time. For the next run only the differences are removed and added.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from builder.store.remove import remove_tree
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}  # Linux devices.txt
 _EMPTIED = ("/tmp", "/dev/shm")  # noqa: S108 - paths inside the root
 
-Thing = tuple[str, str]  # kind, and what it is: a source, a link's text, a file's text
+Thing = tuple[str, str]  # kind, and its content: a source, a link's text, a file's text
 
 
 class Root:
-    """One root folder. placed: path -> the thing that is there."""
+    """One root directory. placed: path -> the thing that is there."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -42,7 +42,7 @@ class Root:
             self._make()
         for path in sorted(self.placed, reverse=True):
             if wanted.get(path) != self.placed[path]:
-                chroot_farm.take_away(self.path + path)
+                remove_tree(self.path + path)
                 del self.placed[path]
                 self._remove_empty(os.path.dirname(path))
         for path in sorted(wanted.keys() - self.placed.keys()):
@@ -61,7 +61,7 @@ class Root:
         while path != "/" and path not in self.placed:
             try:
                 os.rmdir(self.path + path)
-            except OSError:  # not empty: something else is there
+            except OSError:  # not empty
                 return
             path = os.path.dirname(path)
 
@@ -70,14 +70,14 @@ class Root:
             remove_tree(os.path.dirname(self.path))
 
     def empty(self) -> None:
-        """Takes away what the last run wrote into the folders that every sandbox has."""
+        """Empties the directories that every sandbox has."""
         for each in _EMPTIED:
             remove_tree(self.path + each)
             _make_shared(self.path + each)
 
 
 def things(spec: SandboxSpec) -> dict[str, Thing]:
-    """What a root must show for a spec, but for its writable folders."""
+    """The things that a root must show for a spec, without its writable directories."""
     found: dict[str, Thing] = dict.fromkeys(spec.folders, ("folder", ""))
     found |= {each.target: ("tree", each.source) for each in spec.mounts if not each.writable}
     found |= {path: ("link", text) for path, text in spec.links.items()}
@@ -94,7 +94,7 @@ class Roots:
 
     @contextlib.contextmanager
     def lease(self, spec: SandboxSpec) -> Iterator[str]:
-        """A root that shows what `spec` says, with its writable folders in place; they are back when it ends."""
+        """A root that shows the things of `spec`, with its writable directories in place; they move back at the end."""
         wanted = things(spec)
         root = self._take(wanted)
         try:
@@ -126,7 +126,7 @@ class Roots:
 
 @contextlib.contextmanager
 def _moved_in(root: str, mounts: list[Mount]) -> Iterator[None]:
-    """The caller's folders inside the root, from now on the build's user's. Whatever happens, they go back to their places."""
+    """Moves the caller's directories into the root, gives them to the build's user, and moves them back in any case."""
     done: list[Mount] = []
     try:
         for each in mounts:
@@ -145,8 +145,8 @@ def _move(source: str, target: str) -> None:
         os.rename(source, target)
     except OSError as error:
         raise SandboxError(
-            f"the build's folder cannot be moved into the sandbox: {error.strerror}", where=source,
-            hint="the scratch folder of --sandbox chroot must lie on the file system of the store",
+            f"the build's directory cannot be moved into the sandbox: {error.strerror}", where=source,
+            hint="the scratch directory of --sandbox chroot must lie on the file system of the store",
         ) from error
 
 
@@ -166,7 +166,7 @@ def _put(path: str, thing: Thing) -> None:
 
 def _make_shared(path: str) -> None:
     os.mkdir(path)
-    os.chmod(path, 0o1777)  # noqa: S103 - as /tmp is everywhere; nobody else sees into the root
+    os.chmod(path, 0o1777)  # noqa: S103 - as /tmp is everywhere; the root is closed to other users
 
 
 def _make_device(path: str, device: int) -> None:
@@ -178,5 +178,5 @@ def _make_device(path: str, device: int) -> None:
     except OSError as error:
         raise SandboxError(
             f"this machine refuses to make or open a device: {error.strerror}", where=path,
-            hint="--sandbox chroot needs the capability MKNOD and a scratch folder not mounted with 'nodev'",
+            hint="--sandbox chroot needs the capability MKNOD and a scratch directory not mounted with 'nodev'",
         ) from error

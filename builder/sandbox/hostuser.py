@@ -1,19 +1,19 @@
-"""The user of the host that a build belongs to when root starts it: one that owns nothing.
+"""The user of the host that root's builds belong to: one that owns nothing.
 
     in the sandbox      on the host
     1000                65530, the user of builds
     0                   65529, unused: the kernel mounts no terminals (devpts) where there is no 0
     65534               0: while bubblewrap sets up, it may pass root's own directories
 
-So the host's device nodes, and all else of root's that a build sees, do not belong to it. systemd sets 65520 to 65533 aside
-as unused (systemd.io/UIDS-GIDS). One user namespace with this table serves all sandboxes of a run: they join it, which its
-owner may, and that is the user of builds.
+So the host's device nodes and other files of root that a build sees do not belong to it. systemd reserves 65520 to
+65533 as unused (systemd.io/UIDS-GIDS). One user namespace with this table serves all sandboxes of a run: they join it,
+which its owner may, and that is the user of builds.
 
-Root of a container without such users is a plain user of the host, and is treated as one: builds belong to our own user,
-and are started by a process as well, which ends them should we be killed before they can see to it themselves.
+Root of a container without such users is a plain user of the host, and is treated as one: builds belong to the caller.
+A process starts them, too, and ends them if builder is killed before they have asked the kernel to be ended with it.
 """
 
-import _socket  # not `socket`: what that makes of its constants takes longer than starting a build
+import _socket  # not `socket`, whose enumerations take longer to make than a build to start
 import contextlib
 import errno
 import functools
@@ -39,7 +39,7 @@ _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostuser_chil
 
 @functools.cache
 def exists() -> bool:
-    """Whether we are root and can give builds a user of their own."""
+    """Whether builder runs as root and can give builds a user of their own."""
     return os.geteuid() == 0 and all(map(has_both, map(_text, ("/proc/self/uid_map", "/proc/self/gid_map"))))
 
 
@@ -55,7 +55,7 @@ def _text(path: str) -> str:
 
 
 class Process:
-    """A program that a `User` runs: as much of `subprocess.Popen` as a sandbox needs."""
+    """A program that a `User` runs: the part of `subprocess.Popen` that a sandbox needs."""
 
     def __init__(self, user: "User", pid: int) -> None:
         self._user = user
@@ -68,7 +68,7 @@ class Process:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for its end, which must be near: nothing else is started meanwhile. Gives what `Popen.wait` gives."""
+        """Wait for its end, which must be near: nothing else is started meanwhile. The result is as of `Popen.wait`."""
         if self.returncode is None:
             try:
                 self.returncode = os.waitstatus_to_exitcode(self._user.ask(self.pid))
@@ -78,13 +78,13 @@ class Process:
 
 
 class User:
-    """The user that runs bubblewrap: a process of its own that starts it for us.
+    """The user that runs bubblewrap: a process of its own that starts it for builder.
 
-    It is small, so starting from it is quick, and it is no part of us: Python changes the user of what it starts itself in a
-    copy of its whole process. It ends with us, and it ends what it started then. Safe to use from many threads.
+    The process is small, so starting from it is quick: Python would change the user of a child in a copy of its whole
+    process. It ends with builder, and then ends all that it started. Safe to use from many threads.
 
-    own: whether it is the user of builds, not ours. namespace: a descriptor of the user namespace that this one has
-    made, else None; known from `wait` on.
+    own: whether it is the user of builds, not the caller. namespace: a descriptor of the user namespace that the
+    process has made, else None; known from `wait` on.
     """
 
     def __init__(self, *, own: bool) -> None:
@@ -94,7 +94,7 @@ class User:
         try:
             words = [str(ID) if own else "", _TABLE, str(environment.UMASK), str(theirs.fileno())]
             argv = [sys.executable, "-I", "-S", _CHILD, *words]
-            # A process group of its own: signals that are typed, or sent to our group, are for us to handle.
+            # A process group of its own: builder handles signals from the terminal, and to its group, itself.
             process = outside.start(argv, env=outside.environment(), pass_fds=(theirs.fileno(),), process_group=0)
         finally:
             theirs.close()
@@ -102,11 +102,16 @@ class User:
         self._own, self._ready = own, False
 
     def wait(self) -> None:
-        """Wait until it can start something. Raises SandboxError when this machine refuses it."""
+        """Wait until it can start programs.
+
+        Raises:
+            SandboxError: this machine refuses it.
+        """
         if self._ready:
             return
         self._ready = True
-        said, found, _, _ = self._socket.recvmsg(1 << 12, _socket.CMSG_SPACE(array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
+        space = _socket.CMSG_SPACE(array("i").itemsize)
+        said, found, _, _ = self._socket.recvmsg(1 << 12, space, _socket.MSG_CMSG_CLOEXEC)
         if found:
             self.namespace = array("i", found[0][2])[0]
             weakref.finalize(self, os.close, self.namespace)
@@ -117,8 +122,8 @@ class User:
     def start(
         self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool
     ) -> Process:
-        """Start a program in a directory. descriptors: number that it sees -> ours. quiet: in a session of its own,
-        with an empty input.
+        """Start a program in a directory. descriptors: number that it sees -> descriptor. quiet: in a session of its
+        own, with an empty input.
 
         Raises:
             OSError: it cannot be started.
@@ -131,7 +136,11 @@ class User:
             os.close(where)
 
     def ask(self, request: Any, *descriptors: int) -> int:
-        """The child's answer (`hostuser_child`). Raises OSError when it is an error."""
+        """The child's answer (`hostuser_child`).
+
+        Raises:
+            OSError: the answer is an error, or the child has ended.
+        """
         with open(os.memfd_create("request"), "wb") as file:
             file.write(marshal.dumps(request))
             file.flush()
@@ -148,7 +157,7 @@ class User:
                 rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", descriptors))
                 self._socket.sendmsg([b"."], [rights], _socket.MSG_NOSIGNAL)
                 return self._socket.recv(32)
-            except BaseException:  # an interrupt, too: the next one would get the answer that is still to come
+            except BaseException:  # an interrupt, too: the next request would get the answer to this one
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(_socket.SHUT_RDWR)
                 raise

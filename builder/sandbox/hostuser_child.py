@@ -1,17 +1,17 @@
-"""A process that starts programs, and ends them when it ends; for root it is another user, and makes a user namespace of
-that user's first. It is a program of its own, started by `hostuser.py`, and imports nothing of ours.
+"""A process that starts programs, and ends them when it ends; for root it is another user, and first makes a user
+namespace of that user. It is a program of its own, started by `hostuser.py`, and imports nothing of builder.
 
-Arguments: the number of that user ("" to stay our own), the table of the namespace, the umask of what it starts, and the
+Arguments: the number of that user ("" for the caller), the table of the namespace, the umask of the programs, and the
 number of a socket. The namespace's descriptor, if it made one, goes to that socket; then each request from it is
 answered, until it is closed. That user keeps root's capabilities while it makes the namespace, so it works where plain
 users may make none, and where root is one without CAP_SYS_ADMIN (containers); it has none when it starts programs.
 
-A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or what
-`_start` takes; then the directory to start it in and its descriptors follow. The answer is a number: the process, or its
-status as waitpid(2) has it, or, below 0, an errno.
+A request is one byte with a file that holds, as `marshal` writes it, either the number of a process to wait for, or the
+arguments of `_start`; then the directory to start it in and its descriptors follow. The answer is a number: the
+process, or its status as waitpid(2) has it, or, below 0, an errno.
 """
 
-import _socket  # not `socket`, `signal`, `contextlib`: half of the time until the first build starts would be theirs
+import _socket  # not `socket`, `signal`, `contextlib`: they would take half of the time until the first build starts
 import ctypes
 import fcntl
 import marshal
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _change(user: int, table: str) -> list[int]:
-    """Be another user from now on, without capabilities; the descriptor of its namespace."""
+    """Become another user, without capabilities; the descriptor of its namespace."""
     _become(user)
     namespace = _namespace(table)
     _capabilities(none=True)
@@ -63,7 +63,7 @@ def _change(user: int, table: str) -> list[int]:
 
 
 def _become(user: int) -> None:
-    """Change the user and keep the capabilities; and own what /proc says of us."""
+    """Change the user and keep the capabilities; and own the files of this process in /proc."""
     _call("prctl", _SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setresgid(user, user, user)
@@ -73,7 +73,7 @@ def _become(user: int) -> None:
 
 
 def _capabilities(*, none: bool = False) -> None:
-    """Have all capabilities that we may have, or none from now on."""
+    """Have all permitted capabilities, or none from now on."""
     header = (ctypes.c_uint32 * 2)(_VERSION, 0)
     words = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, and the same for the numbers above 31
     if not none:
@@ -110,12 +110,13 @@ def _namespace(table: str) -> int:
 
 def _serve(requests: _socket.socket) -> None:
     while True:
-        _, messages, _, _ = requests.recvmsg(1, _socket.CMSG_SPACE(_MOST * array("i").itemsize), _socket.MSG_CMSG_CLOEXEC)
+        space = _socket.CMSG_SPACE(_MOST * array("i").itemsize)
+        _, messages, _, _ = requests.recvmsg(1, space, _socket.MSG_CMSG_CLOEXEC)
         if not messages:
             return
         found = list(array("i", messages[0][2]))
         try:
-            request = marshal.loads(_content(found[0]))  # noqa: S302 - from the builder, which started us
+            request = marshal.loads(_content(found[0]))  # noqa: S302 - from builder, the parent
             answer = _wait(request) if isinstance(request, int) else _start(found[1], found[2:], *request)
         except OSError as problem:
             answer = -(problem.errno or 1)
@@ -126,8 +127,8 @@ def _serve(requests: _socket.socket) -> None:
 
 
 def _wait(process: int) -> int:
-    """The status of a process that has ended or soon does. The first process of its sandbox, which it may leave to us,
-    is of the same group.
+    """The status of a process that has ended or soon does. Its group has the first process of its sandbox, too, which
+    this process may inherit.
     """
     status = os.waitpid(process, 0)[1]
     try:
@@ -139,8 +140,8 @@ def _wait(process: int) -> int:
 
 
 def _end() -> None:
-    """End what still runs. Bubblewrap ends with its parent, but only once it has asked for that; and its first process,
-    which waits for it before that, is then a child of ours.
+    """End all that still runs. Bubblewrap ends with its parent, but only once it has asked for that; before that, its
+    first process waits for it and would become a child of this one.
     """
     try:
         while True:
@@ -174,8 +175,8 @@ def _start(  # noqa: PLR0917 - as they lie in the request
     folder: int, given: list[int], argv: list[str], numbers: list[int], limits: list[tuple[int, tuple[int, int]]],
     group: int,
 ) -> int:
-    """Start a program in a directory: the descriptors `given` under these numbers. group: of processes, which it belongs to;
-    0 for a session of its own, with an empty input.
+    """Start a program in a directory: the descriptors `given` under these numbers. group: of processes, which it
+    belongs to; 0 for a session of its own, with an empty input.
     """
     os.fchdir(folder)
     # Above all numbers that are to be made, so that making one closes none that is still to be copied.
@@ -193,7 +194,7 @@ def _start(  # noqa: PLR0917 - as they lie in the request
             try:
                 resource.prlimit(process, which, most)
             except PermissionError:
-                if not os.stat(argv[0]).st_mode & _SET_USER:  # only a setuid bubblewrap cannot be limited, by a plain user
+                if not os.stat(argv[0]).st_mode & _SET_USER:  # a plain user cannot limit a setuid bubblewrap
                     raise
     except OSError:
         os.kill(process, _SIGKILL)

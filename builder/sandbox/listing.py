@@ -1,4 +1,4 @@
-"""Folders of trees as values, read once: the store's trees never change, and many builds share one tool root."""
+"""Directories of trees as values, read once: the store's trees never change, and many builds share one tool root."""
 
 import functools
 import os
@@ -7,11 +7,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["file", "folder", "link"]
+Kind = Literal["file", "directory", "link"]
 
 
 class Entry(Struct, frozen=True):
-    """One name in a folder. text: what a symbolic link says, else empty."""
+    """One name in a directory. text: of a symbolic link, else empty."""
 
     name: str
     kind: Kind
@@ -19,10 +19,10 @@ class Entry(Struct, frozen=True):
 
 
 class TreeListing(Struct, frozen=True):
-    """A tree to lay out: `name` is for messages, `root` its folder on the host.
+    """A tree to lay out: `name` is for messages, `root` its directory on the host.
 
-    entries: path of a folder ("" or "/usr/lib") -> what is in it. content: path of a file -> a value that is equal for
-    equal files; it is asked for only when two trees hold the same path.
+    entries: path of a directory ("" or "/usr/lib") -> its entries. content: path of a file -> a value that is equal for
+    equal files; it is read only when two trees hold the same path.
     """
 
     name: str
@@ -45,7 +45,7 @@ def _entries(root: str, path: str) -> tuple[Entry, ...]:
 def _entry(found: "os.DirEntry[str]") -> Entry:
     if found.is_symlink():
         return Entry(found.name, "link", os.readlink(found.path))
-    return Entry(found.name, "folder" if found.is_dir(follow_symlinks=False) else "file")
+    return Entry(found.name, "directory" if found.is_dir(follow_symlinks=False) else "file")
 
 
 def _content(root: str, path: str) -> object:

@@ -1,7 +1,7 @@
 """Lays several trees over each other at `/` with few mounts: a pure plan, made before any sandbox starts.
 
-A folder that only one tree has is mounted whole. A folder that several have is made anew, and what is in it is laid out
-one by one. Few mounts matter: each costs a start about 0.25 ms.
+A directory that only one tree has is mounted whole. A directory that several have is made anew, and its entries are
+laid out one by one. Each mount costs a start about 0.25 ms.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,13 +13,13 @@ from builder.sandbox.listing import Entry, TreeListing
 from builder.sandbox.spec import Mount
 
 RESERVED = ("build", "dev", "output", "proc", "tmp")
-_HINT = "only one of the two may have it: take it out of one of them, or move it"
+_HINT = "only one of the two may have it: remove it from one of them, or move it"
 
 _Owned = tuple[TreeListing, Entry]
 
 
 class Mounts(Struct, frozen=True, kw_only=True):
-    """What makes the trees visible: for the fields of the same name of `SandboxSpec`."""
+    """The mounts, links and directories that show the trees, for the fields of the same name of `SandboxSpec`."""
 
     mounts: tuple[Mount, ...]
     links: dict[str, str]
@@ -27,7 +27,7 @@ class Mounts(Struct, frozen=True, kw_only=True):
 
 
 class _Plan(Struct):
-    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their folders laid out
+    taken: Collection[str]  # files that the sandbox makes itself: the trees' are left out, their directories laid out
     mounts: list[Mount] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
@@ -49,11 +49,11 @@ class _Plan(Struct):
         for other, entry in owners[1:]:
             _check_same(path, tree, first, other, entry)
         shared = any(each.startswith(path + "/") for each in self.taken)
-        if shared and first.kind != "folder":
+        if shared and first.kind != "directory":
             raise _reserved(path, tree)
         if first.kind == "link":
             self.links[path] = first.text
-        elif first.kind == "folder" and (len(owners) > 1 or shared):
+        elif first.kind == "directory" and (len(owners) > 1 or shared):
             self.folder(path, [each for each, _ in owners])
         else:
             self.mounts.append(Mount(tree.root + path, path))
@@ -62,8 +62,10 @@ class _Plan(Struct):
 def plan_mounts(trees: Iterable[TreeListing], taken: Collection[str] = ()) -> Mounts:
     """The plan that shows `trees` merged at `/`. A tree that is given twice counts once.
 
-    taken: paths of files that the sandbox makes itself; the trees' own are not shown. Raises BuildError when two trees
-    hold different things at one path, or a tree something where the sandbox has its own folders.
+    taken: paths of files that the sandbox makes itself; the trees' own are not shown.
+
+    Raises:
+        BuildError: two trees hold different things at one path, or one of them has a directory of the sandbox itself.
     """
     different = list({each.root: each for each in trees}.values())
     plan = _Plan(taken)
@@ -73,7 +75,7 @@ def plan_mounts(trees: Iterable[TreeListing], taken: Collection[str] = ()) -> Mo
 
 
 def _check_same(path: str, a: TreeListing, one: Entry, b: TreeListing, other: Entry) -> None:
-    """Two folders merge; equal links and equal files are one; all else is a collision."""
+    """Two directories merge; equal links and equal files are one; all else is a collision."""
     if one.kind == other.kind and one.text == other.text and (one.kind != "file" or a.content(path) == b.content(path)):
         return
     difference = f"a {one.kind} in {a.name} and a {other.kind} in {b.name}"
@@ -85,7 +87,7 @@ def _check_same(path: str, a: TreeListing, one: Entry, b: TreeListing, other: En
 def _check_reserved(trees: Iterable[TreeListing]) -> None:
     for tree in trees:
         for entry in tree.entries(""):
-            if entry.name in RESERVED and (entry.kind != "folder" or tree.entries("/" + entry.name)):
+            if entry.name in RESERVED and (entry.kind != "directory" or tree.entries("/" + entry.name)):
                 raise _reserved(f"/{entry.name}", tree)
 
 

@@ -1,4 +1,4 @@
-"""The port: what runs a `SandboxSpec`, and what comes of it."""
+"""The port: a `Sandbox` runs a `SandboxSpec`, and gives an `Outcome`."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from builder.sandbox.watch import Follower, Watched
 class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended.
 
-    code: exit code of the command, 128 + N when signal N ended it. killed: "", or why the sandbox was ended: "time",
+    code: exit code of the command, 128 + N if signal N ended it. killed: "", or why the sandbox was ended: "time",
     "memory", "processes", "cancelled". seconds: by the wall clock. peak_memory_mib: the highest sample, 0 for a run
     that ended before the first one (see `watch.SAMPLE`).
     """
@@ -31,7 +31,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Sandbox(ABC):
-    """Runs a command with nothing in sight but what its spec names. Safe to use from many threads.
+    """Runs a command that sees only the files of its spec. Safe to use from many threads.
 
     weakness: its name, where it isolates less than new namespaces without network; records and lock carry it.
     """
@@ -41,10 +41,12 @@ class Sandbox(ABC):
     def run(
         self, spec: SandboxSpec, log_fd: int, cancel: threading.Event | None = None, follower: Follower | None = None
     ) -> Outcome:
-        """Runs the command to its end; standard output and error go to `log_fd`, the
-        other end of a pipe that `follower` reads, if there is one. No process of it is left afterwards.
+        """Runs the command to its end; no process of it is left afterwards. Standard output and error go to `log_fd`,
+        the other end of a pipe that `follower` reads, if there is one.
 
-        Raises SandboxError when the machine refuses the sandbox, BuildError when the command cannot be started.
+        Raises:
+            SandboxError: the machine refuses the sandbox.
+            BuildError: the command cannot be started.
         """
         if cancel is not None and cancel.is_set():
             return Outcome(code=137, killed="cancelled")
@@ -57,14 +59,14 @@ class Sandbox(ABC):
     ) -> Outcome: ...
 
     def prepare(self) -> None:  # noqa: B027 - most adapters need no time
-        """Begins what takes time before the first run of a build, without waiting for it."""
+        """Begins the slow part of the first run of a build, without waiting for it."""
 
     @abstractmethod
     def probe(self) -> None:
-        """Raises SandboxError when a sandbox cannot be made on this machine."""
+        """Raises SandboxError if no sandbox can be made on this machine."""
 
     def close(self) -> None:  # noqa: B027 - most adapters keep nothing
-        """Removes what was kept on disk between runs."""
+        """Removes files that were kept between runs."""
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -75,7 +77,7 @@ class Sandbox(ABC):
 
 @contextlib.contextmanager
 def _signals_for_the_shell() -> Iterator[None]:
-    """What is typed to interrupt a shell's command reaches us too: we go on. (A caught signal is not inherited.)
+    """Ctrl-C for a command in a shell reaches builder, too, which ignores it. (A caught signal is not inherited.)
 
     Afterwards the terminal is again that of the process group that had it: a shell inside cannot name that group.
     """
@@ -84,13 +86,14 @@ def _signals_for_the_shell() -> Iterator[None]:
         return
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     owner = 0
-    with contextlib.suppress(OSError):  # standard input is no terminal, or not ours to control
+    with contextlib.suppress(OSError):  # standard input is no terminal, or another session's
         owner = os.tcgetpgrp(0)
     try:
         yield
     finally:
         if owner:
-            silent = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is sent to who changes a terminal from the background
+            # A process that changes a terminal from the background gets SIGTTOU.
+            silent = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             with contextlib.suppress(OSError):
                 os.tcsetpgrp(0, owner)
             signal.signal(signal.SIGTTOU, silent)

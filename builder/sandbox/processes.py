@@ -1,4 +1,4 @@
-"""What running sandboxes use, read from /proc (proc(5)): resident memory and number of processes."""
+"""The use of running sandboxes, read from /proc (proc(5)): resident memory and number of processes."""
 
 import contextlib
 import os
@@ -11,10 +11,11 @@ from msgspec import Struct
 
 MIB = 1 << 20
 _OWN = (b"RssAnon:", b"VmSwap:")  # not RssFile: pages of mapped files are a cache that can be dropped
-# Bytes that what processes share may hold in the kernel, by the kind that /proc/PID/fd names. A pipe: two pages, since one
-# user's larger ones have no more than 64 MiB in all (pipe(7), pipe-user-pages-soft). A socket: the largest buffer of one.
+# Bytes that a shared object may hold in the kernel, by the kind that /proc/PID/fd names. A pipe: two pages, since one
+# user's larger ones have no more than 64 MiB in all (pipe(7), pipe-user-pages-soft). A socket: the largest buffer of
+# one.
 _BUFFERS = {"pipe": 8 << 10, "socket": 416 << 10}
-_SHARE = 20  # reading what is slow to read takes at most one part in so many of one core
+_SHARE = 20  # slow readings take at most one part in so many of one core
 
 
 class Usage(Struct, frozen=True):
@@ -25,17 +26,18 @@ class Usage(Struct, frozen=True):
 
 
 def measure(folders: Iterable[str], extra: int = 0) -> Usage:
-    """Sums over processes, each given by its folder below /proc. Those that end meanwhile count nothing.
+    """Sums over processes, each given by its directory below /proc. Those that end meanwhile do not count.
 
-    extra: bytes in use besides, as by files in memory, and by what processes share.
+    extra: further bytes in use, as of files in memory and of objects that processes share.
     """
     used = [each for each in (_memory(folder, _OWN) for folder in folders) if each is not None]
     return Usage(sum(used) + extra, len(used))
 
 
 class Shared:
-    """What the processes of one run share, each thing once: memory without a file by its whole size, since no process need
-    have it mapped that filled it; pipes and sockets by what they may hold. Readings are spaced by their cost.
+    """The objects that the processes of one run share, each once: memory without a file by its whole size, since the
+    process that filled it may have unmapped it; pipes and sockets by the bytes they may hold. Readings are spaced by
+    their cost.
     """
 
     def __init__(self) -> None:
@@ -43,7 +45,7 @@ class Shared:
         self._size = 0
 
     def size(self, folders: Iterable[str]) -> int:
-        """Bytes, of processes that are given by their folders below /proc."""
+        """Bytes, of processes that are given by their directories below /proc."""
         start = time.monotonic()
         if start >= self._until:
             self._size = _shared(folders)
@@ -58,7 +60,7 @@ def _shared(folders: Iterable[str]) -> int:
         try:
             for name, size in chain(_shared_memory(folder), _buffers(folder)):
                 sizes[name] = max(size, sizes.get(name, 0))
-        except OSError:  # it has ended, or a security module keeps us from looking: then what it shares is its own
+        except OSError:  # it has ended, or a security module denies access: then shared memory counts as its own
             sizes[folder] = _memory(folder, (b"RssShmem:",)) or 0
     return sum(sizes.values())
 
@@ -93,14 +95,15 @@ def _buffers(folder: str) -> Iterator[tuple[str, int]]:
 
 
 def has_our_root(pid: int) -> bool:
-    """Whether a process sees our root: a sandbox's first process does until the sandbox is set up. Raises OSError."""
+    """Whether a process sees the caller's root: a sandbox's first process does until it is set up. Raises OSError."""
     return os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
 
 
 def inside(init: int) -> list[str]:
-    """Folders of all processes but the first, `init`, in its process namespace, through its own /proc.
+    """Directories of all processes but the first, `init`, in its process namespace, through its own /proc.
 
-    Raises OSError when the kernel does not let us look into it.
+    Raises:
+        OSError: the kernel denies access to it.
     """
     proc = f"/proc/{init}/root/proc"
     return [f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit() and name != "1"]
@@ -113,7 +116,7 @@ def in_memory_files(init: int, targets: Iterable[str]) -> int:
 
 
 def below(ancestor: int, parents: Callable[[], dict[int, int]] | None = None) -> list[str]:
-    """Folders of all processes that descend from `ancestor`. parents: gives process -> parent of the whole machine."""
+    """Directories of all processes that descend from `ancestor`. parents: gives process -> parent of all."""
     children: dict[int, list[int]] = {}
     for pid, parent in (parents or TABLE.parents)().items():
         children.setdefault(parent, []).append(pid)

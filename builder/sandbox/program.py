@@ -1,26 +1,26 @@
 """Finds bubblewrap: the system's, else the pinned one of a tool root, started through that root's own loader.
 
 Nothing has to be installed on the host. The tool root is Debian's layout: glibc and the libraries of `bwrap` lie in the
-folders of their architecture.
+directories of their architecture.
 """
 
 import functools
 import os
 
-from builder.base import outside
+from builder.base import outside, within
 from builder.base.errors import SandboxError
 
-_ARCHITECTURES = {  # machine -> loader, folder of libraries
+_ARCHITECTURES = {  # machine -> loader, directory of libraries
     "x86_64": ("/lib64/ld-linux-x86-64.so.2", "x86_64-linux-gnu"),
     "aarch64": ("/lib/ld-linux-aarch64.so.1", "aarch64-linux-gnu"),
 }
-_MOST_LINKS = 40
 
 
 def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ...]:
-    """The words that start bubblewrap. tools: folder of a tool root. search: the PATH to look on (default: ours).
+    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: of this process).
 
-    Raises SandboxError when there is neither.
+    Raises:
+        SandboxError: there is neither.
     """
     system = outside.find("bwrap", os.environ if search is None else {"PATH": search})
     if system is not None:
@@ -37,22 +37,22 @@ def _pinned(tools: str) -> tuple[str, ...]:
         hint = "install bubblewrap on this machine"
         raise SandboxError(f"no pinned bubblewrap runs on {machine}", where=tools, hint=hint)
     loader, triplet = _ARCHITECTURES[machine]
-    found = [resolve_inside(tools, each) for each in (loader, "/usr/bin/bwrap")]
+    found = [within.resolve(tools, each) for each in (loader, "/usr/bin/bwrap")]
     if not all(map(os.path.isfile, found)):
         raise SandboxError(
             "the tool set holds no bubblewrap with its loader", where=tools,
             hint="add the packages bubblewrap and libc6 to the tool set, or install bubblewrap on this machine",
         )
-    libraries = ":".join(resolve_inside(tools, f"{folder}/{triplet}") for folder in ("/lib", "/usr/lib"))
+    libraries = ":".join(within.resolve(tools, f"{folder}/{triplet}") for folder in ("/lib", "/usr/lib"))
     return (found[0], "--library-path", libraries, found[1])
 
 
 @functools.cache
 def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """A pinned program's folder, and its words as they read from there; the system's own stays as it is, from "/".
+    """A pinned program's directory, and its words as they read from there; the system's own stays as it is, from "/".
 
-    The first process of a sandbox is bubblewrap itself: what it was started with can be read in /proc, and where the
-    store lies on the host is nothing for a build to know.
+    The first process of a sandbox is bubblewrap itself: its arguments can be read in /proc, and a build should not
+    learn where the store lies on the host.
     """
     if len(program) == 1:
         return "/", program
@@ -61,32 +61,3 @@ def from_within(program: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     tree = os.path.commonpath([loader, *folders, launcher])
     inside = [os.path.relpath(each, tree) for each in (loader, *folders, launcher)]
     return tree, (inside[0], option, ":".join(inside[1:-1]), inside[-1])
-
-
-def resolve_inside(tree: str, path: str) -> str:
-    """The host's path of what `path` means with `tree` as the root: links, absolute ones too, never lead out of it.
-
-    What does not exist stays as it is written. Raises SandboxError for a circle of links.
-    """
-    todo = path.split("/")[::-1]
-    done: list[str] = []
-    links = 0
-    while todo:
-        part = todo.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del done[-1:]
-            continue
-        here = "/".join((tree, *done, part))
-        if not os.path.islink(here):
-            done.append(part)
-            continue
-        links += 1
-        if links > _MOST_LINKS:
-            raise SandboxError(f"symbolic links at {path} form a circle", where=tree, hint="check the tool set's tree")
-        text = os.readlink(here)
-        if text.startswith("/"):
-            done.clear()
-        todo.extend(text.split("/")[::-1])
-    return "/".join((tree, *done))

@@ -1,4 +1,4 @@
-"""Reads what bubblewrap says when it cannot make a sandbox, and says what on this machine is to blame.
+"""Reads the message of bubblewrap when it cannot make a sandbox, and names the cause on this machine.
 
 The texts are bubblewrap's own (bubblewrap.c, bind-mount.c, network.c; 0.4 to 0.11), the kernel's words after a colon.
 """
@@ -31,7 +31,7 @@ def setting(name: str) -> str:
 
 
 def refusal(text: str, setting: Setting = setting) -> SandboxError:
-    """The error for what `bwrap` wrote. Every text names what refused and what to do."""
+    """The error for a message of `bwrap`. Every text names the cause and a remedy."""
     said = _said(text)
     if re.search(_USER, said):
         return _namespaces(said, setting)
@@ -93,7 +93,7 @@ def _other(said: str) -> SandboxError:
         )
     if found := re.search(_SOURCE, said):
         return SandboxError(
-            f"{found.group(1)} is to be seen in the sandbox but is not there", where="bwrap",
+            f"{found.group(1)} is to be mounted in the sandbox but is not there", where="bwrap",
             hint="the store may be damaged: builder store verify",
         )
     return _error("bubblewrap cannot make the sandbox", said, "see whether it runs by hand")

@@ -13,9 +13,9 @@ _MIB = 1 << 20
 def rlimits(limits: Limits, open_files: int = OPEN_FILES) -> Rlimits:
     """Resource limits (getrlimit(2)) of every process of a build.
 
-    The limit of processes lies above the recipe's, so that sampling sees and names what goes beyond; kernels count
-    processes per user, so what runs already is let in. Memory has no limit here: programs reserve far more than they use,
-    and a core needs a second to fill one or two GiB, so that sampling is quick enough.
+    The limit of processes lies above the recipe's, so that sampling sees and reports an excess first; kernels count
+    processes per user, so those that run already are added. Memory has no limit here: programs reserve far more than
+    they use, and a core needs a second to fill one or two GiB, so that sampling is quick enough.
     """
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),
@@ -28,7 +28,7 @@ def rlimits(limits: Limits, open_files: int = OPEN_FILES) -> Rlimits:
 
 
 def _within_ours(which: int, soft: int, hard: int) -> tuple[int, int]:
-    """A hard limit can be lowered by anybody but raised by root alone."""
+    """Every user can lower a hard limit, but only root can raise it."""
     ours = resource.getrlimit(which)[1]
     most = hard if ours == resource.RLIM_INFINITY else min(hard, ours)
     return min(soft, most), most

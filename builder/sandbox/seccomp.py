@@ -2,7 +2,8 @@
 
 Namespaces leave gaps that a filter closes. AF_VSOCK and other rare socket families reach out of a network namespace; a
 new user namespace inside gives a build powers over mounts again; keys of the kernel belong to the host's user; a setuid
-file is one on the host, too. In the chroot sandbox, which has no network namespace, the filter is what denies the network.
+file is one on the host, too. In the chroot sandbox, which has no network namespace, the filter is what denies the
+network.
 """
 
 import errno
@@ -29,8 +30,8 @@ class _Machine(Struct, frozen=True):
 
 _MACHINES = {
     "x86_64": _Machine(0xC000003E, {
-        "ioctl": 16, "shmget": 29, "socket": 41, "socketpair": 53, "clone": 56, "kill": 62, "ptrace": 101, "syslog": 103,
-        "personality": 135, "modify_ldt": 154, "quotactl": 179, "mbind": 237, "set_mempolicy": 238,
+        "ioctl": 16, "shmget": 29, "socket": 41, "socketpair": 53, "clone": 56, "kill": 62, "ptrace": 101,
+        "syslog": 103, "personality": 135, "modify_ldt": 154, "quotactl": 179, "mbind": 237, "set_mempolicy": 238,
         "get_mempolicy": 239, "add_key": 248, "request_key": 249, "keyctl": 250, "migrate_pages": 256,
         "unshare": 272, "move_pages": 279, "perf_event_open": 298, "fanotify_init": 300, "process_vm_readv": 310,
         "process_vm_writev": 311, "kcmp": 312, "memfd_create": 319, "bpf": 321, "userfaultfd": 323,
@@ -39,15 +40,15 @@ _MACHINES = {
     }),
     "aarch64": _Machine(0xC00000B7, {
         "ioctl": 29, "quotactl": 60, "personality": 92, "unshare": 97, "syslog": 116, "ptrace": 117, "kill": 129,
-        "shmget": 194, "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
-        "mbind": 235, "get_mempolicy": 236, "set_mempolicy": 237, "migrate_pages": 238, "move_pages": 239,
+        "shmget": 194, "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218, "keyctl": 219,
+        "clone": 220, "mbind": 235, "get_mempolicy": 236, "set_mempolicy": 237, "migrate_pages": 238, "move_pages": 239,
         "perf_event_open": 241, "fanotify_init": 262, "process_vm_readv": 270, "process_vm_writev": 271,
         "kcmp": 272, "memfd_create": 279, "bpf": 280, "userfaultfd": 282, "io_uring_setup": 425, "clone3": 435,
         "pidfd_getfd": 438, "quotactl_fd": 443, "memfd_secret": 447, "set_mempolicy_home_node": 450,
     }),
 }  # fmt: skip
 # docs/decisions/15-system-calls.md has the reason for each.
-# Asked for and not there, so that programs take the older way.
+# These are said to be absent, so that programs use the older calls.
 _ABSENT = ("io_uring_setup", "clone3", "memfd_create", "memfd_secret", "modify_ldt")
 _DENIED = (
     "add_key", "request_key", "keyctl", "bpf", "perf_event_open", "userfaultfd", "fanotify_init", "syslog",
@@ -56,26 +57,27 @@ _DENIED = (
 )  # fmt: skip
 _PERSONALITIES = (0, 0xFFFFFFFF)  # PER_LINUX, and the question which one it is
 _NETLINK, _NETLINK_ROUTE = 16, 0
-_MOST_SHARED = 64 << 10  # bytes of a System V segment: no process need have it mapped, so a sample may not see it
+_MOST_SHARED = 64 << 10  # bytes of a System V segment: perhaps no process has it mapped, so a sample may not see it
 # Calls that give a file its mode: number -> (argument with the flags of open(2) or None, argument with the mode). mkdir
 # is not among them: the kernel ignores setuid and setgid bits there. The mode of openat2 lies in memory, out of sight.
 _MODES: Mapping[str, Mapping[int, tuple[int | None, int]]] = {
     "x86_64": {  # open, creat, chmod, fchmod, mknod, openat, mknodat, fchmodat, fchmodat2
-        2: (1, 2), 85: (None, 1), 90: (None, 1), 91: (None, 1), 133: (None, 1), 257: (2, 3), 259: (None, 2), 268: (None, 2),
-        452: (None, 2),
+        2: (1, 2), 85: (None, 1), 90: (None, 1), 91: (None, 1), 133: (None, 1), 257: (2, 3), 259: (None, 2),
+        268: (None, 2), 452: (None, 2),
     },
-    "aarch64": {33: (None, 2), 52: (None, 1), 53: (None, 2), 56: (2, 3), 452: (None, 2)},  # mknodat, fchmod, fchmodat, openat, fchmodat2
+    # mknodat, fchmod, fchmodat, openat, fchmodat2
+    "aarch64": {33: (None, 2), 52: (None, 1), 53: (None, 2), 56: (2, 3), 452: (None, 2)},
 }  # fmt: skip
 _OPENAT2 = 437  # on both
 _ATTRIBUTES = {"x86_64": (188, 189, 190, 463), "aarch64": (5, 6, 7, 463)}  # setxattr, lsetxattr, fsetxattr, setxattrat
-_MAKES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: without them open(2) is given no mode, and its register holds anything
+_MAKES = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: without them open(2) has no mode, and its register holds anything
 _SET_ID = 0o6000  # S_ISUID, S_ISGID
 
 _Step = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
 def program(families: Sequence[int], *, shared: bool = False, machine: str = "") -> bytes:
-    """The filter as an array of struct sock_filter; empty when we do not know this machine's numbers.
+    """The filter as an array of struct sock_filter; empty for machines whose numbers are unknown here.
 
     families: address families that socket(2) may have. shared: other processes of the same user are in sight, so
     signalling all of them is denied.
@@ -117,7 +119,8 @@ def _call(number: int, rules: Sequence[_Step], argument: int = _FIRST) -> list[_
 def _without_set_id(machine: str) -> list[_Step]:
     """Steps that keep a build from making setuid and setgid files, and files with access lists or other attributes.
 
-    Where the host can reach such a file, by a descriptor that the build was given or by a folder, its bits would count.
+    Where the host can reach such a file, by a descriptor that the build was given or by a directory, its bits would
+    count.
     """
     steps: list[_Step] = [(_EQUAL, 0, 1, _OPENAT2), _fail(errno.ENOSYS)]
     for number in _ATTRIBUTES[machine]:

@@ -1,4 +1,4 @@
-"""A sandbox as data: what is visible, what runs, what it may use. Nothing here starts anything."""
+"""A sandbox as data: its files, its command, its limits. Nothing here starts anything."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ OPEN_FILES = 1024
 
 
 class Mount(Struct, frozen=True):
-    """A folder or file of the host at a path of the sandbox. A writable one is a folder."""
+    """A directory or file of the host at a path of the sandbox. A writable one is a directory."""
 
     source: str
     target: str
@@ -22,17 +22,17 @@ class Mount(Struct, frozen=True):
 class SandboxSpec(Struct, frozen=True, kw_only=True):
     """All that one run sees. Paths are absolute and plain; nothing of the host's environment is inherited.
 
-    mounts: read-only unless they say so. No path lies inside what another one names.
-    links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty folders.
+    mounts: read-only unless they say so. No path lies below another one.
+    links: path of a symbolic link -> its text. files: path of a file -> its text, read-only. folders: empty ones.
     env: the complete environment. limits: MiB of memory in all, processes at a time, seconds.
     pass_fds: open descriptors that the command inherits under the same numbers (a jobserver's pipe).
     interactive: terminal, standard input and output are the caller's, and no limit of time holds.
-    network: the machine's own network is in sight, and no limit of time holds: for a server that people talk to. A build
-    never has it. errors_fd: standard error goes here and not to the log. open_files: at a time and a process.
+    network: the machine's own network is in sight, and no limit of time holds: for a server. A build never has it.
+    errors_fd: standard error goes here and not to the log. open_files: at a time and a process.
     as_caller: on the host the command belongs to the caller, even to root, whose files it reads: for servers and tests.
-    Otherwise what root starts belongs to a user of its own (`hostuser`), and so does what it leaves behind.
+    Otherwise the command of root belongs to a user of its own (`hostuser`), and so do the files that it leaves.
 
-    Every sandbox also has /proc, /dev, and the writable folders /tmp and /dev/shm, which are empty at the start.
+    Every sandbox also has /proc, /dev, and the writable directories /tmp and /dev/shm, which are empty at the start.
     """
 
     mounts: tuple[Mount, ...]
@@ -62,7 +62,8 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
         paths = [each.target for each in self.mounts] + [*self.links, *self.files, *self.folders]
         known = set(paths)
         assert self.argv, "a sandbox runs something"
-        assert self.as_caller or (self.uid, self.gid) == (environment.UID, environment.GID), "a build's user has a fixed number"
+        ours = (self.uid, self.gid) == (environment.UID, environment.GID)
+        assert self.as_caller or ours, "a build's user has a fixed number"
         assert all(map(_is_plain, paths)), "absolute paths without '..', '.' or doubled slashes"
         assert len(paths) == len(known), "one thing at a path"
         assert not any(parent in known for path in paths for parent in parents(path)), "one thing is not inside another"
@@ -74,7 +75,7 @@ def _is_plain(path: str) -> bool:
 
 
 def parents(path: str) -> Iterator[str]:
-    """The folders above a plain path, the nearest first, without "/"."""
+    """The directories above a plain path, the nearest first, without "/"."""
     while (path := path.rpartition("/")[0]) != "":
         yield path
 
@@ -89,11 +90,12 @@ def describe(spec: SandboxSpec) -> list[str]:
         *(f"{_access(each)} {each.target} is {each.source}" for each in by_target(spec.mounts)),
         *(f"link      {path} -> {text}" for path, text in sorted(spec.links.items())),
         *(f"file      {path}, {len(text.encode())} bytes" for path, text in sorted(spec.files.items())),
-        *(f"folder    {path}, empty" for path in sorted(spec.folders)),
+        *(f"directory {path}, empty" for path in sorted(spec.folders)),
         "writable  /tmp and /dev/shm, empty, in memory",
         "network   " + ("the machine's" if spec.network else "none"),
         f"user      {spec.uid}:{spec.gid} on host {spec.hostname}, umask {environment.UMASK:04o}",
-        f"limits    {spec.limits.memory} MiB of memory, {spec.limits.processes} processes, {_time(spec)}, {spec.open_files} open files",
+        f"limits    {spec.limits.memory} MiB of memory, {spec.limits.processes} processes, {_time(spec)}, "
+        f"{spec.open_files} open files",
         *(f"variable  {name}={shlex.quote(value)}" for name, value in sorted(spec.env.items())),
         f"runs in   {spec.workdir}",
         f"runs      {shlex.join(spec.argv)}",

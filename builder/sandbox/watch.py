@@ -1,7 +1,7 @@
-"""Waits for a sandbox to end and ends it when it must: limits of time, memory and processes, and cancelling.
+"""Waits for a sandbox to end, and ends it at its limits of time, memory and processes, or when the run is cancelled.
 
-The thread that waits is the one that watches, so there is no thread more than there are runs, and a run that ends
-before the first sample pays nothing. Sampling is coarse on purpose; `rlimits` is the second net under it.
+The thread that waits also watches, so there is one thread for each run, and a run that ends before the first sample
+costs nothing more. Sampling is coarse on purpose; `rlimits` is the second net under it.
 """
 
 import select
@@ -21,13 +21,13 @@ _KILL_WAIT = 30.0  # seconds that the kernel may take to end all processes
 
 
 class Follower(Protocol):
-    """Reads what a run writes, while it runs."""
+    """Reads the output of a run, while it runs."""
 
     def fileno(self) -> int:
-        """The descriptor that has something to read when the run wrote something."""
+        """The descriptor that becomes readable when the run writes."""
 
     def look(self) -> None:
-        """Read what is there; called again and again, a tick apart at the most. It must not wait."""
+        """Read the output so far, without waiting; called at least once a tick."""
 
 
 class Watched(Struct, frozen=True):

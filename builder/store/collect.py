@@ -1,4 +1,4 @@
-"""Garbage collection: what no root keeps goes, in an order in which nothing kept ever refers to what is gone."""
+"""Garbage collection: removes all that no root keeps; records go before the trees that they name."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Freed(Struct, frozen=True, kw_only=True):
-    """How many of each kind gc removed, or would remove, and the bytes of disk that this frees."""
+    """The number of things of each kind that gc removed, or would remove, and the bytes of disk that this frees."""
 
     trees: int = 0
     records: int = 0
@@ -29,7 +29,7 @@ class Freed(Struct, frozen=True, kw_only=True):
 
 
 class Garbage(Struct, frozen=True, kw_only=True):
-    """What gc removes, in the order in which it goes: names of roots, then paths."""
+    """The things that gc removes, in its order: names of roots, then paths."""
 
     roots: list[str]
     records: list[str]
@@ -40,9 +40,14 @@ class Garbage(Struct, frozen=True, kw_only=True):
 
 
 def collect(
-    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool, progress: Callable[[int, int], object] | None
+    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool,
+    progress: Callable[[int, int], object] | None,
 ) -> Freed:
-    """See `Store.gc`. Killed at any point, it leaves a whole store: records go before the trees they name."""
+    """See `Store.gc`. Killed at any point, it leaves a whole store, because records go before the trees that they name.
+
+    Raises:
+        StoreError: other processes keep the store open, or a root cannot be read.
+    """
     with trying("remove garbage", store.root), store.guard.exclusively(patience):
         left = 0 if dry_run else store.sweep()
         found = garbage(store, keep_files)
@@ -54,7 +59,7 @@ def collect(
 
 
 def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
-    """What no living root keeps. It is true only while the guard is held exclusively.
+    """The things that no living root keeps. The answer holds only while the guard is held exclusively.
 
     Raises:
         StoreError: a root cannot be read.
@@ -63,7 +68,8 @@ def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
     gone = [root.name for root in roots if root.owner and not os.path.lexists(root.owner)]
     living = [root for root in roots if root.name not in gone]
     trees, keys = _living(store, living)
-    archives = set(os.listdir(store.files_dir)) if keep_files is None else {*keep_files, *(name for root in living for name in root.files)}
+    archives = {name for root in living for name in root.files}
+    archives.update(os.listdir(store.files_dir) if keep_files is None else keep_files)
     return Garbage(
         roots=gone,
         records=[store.record_path(key) for key in record_keys(store) if key not in keys],
@@ -83,15 +89,17 @@ def _trees(store: "Store") -> list[str]:
 
 
 def _size(store: "Store", found: Garbage) -> int:
-    return freed_by([*found.records, *found.logs, *found.archives, *found.unverified, *map(store.tree_path, found.trees)])
+    files = (*found.records, *found.logs, *found.archives, *found.unverified)
+    return freed_by([*files, *map(store.tree_path, found.trees)])
 
 
 def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], object] | None) -> int:
-    """Remove it, and count the bytes."""
+    """Remove the garbage, and count the bytes."""
     for name in found.roots:
         store.drop_root(name)
     freed = 0
-    removals = [partial(remove_tree, path) for path in (*found.records, *found.logs, *found.archives, *found.unverified)]
+    files = (*found.records, *found.logs, *found.archives, *found.unverified)
+    removals = [partial(remove_tree, path) for path in files]
     removals += [partial(store.discard_tree, tree) for tree in found.trees]
     for done, remove in enumerate(removals, 1):
         freed += remove()
@@ -114,7 +122,7 @@ def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
 
 
 def _records(store: "Store") -> dict[str, Record]:
-    """All records by key; damaged ones are not among them, so they go."""
+    """All readable records by key; damaged ones are not among them and are removed."""
     found = {}
     for key in record_keys(store):
         record = store.record(key)

@@ -1,4 +1,4 @@
-"""The canonical form of a tree in the store: files 0444 or 0555, folders 0555, times at second 1, nothing else.
+"""The canonical form of a tree in the store: files 0444 or 0555, directories 0555, times at second 1, nothing else.
 
 Time is second 1 and not 0, as Nix does it: some programs take 0 for "no time".
 """
@@ -21,7 +21,7 @@ Linked = tuple[int, int, int, str]
 
 
 class Settle:
-    """A visitor that brings entries into canonical form before they are read; the top folder only by `close`."""
+    """A visitor that brings entries into canonical form before they are read; the top directory only by `close`."""
 
     def __init__(self, top: bytes) -> None:
         self._top = top
@@ -51,7 +51,7 @@ class Settle:
 
 
 def close(folder: bytes) -> None:
-    """Give a folder its final mode and time."""
+    """Give a directory its final mode and time."""
     os.chmod(folder, FOLDER_MODE)
     os.utime(folder, ns=_TIMES)
 
@@ -63,7 +63,7 @@ def settle_mode(path: bytes, status: os.stat_result) -> None:
 
 
 class Check:
-    """A visitor that only looks: `wrong` names what is not in canonical form and not in the NAR form either.
+    """A visitor that changes nothing: `wrong` lists deviations from the canonical form that the NAR form does not show.
 
     owner: user id of the store. linked: (device, inode, number of names, entry) of files that have several names.
     """
@@ -98,7 +98,7 @@ class Check:
 
 
 def strange(path: str | bytes, status: os.stat_result, owner: int) -> Iterator[str]:
-    """What of an entry's owner and extended attributes the store did not make. A group counts where root owns the store."""
+    """The deviations of an entry's owner and extended attributes. The group counts only where root owns the store."""
     if status.st_uid != owner or (owner == 0 and status.st_gid != 0):
         yield f"belongs to {status.st_uid}:{status.st_gid}"
     try:
@@ -110,12 +110,12 @@ def strange(path: str | bytes, status: os.stat_result, owner: int) -> Iterator[s
 
 
 def refuse_link(path: bytes, status: os.stat_result) -> None:
-    """A tree that is a link would make everybody who opens it leave the store."""
+    """Raises StoreError for a link: opening it as a tree would lead out of the store."""
     if stat.S_ISLNK(status.st_mode):
         raise StoreError(
             "a link cannot be a tree of its own",
             where=shown(path),
-            hint="stage a folder that holds the link, or what the link points to",
+            hint="stage a directory that holds the link, or what the link points to",
         )
 
 
@@ -124,7 +124,7 @@ def _file_mode(status: os.stat_result) -> int:
 
 
 def _own_copy(path: bytes, status: os.stat_result) -> os.stat_result:
-    """Replace a hard link by a copy: who holds another name of the file could change a tree in the store."""
+    """Replace a hard link by a copy: through another name of the file a tree in the store could be changed."""
     if not status.st_mode & stat.S_IRUSR:
         os.chmod(path, stat.S_IMODE(status.st_mode) | stat.S_IRUSR)
     copy = path[: path.rindex(b"/") + 1] + b".own-" + os.urandom(8).hex().encode("ascii")
@@ -144,7 +144,7 @@ def _own_copy(path: bytes, status: os.stat_result) -> os.stat_result:
 
 
 def _without_attributes(path: bytes, status: os.stat_result) -> os.stat_result:
-    """Remove extended attributes (access lists are some). What only the system may remove stays."""
+    """Remove extended attributes (access lists are some). Those that only the system may remove stay."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:  # the file system has none

@@ -1,4 +1,4 @@
-"""A root: what gc must keep, and for whom."""
+"""A garbage collection root: what gc must keep, and for which project."""
 
 import hashlib
 from typing import Any
@@ -21,7 +21,7 @@ class Root(Struct, frozen=True, kw_only=True):
 
 
 def file_name(name: str) -> str:
-    """The name, with everything but plain characters as %XX of its bytes: different names give different files."""
+    """The name of a root's file, other characters as %XX of their bytes: different names give different files."""
     raw = name.encode("utf-8", "surrogateescape")
     text = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in raw)
     if len(text) <= _LONGEST:
@@ -35,7 +35,7 @@ def to_dict(root: Root) -> dict[str, Any]:
 
 
 def from_dict(value: Any) -> Root:
-    """ValueError if it is another version's form."""
+    """Raises ValueError for the form of another version."""
     try:
         return Root(
             name=value["name"],

@@ -15,7 +15,7 @@ from builder.store.trouble import trying
 
 _FIRST = 0.001
 _SLOWEST = 0.1
-_PATIENCE = 0.3  # seconds before somebody is told that we wait
+_PATIENCE = 0.3  # seconds before the user is told of the wait
 
 
 def _lock(file: int, how: int) -> bool:
@@ -28,7 +28,7 @@ def _lock(file: int, how: int) -> bool:
 
 
 def _wait(take: Callable[[], bool], say: Callable[[], object], until: Callable[[float], bool]) -> bool:
-    """Call `take` until it gives True, more and more seldom; `say` once; False when `until(seconds waited)` holds."""
+    """Call `take` at growing intervals until it gives True, and `say` once; False if `until(seconds)` comes first."""
     start = time.monotonic()
     pause = _FIRST
     told = False
@@ -49,7 +49,7 @@ def _forever(_seconds: float) -> bool:
 
 
 class Guard:
-    """Held shared as long as a store is open; exclusively by its only user, to remove what others could see."""
+    """Held shared as long as a store is open, and exclusively by its only user while it removes things."""
 
     def __init__(self, path: str, say: Callable[[str], object]) -> None:
         self._say = say
@@ -57,19 +57,22 @@ class Guard:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def alone(self) -> bool:
-        """Take the guard exclusively if nobody else has it. Follow it with `share` in any case."""
+        """Take the guard exclusively if it is free. Follow it with `share` in any case."""
         return _lock(self._file, fcntl.LOCK_EX)
 
     def share(self) -> None:
-        """Hold the guard with others from now on; waits for one who has it alone."""
+        """Hold the guard together with others from now on; waits for a process that has it alone."""
         message = f"waiting for another builder that cleans the store {os.path.dirname(os.path.dirname(self._path))}"
         _wait(lambda: _lock(self._file, fcntl.LOCK_SH), lambda: self._say(message), _forever)
 
     @contextmanager
     def exclusively(self, patience: float) -> Iterator[None]:
-        """Hold the guard alone; waits `patience` seconds for all others to close the store, then StoreError.
+        """Hold the guard alone; waits `patience` seconds for all others to close the store.
 
-        Not atomic: another exclusive holder can come first, so look at the store only after it was taken.
+        Not atomic: another exclusive holder can come first, so read the store only after the guard was taken.
+
+        Raises:
+            StoreError: others still have the store open.
         """
         message = "waiting for other builders that use the store to end"
         try:
@@ -94,7 +97,7 @@ class Guard:
 
 
 def is_locked(path: str) -> bool:
-    """Whether somebody holds the lock file `path`. Asking holds it shared for a moment, which a waiter does not notice."""
+    """Whether the lock file `path` is held. The test holds it shared for a moment, which does not disturb waiters."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -107,15 +110,18 @@ def is_locked(path: str) -> bool:
 
 @contextmanager
 def key_lock(path: str, say: Callable[[], object], cancelled: Callable[[], bool]) -> Iterator[None]:
-    """One process and thread at a time holds the lock file `path`, which exists only as long as somebody wants it.
+    """One process and thread at a time holds the lock file `path`, which exists only as long as it is wanted.
 
-    say: called once if the lock must be waited for. StoreError when `cancelled()` while waiting.
+    say: called once if the lock is taken.
+
+    Raises:
+        StoreError: `cancelled()` became true while waiting.
     """
     file = _key_lock(path, say, cancelled)
     try:
         yield
     finally:
-        # Unlinked while it is held: who waits for this file sees that it has no name any more, and opens the next.
+        # Unlinked while it is held: a waiter sees that the file has no name any more, and opens the next.
         with trying("release a lock", path):
             try:
                 os.unlink(path)

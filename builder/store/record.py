@@ -1,4 +1,4 @@
-"""A record: what building one derivation gave."""
+"""A record: the outputs of one derivation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from msgspec import Struct, field
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """The outputs of one key, and how they came to be.
+    """The outputs of one key, and how they were built.
 
     trees: SRI digest by output name. sandbox: the name of a weaker isolation, "" for the full one. seconds: wall time
-    of the build. deps: digests of further trees that the outputs refer to. log: where the log is, if anywhere. parts: what
-    the key is made of, by name, so that a later build can tell which of it changed.
+    of the build. deps: digests of further trees that the outputs refer to. log: the path of the log, or "". parts: the
+    digests that the key is made of, by name, so that a later build can tell which of them changed.
     """
 
     trees: Mapping[str, str] = field(default_factory=dict)
@@ -22,12 +22,12 @@ class Record(Struct, frozen=True, kw_only=True):
     parts: Mapping[str, str] = field(default_factory=dict)
 
     def mentions(self) -> set[str]:
-        """Digests of all trees that must be there for the record to be of use."""
+        """Digests of all trees that the record needs to be of use."""
         return {*self.trees.values(), *self.deps}
 
 
 def to_dict(record: Record, key: str) -> dict[str, Any]:
-    """JSON form. It holds its key, so that a file under a wrong name is noticed."""
+    """JSON form. It holds its key, so that a file with a wrong name is found out."""
     return {
         "key": key,
         "trees": dict(record.trees),
@@ -40,7 +40,7 @@ def to_dict(record: Record, key: str) -> dict[str, Any]:
 
 
 def from_dict(value: Any, key: str) -> Record:
-    """ValueError if it is another version's form or belongs to another key."""
+    """Raises ValueError for the form of another version, or a record of another key."""
     try:
         if value["key"] != key:
             raise ValueError(f"it belongs to {value['key']}")

@@ -1,4 +1,4 @@
-"""Removing trees whatever their modes and depth are: sandboxes and the store leave read-only and odd ones."""
+"""Removing trees of any mode and depth: sandboxes and the store leave read-only, odd and deep ones."""
 
 import os
 import stat
@@ -11,9 +11,12 @@ _LONG = 3000  # bytes of a path; the kernel takes 4096, and a name can add 256
 
 
 def remove_tree(path: str | bytes) -> int:
-    """Remove a file, link or folder with all below it. What is absent is no error. Returns the bytes of disk freed.
+    """Remove a file, link or directory with all below it; the bytes of disk freed. An absent one is no error.
 
-    Links are removed, never followed. StoreError: what cannot be removed (another user's files, a mount point).
+    Links are removed, never followed.
+
+    Raises:
+        StoreError: something cannot be removed (another user's files, a mount point).
     """
     top = os.fsencode(path)
     with trying("remove a tree", os.fsdecode(path)):
@@ -28,7 +31,7 @@ def remove_tree(path: str | bytes) -> int:
 
 
 def _remove_folder(top: bytes) -> int:
-    """Depth first with a stack of its own. What lies so deep that paths end is moved up to the top first."""
+    """Depth first with a stack of its own. A directory whose path gets too long is moved up to the top first."""
     freed = 0
     moved = 0
     stack = [(top, False)]
@@ -50,7 +53,7 @@ def _remove_folder(top: bytes) -> int:
 
 
 def _empty(folder: bytes) -> tuple[int, list[bytes]]:
-    """Remove all but the folders from `folder`: (bytes freed, the folders)."""
+    """Remove all but the directories from `folder`: (bytes freed, the directories)."""
     os.chmod(folder, 0o700)
     freed = 0
     folders = []
@@ -66,7 +69,7 @@ def _empty(folder: bytes) -> tuple[int, list[bytes]]:
 
 
 def _move_up(folder: bytes, top: bytes, number: int) -> bytes:
-    os.chmod(folder, 0o700)  # its own ".." changes
+    os.chmod(folder, 0o700)  # its ".." entry changes
     target = os.path.join(top, b".up-%d-%s" % (number, os.urandom(8).hex().encode("ascii")))
     os.rename(folder, target)
     return target
@@ -77,9 +80,9 @@ def _freed(status: os.stat_result) -> int:
 
 
 def freed_by(paths: Iterable[str]) -> int:
-    """The bytes of disk that removing all of `paths` would free: what `remove_tree` would return. Nothing is changed.
+    """The bytes of disk that removing all of `paths` would free, as of `remove_tree`. Nothing is changed.
 
-    A folder that cannot be read counts as empty.
+    A directory that cannot be read counts as empty.
     """
     freed = 0
     links: Counter[tuple[int, int]] = Counter()  # of a file with several names, how many are below `paths`

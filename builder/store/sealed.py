@@ -1,4 +1,4 @@
-"""Sealed JSON: a small file that knows whether it is whole.
+"""Sealed JSON: a small file with a check sum of itself.
 
     {"check":"<SHA-256 of the value's bytes, 64 hex>","value":<JSON>}
 
@@ -11,6 +11,8 @@ import json
 import os
 import stat
 from typing import Any
+
+from builder.base import textfile
 
 _HEAD = b'{"check":"'
 _MIDDLE = b'","value":'
@@ -25,7 +27,11 @@ def seal(value: Any) -> bytes:
 
 
 def unseal(data: bytes) -> Any:
-    """The value; ValueError if a single byte is not as it was written."""
+    """The value.
+
+    Raises:
+        ValueError: a byte is not as it was written.
+    """
     body = data[_START : -len(_TAIL)]
     check = hashlib.sha256(body).hexdigest().encode("ascii")
     if data[:_START] != _HEAD + check + _MIDDLE or not data.endswith(_TAIL):
@@ -34,8 +40,13 @@ def unseal(data: bytes) -> Any:
 
 
 def read(path: str) -> Any:
-    """The value of the file `path`. FileNotFoundError and other OSErrors as they are; ValueError if it is damaged."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    """The value of the file `path`.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is damaged.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe must not wait
     try:
         status = os.fstat(file)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)) or status.st_size > _LARGEST:
@@ -47,31 +58,16 @@ def read(path: str) -> Any:
 
 
 def write(path: str, value: Any, scratch: str) -> None:
-    """Write the file `scratch`, which must not exist, and rename it to `path`; makes the folder of `path` at need.
+    """Write the file `scratch` and rename it to `path`; makes the directory of `path` at need.
 
     Not written through to the disk (no fsync): rename keeps others, and kill -9, from seeing a part, and after a loss
     of power the check sum tells.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            _write_all(file, seal(value))
-        finally:
-            os.close(file)
-        _rename(scratch, path)
-    except BaseException:
-        os.unlink(scratch)
-        raise
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def _rename(scratch: str, path: str) -> None:
-    try:
-        os.replace(scratch, path)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.replace(scratch, path)
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        os.makedirs(directory, exist_ok=True)
+    with textfile.replaced(path, scratch) as file:
+        file.write(seal(value))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDERS = ("trees", "records", "roots", "logs", "files", "quarantine", "tmp", "locks")
 
 
-def _nobody(_text: str) -> None:
+def _silent(_text: str) -> None:
     pass
 
 
@@ -38,14 +38,16 @@ def _hex(sri: str) -> str:
 
 
 class Store:
-    """One store, open: what it has stays there until `close()`, because gc waits for all who have it open.
+    """One store, open: its trees stay there until `close()`, because gc waits for all processes that have it open.
 
-    root: a folder, made with all that is missing. say: called with one line when another process must be waited for.
-    Safe for threads and processes, but for `gc`, which wants the store for itself. StoreError: the folder cannot be
-    made, written to, or locked.
+    root: a directory, made with its parents if it is missing. say: called with one line before waiting for another
+    process. Safe for threads and processes, except `gc`, which needs the store for itself.
+
+    Raises:
+        StoreError: the directory cannot be made, written to, or locked.
     """
 
-    def __init__(self, root: str, *, say: Callable[[str], object] = _nobody) -> None:
+    def __init__(self, root: str, *, say: Callable[[str], object] = _silent) -> None:
         self.root = os.path.abspath(root)
         self.trees_dir, self.records_dir, self.roots_dir, self.logs_dir, self.files_dir, self.quarantine_dir = (
             os.path.join(self.root, name) for name in FOLDERS[:6]
@@ -61,7 +63,7 @@ class Store:
             self.guard.share()
 
     def close(self) -> None:
-        """Let others remove what nobody needs. Nothing else of the store may be used afterwards."""
+        """Let other processes collect garbage. Nothing else of the store may be used afterwards."""
         self.guard.close()
 
     def __enter__(self) -> "Store":
@@ -73,7 +75,7 @@ class Store:
     # Trees
 
     def tree_path(self, tree: str) -> str:
-        """Where the tree lies, or would."""
+        """The path of the tree, present or not."""
         return f"{self.trees_dir}/{_hex(tree)}"
 
     def has_tree(self, tree: str) -> bool:
@@ -83,22 +85,29 @@ class Store:
 
     @contextmanager
     def stage(self) -> Iterator[str]:
-        """A fresh folder to make trees in, on the store's file system; removed with what is left in it."""
+        """A fresh directory to make trees in, on the store's file system; it is removed at the end.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
         path = self._scratch()
-        with trying("make a folder to build in", path):
+        with trying("make a directory to build in", path):
             os.mkdir(path, 0o700)
         try:
             yield path
         finally:
-            with suppress(StoreError):  # whoever opens the store alone removes the rest
+            with suppress(StoreError):  # the next process that has the store alone removes the rest
                 remove_tree(path)
 
     def add_tree(self, path: str, *, expect: str | None = None) -> str:
-        """Take over the folder or file `path` (from `stage()`), name it by its content, and return its digest.
+        """Take over the directory or file `path` (from `stage()`), name it by its content, and return its digest.
 
         It is brought into canonical form and hashed in one pass, then renamed: `path` is gone afterwards. A tree that
-        is there already stays as it is. MismatchError: the digest is not `expect`; then nothing is named, and the
-        canonical tree stays at `path` to be looked at. StoreError: devices, pipes and sockets, a full disk.
+        is there already stays as it is.
+
+        Raises:
+            MismatchError: the digest is not `expect`; then the canonical tree stays at `path` to be compared.
+            StoreError: devices, pipes and sockets, a full disk.
         """
         top = os.fsencode(path)
         with trying("add a tree to the store", path):
@@ -114,7 +123,7 @@ class Store:
         return tree
 
     def _name(self, path: str, target: str) -> None:
-        """Rename in two steps: a folder must be writable to leave its parent, and must not be when it gets its name."""
+        """Rename in two steps: a directory must be writable to change its parent, but not when it gets its name."""
         if _exists(target):
             remove_tree(path)
             return
@@ -127,10 +136,10 @@ class Store:
         except OSError:
             if not _exists(target):
                 raise
-            remove_tree(new)  # somebody else was first
+            remove_tree(new)  # another process was first
 
     def discard_tree(self, tree: str) -> int:
-        """Remove one tree (that `verify` found damaged), at once as far as others see it. Returns the bytes freed."""
+        """Remove one tree (that `verify` found damaged), in one step for other processes; the bytes freed."""
         gone = f"{self.trees_dir}/.gone-{_unique()}"
         with trying("remove a tree", self.tree_path(tree)):
             try:
@@ -142,9 +151,12 @@ class Store:
     # Records, logs, archives
 
     def record(self, key: str) -> Record | None:
-        """What building `key` gave; None if nobody did, or the record is damaged (it will be written again).
+        """The record of the derivation `key`; None if there is none, or it is damaged (it will be written again).
 
         Its trees can be missing after a loss of power or by hand: ask `has_tree`.
+
+        Raises:
+            StoreError: it cannot be read.
         """
         path = self.record_path(key)
         with trying("read a record", path):
@@ -154,7 +166,11 @@ class Store:
                 return None
 
     def put_record(self, key: str, value: Record) -> None:
-        """Name the outputs of `key`, after their trees were added. Replaces an older record."""
+        """Record the outputs of `key`, after their trees were added. Replaces an older record.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
         path = self.record_path(key)
         with trying("write a record", path):
             sealed.write(path, record.to_dict(value, key), self._scratch())
@@ -167,7 +183,7 @@ class Store:
         return f"{self.logs_dir}/{_hex(key)}.log"
 
     def file_path(self, sha256: str) -> str:
-        """Where the verified archive with these bytes lies, or would: rename it there from `quarantine_dir`."""
+        """The path of the verified archive with these bytes, present or not: rename it there from `quarantine_dir`."""
         assert digest.is_hex(sha256), sha256
         return f"{self.files_dir}/{sha256}"
 
@@ -176,7 +192,10 @@ class Store:
     ) -> AbstractContextManager[None]:
         """Context in which no other process or thread builds `key`; look for its record again inside.
 
-        say: called once if somebody else has it. cancelled: asked while waiting; StoreError when it gives True.
+        say: called once if another has it. cancelled: called while waiting.
+
+        Raises:
+            StoreError: `cancelled` became true.
         """
         return key_lock(f"{self._locks}/{_hex(key)}", say or self._say_waiting, cancelled)
 
@@ -187,7 +206,7 @@ class Store:
     def _say_waiting(self) -> None:
         self._say("waiting for another builder that builds the same thing")
 
-    # Roots and rubbish
+    # Roots and garbage
 
     def set_root(
         self,
@@ -198,7 +217,11 @@ class Store:
         files: Iterable[str] = (),
         owner: str = "",
     ) -> None:
-        """Make gc keep trees, records with their trees, and archives; replaces the root of this name. See `Root`."""
+        """Make gc keep trees, records with their trees, and archives; replaces the root of this name. See `Root`.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
         value = Root(name=name, trees=tuple(trees), keys=tuple(keys), files=tuple(files), owner=owner)
         path = self._root_path(name)
         with trying("write a root", path):
@@ -210,7 +233,11 @@ class Store:
             os.unlink(path)
 
     def roots(self) -> dict[str, Root]:
-        """All roots by name, sorted. StoreError: a root that cannot be read (then nothing may be removed)."""
+        """All roots by name, sorted.
+
+        Raises:
+            StoreError: a root cannot be read (then nothing may be removed).
+        """
         with trying("list the roots", self.roots_dir):
             found = [self._read_root(name) for name in os.listdir(self.roots_dir)]
         return {each.name: each for each in sorted(found, key=lambda each: each.name)}
@@ -223,7 +250,7 @@ class Store:
             raise StoreError(
                 f"the root is damaged: {error}",
                 where=nar.shown(path),
-                hint="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
+                hint="remove the file; if its project is still in use, run `touch lock.toml` and the build there "
                 "again, which writes it",
             ) from error
 
@@ -234,25 +261,32 @@ class Store:
         self, *, keep_files: Iterable[str] | None = None, patience: float = 10.0, dry_run: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> "Freed":
-        """Remove what no root keeps, and say how much that was. No other thread may use this store meanwhile.
+        """Remove everything that no root keeps; how much that was. No other thread may use this store meanwhile.
 
-        dry_run: remove nothing, and say the same. progress: called with (things removed, all things).
+        dry_run: remove nothing; the result is the same. progress: called with (things removed, all things).
 
         keep_files: SHA-256 of archives to keep besides those of roots; None keeps all archives. patience: seconds to
-        wait for other processes to close the store. StoreError: they did not, or a root cannot be read.
+        wait for other processes to close the store.
+
+        Raises:
+            StoreError: they did not, or a root cannot be read.
         """
         from builder.store.collect import collect  # noqa: PLC0415 - only gc needs it
 
         return collect(self, keep_files, patience, dry_run=dry_run, progress=progress)
 
     def verify(self, progress: Callable[[int, int], object] | None = None) -> "list[Damage]":
-        """Read everything, and tell what is not as it was written. progress: called with (things done, all things)."""
+        """Read everything; all damage, sorted. progress: called with (things done, all things).
+
+        Raises:
+            StoreError: the store cannot be listed.
+        """
         from builder.store.verify import verify  # noqa: PLC0415 - only verify needs it, and threads
 
         return verify(self, progress)
 
     def sweep(self) -> int:
-        """Remove what killed processes left half-made: bytes freed. Only with the guard held exclusively."""
+        """Remove the leftovers of killed processes; the bytes freed. Only with the guard held exclusively."""
         left = [os.path.join(self._tmp, name) for name in os.listdir(self._tmp)]
         left += [os.path.join(self.trees_dir, name) for name in os.listdir(self.trees_dir) if name.startswith(".")]
         left += [os.path.join(self._locks, name) for name in os.listdir(self._locks) if name != "guard"]
@@ -260,7 +294,7 @@ class Store:
             self._say("removing what an interrupted builder left behind")
         freed = 0
         for path in left:
-            with suppress(StoreError):  # something still writes there: the next one tries again
+            with suppress(StoreError):  # a process still writes there: the next one tries again
                 freed += remove_tree(path)
         return freed
 
@@ -269,7 +303,7 @@ class Store:
 
 
 def _make_folders(root: str) -> None:
-    """A new store is closed to other users, as what a build is at lies in it."""
+    """A new store is closed to other users, because it holds the files of running builds."""
     if not _exists(os.path.join(root, FOLDERS[-1])):
         os.makedirs(root, mode=0o700, exist_ok=True)
     for name in FOLDERS:
@@ -286,5 +320,5 @@ def _exists(path: str) -> bool:
 
 
 def _unique() -> str:
-    """A name that no other thread, process or machine uses; the process is for people who look into tmp/."""
+    """A name that no other thread, process or machine uses; the process number is for people that look into tmp/."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"

@@ -1,4 +1,4 @@
-"""What the operating system refuses, as a StoreError with the three parts of every error."""
+"""Errors of the operating system as StoreErrors, with the three parts of every error."""
 
 import errno
 import os
@@ -9,17 +9,17 @@ from builder.tree.nar import shown
 
 _FULL = "free some space there or run `builder gc`, then run the command again: what was finished is kept"
 _NAMED = "--store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
-ELSEWHERE = f"name a folder that you may write to: {_NAMED}"
-_LOCKS = f"name a folder on a file system with file locks: {_NAMED}"
+ELSEWHERE = f"name a directory that you may write to: {_NAMED}"
+_LOCKS = f"name a directory on a file system with file locks: {_NAMED}"
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EACCES: ELSEWHERE,
     errno.EPERM: ELSEWHERE,
     errno.EROFS: ELSEWHERE,
-    errno.ENOTDIR: f"name a folder: {_NAMED}",
-    errno.EXDEV: "make the tree in a folder from Store.stage(): renaming works within one file system only",
-    errno.ENAMETOOLONG: f"name a folder with a shorter path: {_NAMED}",
+    errno.ENOTDIR: f"name a directory: {_NAMED}",
+    errno.EXDEV: "make the tree in a directory from Store.stage(): renaming works within one file system only",
+    errno.ENAMETOOLONG: f"name a directory with a shorter path: {_NAMED}",
     errno.ENOLCK: _LOCKS,
     errno.EOPNOTSUPP: _LOCKS,
     errno.EMFILE: FEWER_FILES,
@@ -29,8 +29,8 @@ _ELSE = "run `builder store verify` to see whether the store is whole"
 
 
 def explain(error: OSError, doing: str, where: str, otherwise: str = _ELSE) -> StoreError:
-    """`doing` completes "could not ..."; `where` is used when the error names no file, `otherwise` where the error says
-    nothing of what to do."""
+    """`doing` completes "could not ..."; `where` is used when the error names no file; `otherwise` is the remedy when
+    the error suggests none."""
     place = error.filename if isinstance(error.filename, (str, bytes)) else where
     reason = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(
@@ -53,6 +53,8 @@ class trying:  # noqa: N801 - reads as a statement: with trying("write a record"
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if isinstance(error, OSError):
             raise explain(error, self._doing, self._where, self._otherwise) from error

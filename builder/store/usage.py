@@ -1,4 +1,4 @@
-"""What roots keep: for `builder store roots`."""
+"""The trees and archives that roots keep, for `builder store roots`."""
 
 import os
 import time
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Kept(Struct, frozen=True, kw_only=True):
-    """One root. owner: the project that it keeps for; exists: whether that is still there, else the next gc drops the root.
+    """One root. owner: its project; exists: whether the project is still there, else the next gc drops the root.
 
-    trees, archives: how many of what it names are here; size: their bytes on disk, also where other roots keep the same.
+    trees, archives: how many of those that it names are here; size: their bytes on disk, shared ones included.
     used: seconds since 1970 at which a build wrote it last.
     """
 
@@ -37,7 +37,7 @@ def usage(store: "Store", progress: Callable[[int, int], object]) -> list[Kept]:
     Raises:
         StoreError: a root cannot be read.
     """
-    sizes: dict[str, int] = {}  # by path: roots share most trees
+    sizes: dict[str, int] = {}  # by path, because roots share most trees
     found = []
     roots = list(store.roots().values())
     for done, root in enumerate(roots):
@@ -47,8 +47,8 @@ def usage(store: "Store", progress: Callable[[int, int], object]) -> list[Kept]:
         sizes |= {path: freed_by([path]) for path in (*trees, *archives) if path not in sizes}
         found.append(
             Kept(
-                name=root.name, owner=root.owner, exists=not root.owner or os.path.lexists(root.owner), trees=len(trees),
-                archives=len(archives), size=sum(sizes[path] for path in (*trees, *archives)),
+                name=root.name, owner=root.owner, exists=not root.owner or os.path.lexists(root.owner),
+                trees=len(trees), archives=len(archives), size=sum(sizes[path] for path in (*trees, *archives)),
                 used=int(os.stat(os.path.join(store.roots_dir, file_name(root.name))).st_mtime),
             )
         )
@@ -56,13 +56,14 @@ def usage(store: "Store", progress: Callable[[int, int], object]) -> list[Kept]:
 
 
 def table(roots: Sequence[Kept]) -> str:
-    """For people: what each project keeps, when it was built last, and which projects are gone."""
+    """A table for people: the size of each project's root, when it was built last, and which projects are gone."""
     if not roots:
         return "no project keeps anything"
     cells = [("root", "last built", "size", "project")]
     for root in roots:
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(root.used))
-        cells.append((root.name, day, units.size(root.size), root.owner + ("" if root.exists else "  (gone: `builder gc` drops the root)")))
+        gone = "" if root.exists else "  (gone: `builder gc` drops the root)"
+        cells.append((root.name, day, units.size(root.size), root.owner + gone))
     widths = [max(len(row[i]) for row in cells) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}" for a, b, c, d in cells)
 

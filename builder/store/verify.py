@@ -1,4 +1,4 @@
-"""Verification: read every byte again, and tell what is not as it was written."""
+"""Verification: reads every byte again and reports all that is not as it was written."""
 
 import os
 import stat
@@ -43,7 +43,7 @@ class Damage(Struct, frozen=True, kw_only=True, order=True):
         return f"{self.path}: {self.message}"
 
 
-_Found = tuple[list[Damage], list[tuple[Damage, Linked]]]  # what is wrong, and what is if its names are not all here
+_Found = tuple[list[Damage], list[tuple[Damage, Linked]]]  # damage, and damage only if a file has names elsewhere
 
 
 def verify(store: "Store", progress: Callable[[int, int], object] | None) -> list[Damage]:
@@ -80,7 +80,7 @@ def _checks(store: "Store", owner: int) -> Iterator[Callable[[], _Found]]:
 
 
 def _strays(store: "Store") -> Iterator[Damage]:
-    """What the store did not make, in its own folders."""
+    """Entries of the store's directories that the store did not make."""
     shards = [os.path.join(store.records_dir, name) for name in os.listdir(store.records_dir)]
     rows = [(store.records_dir, os.path.basename(path)) for path in shards if not os.path.isdir(path)]
     rows += [(folder, name) for folder in filter(os.path.isdir, shards) for name in os.listdir(folder)
@@ -93,20 +93,21 @@ def _strays(store: "Store") -> Iterator[Damage]:
 
 
 def _linked_outside(store: "Store", linked: list[tuple[Damage, Linked]]) -> Iterator[Damage]:
-    """Files with more names than the store has: through the others their content can be changed."""
+    """Files with names outside the store, through which their content can be changed."""
     counts = Counter((device, inode) for _, (device, inode, _, _) in linked)
     if any(counts[device, inode] < names for _, (device, inode, names, _) in linked):
         counts.update(_unfinished(store, set(counts)))
     rows: dict[Damage, list[str]] = {}
     for damage, (device, inode, names, entry) in linked:
         if counts[device, inode] < names:
-            rows.setdefault(damage, []).append(f"{entry} has {counted(names - counts[device, inode], 'more name')} outside of the store")
+            more = counted(names - counts[device, inode], "more name")
+            rows.setdefault(damage, []).append(f"{entry} has {more} outside of the store")
     for damage, texts in rows.items():
         yield replace(damage, message="; ".join(_first(texts, "have such names")))
 
 
 def _unfinished(store: "Store", wanted: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The inodes of `wanted` in folders of work under way: sandboxes without mounts are made of hard links."""
+    """The inodes of `wanted` in directories of work under way: sandboxes without mounts are made of hard links."""
     known = {store.trees_dir, store.files_dir, store.records_dir, store.roots_dir}
     folders = [path for name in os.listdir(store.root) if (path := os.path.join(store.root, name)) not in known]
     while folders:
@@ -117,7 +118,7 @@ def _unfinished(store: "Store", wanted: set[tuple[int, int]]) -> Iterator[tuple[
                         folders.append(entry.path)
                     elif (key := (entry.stat(follow_symlinks=False).st_dev, entry.inode())) in wanted:
                         yield key
-        except OSError:  # a file, or gone meanwhile
+        except OSError:  # a file, or removed meanwhile
             continue
 
 
@@ -139,7 +140,7 @@ def _tree_messages(name: str, path: str, check: Check) -> list[str]:
     try:
         tree = nar.hash_tree(path, visitor=check)
     except OSError as error:
-        if not os.path.lexists(path):  # somebody discarded it since it was listed
+        if not os.path.lexists(path):  # discarded since it was listed
             return []
         return [explain(error, "read it", path).message]
     except StoreError as error:
@@ -167,7 +168,7 @@ def _check_archive(name: str, path: str, owner: int) -> _Found:
 
 
 def _file_messages(path: str, status: os.stat_result, owner: int) -> list[str]:
-    """What is wrong with an archive, a record or a root apart from its content."""
+    """The deviations of an archive, a record or a root apart from its content."""
     mode = stat.S_IMODE(status.st_mode)
     messages = [f"it has mode {mode:04o}: others may change it, or it takes their rights"] if mode & 0o7022 else []
     return messages + [f"it {text}" for text in strange(path, status, owner)]

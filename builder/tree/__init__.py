@@ -1,1 +1,1 @@
-"""Trees of files: their digest (NAR), joining, splitting, comparing, removing."""
+"""Trees of files: their digest (NAR), reading and writing them as archives, joining, splitting, comparing."""

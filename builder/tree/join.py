@@ -1,7 +1,7 @@
 """Trees put together and taken apart on disk: joining for tools, splitting a build's output into its parts.
 
-Files are hard links where the file system allows it. What lies in the store is read-only and canonical already, so a link
-has the very bytes and mode that a copy would have.
+Files are hard links where the file system allows it. Files of the store are read-only and canonical already, so a link
+has the bytes and the mode that a copy would have.
 """
 
 import os
@@ -14,12 +14,13 @@ from msgspec import Struct
 
 from builder.base import globs
 from builder.base.errors import RefusedError
+from builder.tree import nar
 
 NOWHERE: Mapping[str, str] = {}
 
 
 class Part(Struct, frozen=True):
-    """One tree to join: `label` names it in errors, `into` is the folder in the result ("" is the root)."""
+    """One tree to join: `label` names it in errors, `into` is the directory in the result ("" is the root)."""
 
     label: str
     path: str
@@ -27,12 +28,13 @@ class Part(Struct, frozen=True):
 
 
 def join(
-    parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (), move: Mapping[str, str] = NOWHERE
+    parts: Iterable[Part], target: str, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
+    move: Mapping[str, str] = NOWHERE,
 ) -> None:
-    """Make `target` (an empty folder) the union of `parts`, but for what the globs leave out.
+    """Make `target` (an empty directory) the union of `parts`, without the paths that the globs leave out.
 
-    move: path -> path that it has in the result, with what is below it; of several that fit, the longest counts. The globs
-    speak of the places before that.
+    move: path -> its path in the result; the entries below move with it, and the longest of several that fit counts.
+    The globs see the paths before that.
 
     Raises:
         RefusedError: two parts have different things at one path.
@@ -41,23 +43,25 @@ def join(
     folders: dict[str, Part] = {}
     moved = {_plain(old): new for old, new in move.items()}
     for part in parts:
-        for path, entry in _walk(part.path, _plain(part.into)):
+        into = _plain(part.into)
+        for inside, entry in _files(part.path):
+            path = f"{into}/{inside}" if into else inside
             if (include and not globs.matches(path, include)) or globs.matches(path, exclude):
                 continue
-            path = _moved(path, moved)  # noqa: PLW2901 - from here on only the result counts
+            path = _moved(path, moved)
             place = os.path.join(target, path)
             if path in owners:
                 _must_agree(path, place, entry.path, owners[path], part)
                 continue
             if path in folders:
-                raise _collision(path, folders[path], part, "it is a folder in one of them only")
+                raise _collision(path, folders[path], part, "it is a directory in one of them only")
             _make_folders(target, os.path.dirname(path), part, owners, folders)
             owners[path] = part
             _link(entry.path, place)
 
 
 def _plain(path: str) -> str:
-    """A relative path as it is told of files: without ".", or a slash too many; "" for the top."""
+    """A relative path in its plain form, without "." and doubled slashes; "" for the top."""
     found = posixpath.normpath(path)
     return "" if found == "." else found
 
@@ -70,32 +74,19 @@ def _moved(path: str, move: Mapping[str, str]) -> str:
 
 
 def _make_folders(target: str, path: str, part: Part, owners: Mapping[str, Part], folders: dict[str, Part]) -> None:
-    """Make a folder and those above it; never through what another part has there, which may be a link to anywhere."""
+    """Make a directory and those above it, never through another part's entry, which may be a link to anywhere."""
     if not path or path in folders:
         return
     if path in owners:
-        raise _collision(path, owners[path], part, "it is a folder in one of them only")
+        raise _collision(path, owners[path], part, "it is a directory in one of them only")
     _make_folders(target, os.path.dirname(path), part, owners, folders)
     os.mkdir(os.path.join(target, path))
     folders[path] = part
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Everything but folders below `folder`, with its path in the result, in sorted order."""
-    stack = [iter(_listing(folder, prefix))]
-    while stack:
-        found = next(stack[-1], None)
-        if found is None:
-            stack.pop()
-        elif found[1].is_dir(follow_symlinks=False):
-            stack.append(iter(_listing(found[1].path, found[0])))
-        else:
-            yield found
-
-
-def _listing(folder: str, prefix: str) -> list[tuple[str, "os.DirEntry[str]"]]:
-    with os.scandir(folder) as found:
-        return [(f"{prefix}/{entry.name}" if prefix else entry.name, entry) for entry in sorted(found, key=lambda each: each.name)]
+def _files(directory: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Every entry but the directories below `directory`, with its path from there, in sorted order."""
+    return (found for found in nar.below(directory) if not found[1].is_dir(follow_symlinks=False))
 
 
 def _must_agree(path: str, place: str, other: str, first: Part, second: Part) -> None:
@@ -148,7 +139,7 @@ def add_files(target: str, *, files: Mapping[str, str], programs: Mapping[str, s
 
 
 def _fresh(target: str, path: str) -> str:
-    """The place of `path`, with nothing there and folders above it; a link above it could lead out of the tree."""
+    """The place of `path`, with nothing there and directories above it; a link above it could lead out of the tree."""
     names = path.split("/")
     for count in range(1, len(names)):
         folder = "/".join(names[:count])
@@ -156,10 +147,10 @@ def _fresh(target: str, path: str) -> str:
         if not os.path.lexists(place):
             os.mkdir(place)
         elif names[count - 1] == ".." or os.path.islink(place) or not os.path.isdir(place):
-            raise _in_the_way(path, folder, "not a folder")
+            raise _in_the_way(path, folder, "not a directory")
     place = os.path.join(target, path)
     if os.path.isdir(place) and not os.path.islink(place):
-        raise _in_the_way(path, path, "a folder")
+        raise _in_the_way(path, path, "a directory")
     if os.path.lexists(place):
         os.unlink(place)
     return place
@@ -174,8 +165,8 @@ def _in_the_way(path: str, other: str, what: str) -> RefusedError:
 
 
 def split(output: str, parts: Mapping[str, Sequence[str]], into: Mapping[str, str]) -> None:
-    """Move files of `output` that match a part's globs to that part's folder; folders that this empties go."""
-    for path, entry in list(_walk(output, "")):
+    """Move files of `output` that match a part's globs to that part's directory; directories that this empties go."""
+    for path, entry in list(_files(output)):
         for name, patterns in parts.items():
             if globs.matches(path, patterns):
                 place = os.path.join(into[name], path)
@@ -193,5 +184,6 @@ def _prune(folder: str, top: str) -> None:
 
 
 def copy_links(source: str, target: str) -> None:
-    """Make `target` a second name of the tree `source`: folders are made anew, files are hard links."""
+    """Make `target` a second name of the tree `source` of a store: directories are made anew, files are hard links."""
+    # copytree is recursive, but trees of a store are not too deep for it.
     shutil.copytree(source, target, symlinks=True, copy_function=_link)

@@ -1,4 +1,4 @@
-"""Trees in NAR form: the bytes whose SHA-256 is a tree's identity.
+"""Trees in NAR form, the bytes whose SHA-256 is a tree's identity: written here, read by `builder.tree.restore`.
 
 The form is Nix's archive (E. Dolstra, "The Purely Functional Software Deployment Model", figure 5.2; Nix manual, "Nix
 Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its bytes, and zeros up to a multiple of 8:
@@ -9,7 +9,7 @@ Archive (NAR) format"). A string is its length in 8 bytes, little-endian, its by
              | "(" "type" "directory" {"entry" "(" "name" <name> "node" node ")"} ")"     names sorted by their bytes
 
 So a tree is names, bytes, the owner's executable bit and link targets. Times, owners, other mode bits, extended
-attributes and hard links are not in it. Names are bytes here: what is not UTF-8 is kept as it is.
+attributes and hard links are not in it. Names are bytes here: one that is not UTF-8 stays as it is.
 
 Walks keep their own stack, because a hostile tree can be deeper than Python's; and a tree that is nested deeper than
 `DEEPEST` is refused, so that programs which walk it later need not be that careful.
@@ -20,16 +20,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Protocol
+from typing import AnyStr, Protocol
 
 from msgspec import Struct
 
 from builder.base import digest
 from builder.base.errors import StoreError
 
-DEEPEST = 256  # folders within each other
+DEEPEST = 256  # directories within each other
 _CHUNK = 1 << 20
-_SMALL = 1 << 16  # what is gathered before the sink is called: hashing lets other threads run from 2 KiB on
+_SMALL = 1 << 16  # bytes gathered for one call of the sink: hashing lets other threads run from 2 KiB on
 
 
 def _string(data: bytes) -> bytes:
@@ -55,26 +55,25 @@ _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
 }
-_KINDS = {"file": "file", "dir": "folder", "link": "link"}
-_by_name: Callable[["os.DirEntry[bytes]"], bytes] = attrgetter("name")
+_by_name = attrgetter("name")
 
 
 class UnfitError(StoreError):
-    """What is there cannot be a tree: it has a device, a pipe or a socket, or is nested too deep."""
+    """The entry cannot be a tree: it has a device, a pipe or a socket, or is nested too deep."""
 
 
 class Visitor(Protocol):
-    """Sees every entry of a walk once, and may change it: this is how the store settles and hashes in one pass."""
+    """Gets every entry of a walk once, and may change it; so the store settles and hashes a tree in one pass."""
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
-        """Before an entry is read. Returns its status as it is afterwards."""
+        """Called before an entry is read. Returns its status as it is afterwards."""
 
     def leave(self, path: bytes) -> None:
-        """After all entries of the folder `path` were read."""
+        """Called after all entries of the directory `path` were read."""
 
 
 class _Look:
-    """The visitor that only looks."""
+    """The visitor that changes nothing."""
 
     def arrive(self, path: bytes, status: os.stat_result) -> os.stat_result:
         return status
@@ -113,7 +112,7 @@ class _Writer:
         self._flush()
 
     def _open(self, path: bytes, status: os.stat_result) -> bool:
-        """Write a file or a link, or the beginning of a folder (True)."""
+        """Write a file or a link, or the beginning of a directory (True)."""
         kind = _kind(path, status)
         status = self._visitor.arrive(path, status)
         if kind == "dir":
@@ -155,10 +154,12 @@ class _Writer:
 
 
 def write_nar(path: str | bytes, sink: Callable[[bytes], object], *, visitor: Visitor | None = None) -> None:
-    """Give the NAR form of the file, link or folder `path` to `sink`, in pieces of any size.
+    """Give the NAR form of the file, link or directory `path` to `sink`, in pieces of any size.
 
-    UnfitError: a device, pipe or socket, or too many folders within each other. StoreError: a file that grows or shrinks
-    meanwhile. OSError: what cannot be read.
+    Raises:
+        UnfitError: it has a device, pipe or socket, or directories that are nested too deep.
+        StoreError: a file grows or shrinks meanwhile.
+        OSError: an entry cannot be read.
     """
     _Writer(sink, visitor or _Look()).write(os.fsencode(path))
 
@@ -184,59 +185,56 @@ class Entry(Struct, frozen=True, kw_only=True):
     target: str = ""
 
 
+def below(top: AnyStr) -> Iterator[tuple[AnyStr, "os.DirEntry[AnyStr]"]]:
+    """Every entry below the directory `top` with its path from there, sorted; a directory comes before its entries.
+
+    Raises:
+        UnfitError: directories are nested too deep.
+        OSError: a directory cannot be read.
+    """
+    start = len(top) + 1
+    stack = [_listing(top)]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            continue
+        yield entry.path[start:], entry
+        if entry.is_dir(follow_symlinks=False):
+            if len(stack) >= DEEPEST:
+                raise too_deep(top)
+            stack.append(_listing(entry.path))
+
+
 def scan(path: str | bytes) -> list[Entry]:
     """All entries of the tree, its top included, sorted by the bytes of their paths. Raises as `write_nar` does."""
     top = os.fsencode(path)
     found = [_entry(b"", top, os.lstat(top))]
-    folders = [(b"", top)] if found[0].kind == "dir" else []
-    while folders:
-        prefix, folder = folders.pop()
-        if prefix.count(b"/") > DEEPEST:
-            raise too_deep(top)
-        for item in _listing(folder):
-            entry = _entry(prefix + item.name, item.path, item.stat(follow_symlinks=False))
-            found.append(entry)
-            if entry.kind == "dir":
-                folders.append((prefix + item.name + b"/", item.path))
+    if found[0].kind == "dir":
+        found += [_entry(name, each.path, each.stat(follow_symlinks=False)) for name, each in below(top)]
     return sorted(found, key=lambda entry: os.fsencode(entry.path))
 
 
 def require_shallow(path: str) -> None:
-    """Raises UnfitError when folders of the tree are nested too deep for those that walk it."""
-    todo = [(0, os.fsencode(path))]
-    while todo:
-        depth, folder = todo.pop()
-        if depth > DEEPEST:
-            raise too_deep(path)
-        todo += [(depth + 1, item.path) for item in _listing(folder) if item.is_dir(follow_symlinks=False)]
-
-
-def compare(expected: str, found: str, limit: int = 20) -> list[str]:
-    """How the tree `found` differs from the tree `expected`: at most `limit` lines, then one that counts the rest."""
-    lines: list[str] = []
-    rest = 0
-    for line in _differences(expected, found):
-        if len(lines) < limit:
-            lines.append(line)
-        else:
-            rest += 1
-    return [*lines, f"... and {rest} more"] if rest else lines
+    """Raises UnfitError when directories of the tree are nested too deep for those that walk it."""
+    for _ in below(path):
+        pass
 
 
 def shown(path: str | bytes) -> str:
-    """A path as people can read it on any terminal: bytes that are not UTF-8, and control characters, are escaped."""
+    """A path in printable form for any terminal: bytes that are not UTF-8 and control characters are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def too_deep(top: str | bytes) -> UnfitError:
-    """The error for folders of the tree `top` that are nested deeper than `DEEPEST`."""
-    hint = "make fewer folders within each other in the step that makes them"
-    return UnfitError(f"its folders are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
+    """The error for directories of the tree `top` that are nested deeper than `DEEPEST`."""
+    hint = "make fewer directories within each other in the step that makes them"
+    return UnfitError(f"its directories are nested more than {DEEPEST} deep", where=shown(top), hint=hint)
 
 
-def _listing(folder: bytes) -> Iterator["os.DirEntry[bytes]"]:
-    with os.scandir(folder) as entries:
+def _listing(directory: AnyStr) -> Iterator["os.DirEntry[AnyStr]"]:
+    with os.scandir(directory) as entries:
         return iter(sorted(entries, key=_by_name))
 
 
@@ -251,7 +249,7 @@ def _kind(path: bytes, status: os.stat_result) -> str:
     raise UnfitError(
         f"{_SPECIAL.get(stat.S_IFMT(mode), 'an entry of an unknown kind')} cannot be part of a tree",
         where=shown(path),
-        hint="trees hold files, folders and links only: remove it in the step that makes it",
+        hint="trees hold files, directories and links only: remove it in the step that makes it",
     )
 
 
@@ -278,61 +276,3 @@ def _entry(name: bytes, path: bytes, status: os.stat_result) -> Entry:
         size=status.st_size if kind == "file" else 0,
         target=os.fsdecode(os.readlink(path)) if kind == "link" else "",
     )
-
-
-def _differences(expected: str, found: str) -> Iterator[str]:
-    old = {entry.path: entry for entry in scan(expected)}
-    new = {entry.path: entry for entry in scan(found)}
-    told: set[str] = set()  # what differs as a whole, and all below it
-    for path in sorted(old.keys() | new.keys(), key=os.fsencode):
-        if path.rpartition("/")[0] in told:
-            told.add(path)
-        elif path not in new:
-            told.add(path)
-            yield f"missing: {_named(old[path], old)}"
-        elif path not in old:
-            told.add(path)
-            yield f"added: {_named(new[path], new)}"
-        elif old[path].kind != new[path].kind:
-            told.add(path)
-            yield f"kind: {_title(path)} was a {_KINDS[old[path].kind]}, is a {_KINDS[new[path].kind]}"
-        else:
-            yield from _difference(old[path], new[path], os.path.join(expected, path), os.path.join(found, path))
-
-
-def _title(path: str) -> str:
-    return shown(path) or "the tree itself"
-
-
-def _named(entry: Entry, side: dict[str, Entry]) -> str:
-    if entry.kind != "dir":
-        return shown(entry.path)
-    below = sum(1 for path in side if path.startswith(entry.path + "/"))
-    return f"{shown(entry.path)}/ with {below} entries"
-
-
-def _difference(old: Entry, new: Entry, old_path: str, new_path: str) -> Iterator[str]:
-    name = _title(old.path)
-    if old.target != new.target:
-        yield f"link: {name} pointed to {shown(old.target)}, points to {shown(new.target)}"
-    if old.executable != new.executable:
-        yield f"mode: {name} " + ("is executable now" if new.executable else "is not executable any more")
-    if old.kind == "file":
-        place = _first_difference(old_path.rstrip("/"), new_path.rstrip("/"))
-        if place is not None:
-            sizes = f"{old.size} bytes" if old.size == new.size else f"{old.size} bytes before, {new.size} now"
-            yield f"content: {name} differs from byte {place} on ({sizes})"
-
-
-def _first_difference(old: str, new: str) -> int | None:
-    """The offset of the first byte that differs, or None; the end of the shorter file counts as a difference."""
-    place = 0
-    with open(old, "rb", buffering=0) as left, open(new, "rb", buffering=0) as right:
-        while True:
-            one, two = left.read(_CHUNK), right.read(_CHUNK)
-            if one != two:
-                pairs = enumerate(zip(one, two, strict=False))
-                return place + next((at for at, (a, b) in pairs if a != b), min(len(one), len(two)))
-            if not one:
-                return None
-            place += len(one)

@@ -1,4 +1,4 @@
-"""Folders of this repository as sources: the tree that one is, whole or the files of it that globs name."""
+"""Directories of this repository as sources: whole, or only the files that globs name."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from builder.tree import nar
 
 
 def tree(root: str, folder: str, include: Sequence[str] = ()) -> str:
-    """The digest of the tree of a folder, given as a path from the project's folder `root`.
+    """The digest of the tree of a directory, given as a path from the project's directory `root`.
 
     Raises:
-        UsageError: there is no such folder in the project, or nothing in it is included.
-        StoreError: it cannot be a tree: devices, pipes, sockets, too many folders within each other.
+        UsageError: there is no such directory in the project, or nothing in it is included.
+        StoreError: it cannot be a tree: devices, pipes, sockets, too many directories within each other.
     """
     if not include:
         return nar.hash_tree(_place(root, folder))
@@ -25,12 +25,12 @@ def tree(root: str, folder: str, include: Sequence[str] = ()) -> str:
 
 
 def copy(root: str, folder: str, target: str, include: Sequence[str] = ()) -> None:
-    """Copy a folder: files with their executable bit, symbolic links as they are. Raises as `tree`."""
+    """Copy a directory: files with their executable bit, symbolic links as they are. Raises as `tree`."""
     source = _place(root, folder)
-    entries = list(nar.scan(source))[1:]  # refuses what cannot be a tree, before any of it is copied
+    entries = list(nar.scan(source))[1:]  # refuses devices and the like before anything is copied
     found = [each for each in entries if not include or (each.kind != "dir" and globs.matches(each.path, include))]
     if include and not found:
-        hint = "correct `include` in the recipe that names the folder"
+        hint = "correct `include` in the recipe that names the directory"
         raise UsageError(f"nothing in it is like {' or '.join(include)}", where=f"{root}/{folder}", hint=hint)
     os.makedirs(target)
     for entry in found:
@@ -42,11 +42,12 @@ def copy(root: str, folder: str, target: str, include: Sequence[str] = ()) -> No
 
 
 def _place(root: str, folder: str) -> str:
-    """The folder itself, where links in its path lead to."""
+    """The real path of a directory of the project."""
     where = f"{root}/{folder}"
     if place := within.leads_out(root, where):
-        hint = "put the folder itself in the project: what lies outside is not pinned by it"
+        hint = "put the directory itself in the project: what lies outside is not pinned by it"
         raise UsageError(f"it is a link out of the project, to {place}", where=where, hint=hint)
     if not os.path.isdir(where):
-        raise UsageError("there is no such folder", where=where, hint="a recipe names it as a source; correct its `folder`")
+        hint = "a recipe names it as a source; correct its `folder`"
+        raise UsageError("there is no such directory", where=where, hint=hint)
     return os.path.realpath(where)

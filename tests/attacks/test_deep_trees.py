@@ -53,6 +53,17 @@ def test_a_failed_build_with_a_deep_tree_is_kept_and_goes(here: World) -> None:
     remove_tree(str(here.root / "out" / "failed"))
 
 
+@pytest.mark.parametrize("name", ["all", ".all.new", ".all.old"])
+def test_empty_directories_in_the_place_of_an_image(here: World, name: str) -> None:
+    here.recipe("one", "true")
+    here.image("one")
+    (here.root / "out").mkdir()
+    with nested(here.root / "out" / name):
+        answer = here.run("build")
+        assert (answer.code, "Traceback" in answer.err, "it is not replaced" in answer.err) == (1, False, True), answer.err
+    here.ok("build")
+
+
 def test_tests_nested_deep(here: World) -> None:
     here.recipe("one", "true")
     here.image("one")

@@ -40,7 +40,7 @@ def test_a_source(world: World, outside: Path, folder: str, more: str) -> None:
     source(world, folder, more)
     answer = world.run("build")
     assert (answer.code, f"{world.root}/{folder}: it is a link out of the project, to {outside}" in answer.err) == (2, True), answer.err
-    link.unlink()  # "put the folder itself in the project"
+    link.unlink()  # "put the directory itself in the project"
     (world.root / folder).mkdir(parents=True)
     (world.root / folder / "key").write_text("public")
     world.ok("build")

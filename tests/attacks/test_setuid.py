@@ -47,7 +47,7 @@ def test_the_store_and_what_is_being_built_are_closed_to_others(here: World, tmp
     with here.start("build") as running:
         while not stages and running.poll() is None:
             time.sleep(0.1)
-            stages = [each.parents[1] for each in (here.store_path / "tmp").glob("*/output/file")]
+            stages = [each.parents[2] for each in (here.store_path / "tmp").glob("*/run/output/file")]
         assert stages
         assert {stat.S_IMODE(each.stat().st_mode) for each in stages} == {0o700}
         running.communicate()

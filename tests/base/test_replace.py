@@ -15,6 +15,7 @@ import pytest
 from builder.base import replace
 from builder.base.errors import MachineError, RefusedError
 from builder.base.replace import replacing
+from builder.store.remove import remove_tree
 
 OURS = re.compile("[a-h]|left")
 
@@ -125,6 +126,23 @@ def folder_of_a_user(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["web", ".web.new", ".web.old"])
+def test_empty_directories_nested_deeper_than_the_interpreters_stack_are_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / name)
+        for _ in range(sys.getrecursionlimit()):
+            os.mkdir("d")
+            os.chdir("d")
+    with pytest.raises(RefusedError, match=f"{name}: it holds d/d/d/d/d/d/d/d/d, which the builder did not write"):
+        put(tmp_path / "web", "one")
+    remove_tree(str(tmp_path / name))
+    put(tmp_path / "web", "one")
+    assert content(tmp_path / "web") == {"one"}
+
+
+@pytest.mark.parametrize("name", ["web", ".web.new", ".web.old"])
 def test_a_folder_with_a_file_of_another_name_is_not_replaced(tmp_path: Path, name: str) -> None:
     notes = folder_of_a_user(tmp_path / name)
     with pytest.raises(RefusedError) as error:
@@ -179,6 +197,7 @@ import re
 import sys
 from pathlib import Path
 from builder.base.replace import replacing
+from builder.store.remove import remove_tree
 for number in range(100000):
     with replacing(sys.argv[1], re.compile("[a-h]")) as fresh:
         for name in "abcdefgh":

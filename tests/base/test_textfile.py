@@ -30,6 +30,29 @@ def test_what_is_none(tmp_path: Path) -> None:
         assert caught.value.strerror == said
 
 
+@pytest.mark.parametrize("kind", ["nothing", "file", "link"])
+def test_replaced_in_one_step_or_not_at_all(tmp_path: Path, kind: str) -> None:
+    target, user = tmp_path / "a", tmp_path / "user"
+    user.write_text("precious")
+    (tmp_path / "half").symlink_to(user)
+    match kind:
+        case "file":
+            target.write_text("old")
+        case "link":
+            target.symlink_to(user)
+    with pytest.raises(KeyboardInterrupt), textfile.replaced(str(target), str(tmp_path / "half")) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert (target.exists(), target.is_symlink()) == (kind != "nothing", kind == "link")
+    umask = os.umask(0)
+    with textfile.replaced(str(target), str(tmp_path / "half"), durable=True) as file:
+        file.write(b"new")
+    os.umask(umask)
+    assert target.stat().st_mode & 0o7777 == 0o644
+    assert (target.is_symlink(), target.read_text(), user.read_text()) == (False, "new", "precious")
+    assert sorted(os.listdir(tmp_path)) == ["a", "user"]
+
+
 @pytest.mark.parametrize("path", ["recipes/zlib.toml", "recipes/images/web.toml", "recipes/profiles/extra.toml"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_a_recipe_image_or_profile_that_never_ends(project: Sample, path: str, kind: str) -> None:

@@ -655,7 +655,7 @@ def test_a_store_that_is_not_there_is_not_said_to_be_whole(project: Small, tmp_p
 def test_a_store_that_is_a_file(project: Small, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = project.run("build", "--store", str(tmp_path / "file"))
-    assert (answer.code, "next: name a folder: --store, BUILDER_STORE" in answer.err) == (5, True), answer.err
+    assert (answer.code, "next: name a directory: --store, BUILDER_STORE" in answer.err) == (5, True), answer.err
 
 
 def test_a_flipped_bit_in_the_store(project: Small, home: Path) -> None:

@@ -129,15 +129,15 @@ NO_SPACES = "echo 0 > /proc/sys/user/max_user_namespaces"
 CORES = f"cores = {len(os.sched_getaffinity(0))}"
 ROWS = {
     "the store is a file": Row(
-        said="name a folder: --store, BUILDER_STORE, or `store` in the settings file", cures=(elsewhere, in_settings, by_option),
+        said="name a directory: --store, BUILDER_STORE, or `store` in the settings file", cures=(elsewhere, in_settings, by_option),
         make=file_for_store,
     ),
     "the store is read-only": Row(
-        said="name a folder that you may write to: --store, BUILDER_STORE, or `store` in the settings file",
+        said="name a directory that you may write to: --store, BUILDER_STORE, or `store` in the settings file",
         make=within('mkdir -p $S; mount -t tmpfs -o ro none "$S"'), cures=(elsewhere, in_settings, by_option, Case.freely),
     ),
     "the store's name is too long": Row(
-        said="name a folder with a shorter path", make=variable("BUILDER_STORE", f"/tmp/{'x' * 300}"), cures=(elsewhere, by_option),
+        said="name a directory with a shorter path", make=variable("BUILDER_STORE", f"/tmp/{'x' * 300}"), cures=(elsewhere, by_option),
     ),
     "the store is full": Row(
         said="free some space there or run `builder gc`",
@@ -149,14 +149,14 @@ ROWS = {
         cures=(elsewhere, variable("BUILDER_STORE", "~/store")),
     ),
     "HOME is no directory": Row(
-        said="name a folder that you may write to: --store, BUILDER_STORE", make=variable("HOME", "/proc/nothing"),
+        said="name a directory that you may write to: --store, BUILDER_STORE", make=variable("HOME", "/proc/nothing"),
         cures=(elsewhere, by_option),
     ),
     "there is no store": Row(
         said="the first build makes one", code=2, make=arguments("gc"), cures=(lambda case: case.world.ok("build"),),
     ),
     "a root of the store is damaged": Row(
-        said="remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project again",
+        said="remove the file; if its project is still in use, run `touch lock.toml` and the build there again",
         make=built(lambda case: a_root(case).write_text("x"), arguments("gc")), cures=(rooted_anew,),
     ),
     "too many files": Row(

@@ -27,8 +27,8 @@ from builder.tree import nar
 
 PATIENCE = Patience(connect=0.5, read=0.5, pause=0.001)
 NAME = "mlcache-2.5.0.tar.gz"
-BRING = "put each into a folder, under its name or its sha256, and give that with --distdir DIR"
-HINT = f"\n  next: mend the network or the pins, or bring the files: {BRING}"
+BRING = "put each into a directory, under its name or its sha256, and give that with --distdir DIR"
+HINT = f"\n  next: correct the network or the pins, or bring the files: {BRING}"
 
 
 def forge(top: str = "mlcache-acf6d6e", lua: bytes = b"return {}\n") -> bytes:
@@ -316,7 +316,7 @@ class TestMismatch:
         data = COMPRESS[".gz"](forge(top))
         real = top.count("/") + 1
         assert world.said(good(data), strip=strip, size=None) == (
-            f"its top folder changed: the pinned tree is there with strip = {real}, not {strip}"
+            f"its top directory changed: the pinned tree is there with strip = {real}, not {strip}"
         )
 
     def test_the_two_pins_do_not_belong_together(self, world: World) -> None:
@@ -368,7 +368,7 @@ class TestMismatch:
         with pytest.raises(MismatchError) as caught:
             world.fetch(wanted, unpack=False, offline=True)
         assert caught.value.message.splitlines()[3:] == [
-            f"  {world.distdir}: its top folder was renamed from 'mlcache-acf6d6e' to 'mlcache-v2'; all below it is the same"
+            f"  {world.distdir}: its top directory was renamed from 'mlcache-acf6d6e' to 'mlcache-v2'; all below it is the same"
         ]
 
     def test_a_hostile_archive_that_is_the_pinned_one(self, world: World) -> None:
@@ -418,7 +418,7 @@ class TestErrors:
 
     def test_a_folder_that_is_not_there(self, world: World) -> None:
         world.distdir.rmdir()
-        assert "\n  /top/distdir: there is no such folder\n" in world.refused(world.wanted(), offline=True)
+        assert "\n  /top/distdir: there is no such directory\n" in world.refused(world.wanted(), offline=True)
 
 
 class TestFullDisk:

@@ -59,7 +59,7 @@ def test_each_under_its_name(carrier: Carrier) -> None:
 def test_one_name_for_two_archives(carrier: Carrier, tmp_path: Path) -> None:
     """The second is there as its hash, is told, and a distdir gives both."""
     pairs = carrier.archive(b"1"), carrier.archive(b"2", package="two"), carrier.archive(b"1", package="three")
-    said = [f"two 1: {NAME} is taken by something else, so its archive is there as {sha256(b'2')}"]
+    said = [f"two 1: another file has the name {NAME}, so its archive is there as {sha256(b'2')}"]
     assert carrier.carry(*pairs) == carrier.carry(*pairs) == said
     assert carrier.files == {NAME: b"1", sha256(b"2"): b"2"}
     with Store(str(tmp_path / "elsewhere")) as store:

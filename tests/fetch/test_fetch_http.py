@@ -275,6 +275,21 @@ class TestDeadline:
         assert caught.value.reason == said
         assert time.monotonic() - started < 6
 
+    def test_redirects_share_one_time_limit(self, client: Client) -> None:
+        """Each answers well within it, and leads on to the next."""
+        def late(to: str) -> Answer:
+            def answer(handler: Handler) -> None:
+                time.sleep(0.15)
+                handler.reply(302, b"", Location=to)
+
+            return answer
+
+        for step in range(9):
+            client.server.serve(f"/{step}", late(f"/{step + 1}"))
+        client.server.serve("/9", good(DATA))
+        assert client.refused(late("/0")) == "its redirects took longer than 0.5 s (4 tries)"
+        assert len(client.server.asked) <= 4 * 5
+
     def test_a_drip_before_there_is_tls(self, client: Client) -> None:
         server = HalfTls(0.02)
         started = time.monotonic()

@@ -18,8 +18,8 @@ from builder.recipe.source import Source
 from builder.store import Store
 
 MIRROR = "no address of the mirror 'debian' is known"
-BRING = "bring the files: put each into a folder, under its name or its sha256, and give that with --distdir DIR"
-MORE = "; `builder fetch --offline` lists them, and -v tells all that was said of each"
+BRING = "bring the files: put each into a directory, under its name or its sha256, and give that with --distdir DIR"
+MORE = "; `builder fetch --offline` lists them, and -v has every detail"
 
 
 def sha256(name: str) -> str:
@@ -147,7 +147,7 @@ def test_offline_lists_every_source_without_secrets(tmp_path: Path) -> None:
 def test_remedies(cause: str, remedy: str) -> None:
     hint = report.failure({wanted("a"): [Attempt("x", cause, cause)]}, offline=False).hint
     assert remedy in hint
-    assert hint.startswith("mend the network or the pins, or bring") == (not remedy)
+    assert hint.startswith("correct the network or the pins, or bring") == (not remedy)
 
 
 def test_a_signature_is_no_part_of_a_file_name(tmp_path: Path) -> None:

@@ -315,19 +315,19 @@ class TestTopFolder:
 
     def test_two_of_them(self, run: Unpacker) -> None:
         said = run.refused(make_tar(entry("a/x", b"1"), entry("b/x", b"1")), strip=1)
-        assert said == "a.tar: there is more than one top folder: 'a' and 'b'" + self.MORE
+        assert said == "a.tar: there is more than one top directory: 'a' and 'b'" + self.MORE
 
     def test_a_file_beside_it(self, run: Unpacker) -> None:
         assert run.refused(make_tar(entry("README", b"1")), strip=1) == (
-            "a.tar: 'README' lies outside the top folder" + self.MORE
+            "a.tar: 'README' lies outside the top directory" + self.MORE
         )
 
     def test_a_link_in_its_place(self, run: Unpacker) -> None:
-        assert run.refused(make_tar(link("a", ".")), strip=1) == "a.tar: 'a' lies outside the top folder" + self.MORE
+        assert run.refused(make_tar(link("a", ".")), strip=1) == "a.tar: 'a' lies outside the top directory" + self.MORE
 
     def test_two_below_it(self, run: Unpacker) -> None:
         said = run.refused(make_tar(folder("a"), folder("a/b"), entry("a/c/d", b"1")), strip=2)
-        assert said == "a.tar: there is more than one top folder: 'a/b' and 'a/c'" + self.MORE
+        assert said == "a.tar: there is more than one top directory: 'a/b' and 'a/c'" + self.MORE
 
 
 class TestLimits:

@@ -89,7 +89,7 @@ def test_all_that_is_missing_is_told_at_once(empty: World, alone: tuple[str, ...
             f"  tree    {source['tree']}", f"  from    {location}",
         ]  # fmt: skip
     lines += [
-        "  next: run `builder fetch` where there is a network, or bring the files: put each into a folder, under its name or its "
+        "  next: run `builder fetch` where there is a network, or bring the files: put each into a directory, under its name or its "
         "sha256, and give that with --distdir DIR",
         "",
     ]

@@ -17,14 +17,26 @@ import pytest
 from fakes import Never
 from msgspec.structs import replace
 
+from builder.base import within
 from builder.base.environment import BASE_FILES, BUILD_ENV, build_env
 from builder.base.errors import SandboxError
 from builder.build.log import Log
 from builder.progress.plain import PlainReporter
 from builder.recipe.recipe import Limits
-from builder.sandbox import Mount, Outcome, SandboxSpec, bwrap, describe, find, hostuser, limit_error, processes, seccomp
+from builder.sandbox import (
+    Mount,
+    Outcome,
+    SandboxSpec,
+    bwrap_options,
+    describe,
+    find,
+    hostuser,
+    limit_error,
+    processes,
+    seccomp,
+)  # fmt: skip
 from builder.sandbox.processes import Table, Usage
-from builder.sandbox.program import find_program, resolve_inside
+from builder.sandbox.program import find_program
 from builder.sandbox.refusal import refusal
 from builder.sandbox.rlimits import rlimits
 from builder.sandbox.watch import Watched, watch
@@ -43,7 +55,7 @@ def test_a_sandbox_describes_itself() -> None:
         "writable  /output is /store/out",
         "link      /lib -> usr/lib",
         "file      /etc/hosts, 20 bytes",
-        "folder    /var/empty, empty",
+        "directory /var/empty, empty",
         "writable  /tmp and /dev/shm, empty, in memory",
         "network   none",
         "user      1000:1000 on host builder, umask 0022",
@@ -61,9 +73,9 @@ def test_a_server_has_the_machines_network_and_no_limit_of_time() -> None:
     lines = describe(server)
     assert "network   the machine's" in lines
     assert "limits    64 MiB of memory, 8 processes, no limit of time, 65536 open files" in lines
-    theirs = bwrap._Descriptors(options=3, status=4, files={}, filter=())
-    assert "--unshare-net" in bwrap.options(SPEC, theirs)
-    assert [each for each in bwrap.options(SPEC, theirs) if each not in bwrap.options(server, theirs)] == ["--unshare-net"]
+    theirs = bwrap_options.Descriptors(options=3, status=4, files={}, filter=())
+    assert "--unshare-net" in bwrap_options.options(SPEC, theirs)
+    assert [each for each in bwrap_options.options(SPEC, theirs) if each not in bwrap_options.options(server, theirs)] == ["--unshare-net"]
 
 
 @pytest.mark.parametrize("path", ["build", "/", "/a/../b", "/a//b", "/a/.", "/a\0b"])
@@ -230,11 +242,11 @@ def test_links_inside_a_tool_root_never_lead_out(tmp_path: Path) -> None:
     (tmp_path / "usr/lib/ld").symlink_to("/../lib64/./real")
     (tmp_path / "circle").symlink_to("circle")
     tree = str(tmp_path)
-    assert resolve_inside(tree, "/lib64/ld") == f"{tree}/usr/lib/real"
-    assert resolve_inside(tree, "/up/passwd") == f"{tree}/etc/passwd"
-    assert resolve_inside(tree, "/not/there") == f"{tree}/not/there"
+    assert within.resolve(tree, "/lib64/ld") == f"{tree}/usr/lib/real"
+    assert within.resolve(tree, "/up/passwd") == f"{tree}/etc/passwd"
+    assert within.resolve(tree, "/not/there") == f"{tree}/not/there"
     with pytest.raises(SandboxError, match="symbolic links at /circle form a circle"):
-        resolve_inside(tree, "/circle")
+        within.resolve(tree, "/circle")
 
 
 def test_a_machine_without_bubblewrap_is_told_what_to_do(tmp_path: Path) -> None:
@@ -318,7 +330,7 @@ def test_faults_that_are_not_the_kernels() -> None:
         "  next: install bubblewrap 0.4 or newer, or remove it so that the pinned one is used"
     )
     assert str(refusal("bwrap: Can't find source path /store/x: No such file or directory\n")) == (
-        "bwrap: /store/x is to be seen in the sandbox but is not there\n  next: the store may be damaged: builder store verify"
+        "bwrap: /store/x is to be mounted in the sandbox but is not there\n  next: the store may be damaged: builder store verify"
     )
 
 

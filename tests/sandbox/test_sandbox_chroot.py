@@ -15,6 +15,8 @@ from builder.base.errors import SandboxError
 from builder.sandbox import Mount, SandboxSpec, chroot_farm
 from builder.sandbox.chroot import Chroot
 from builder.sandbox.chroot_roots import Roots, things
+from builder.store.remove import remove_tree
+from builder.tree.nar import UnfitError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
 
@@ -47,9 +49,21 @@ def test_a_tree_is_linked_but_what_others_may_write_is_copied(tree: Path, tmp_pa
     assert (root / "shared").stat().st_mode & 0o777 == 0o644
     assert os.readlink(root / "link") == "bin/run"
     assert (root / "bin").stat().st_mode & 0o777 == 0o755
-    chroot_farm.take_away(str(root))
-    chroot_farm.take_away(str(root))
+    remove_tree(str(root))
     assert (tree / "bin/run").read_text() == "run"
+
+
+def test_a_tree_nested_deeper_than_the_interpreters_stack_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "deep")
+        for _ in range(sys.getrecursionlimit()):
+            os.mkdir("d")
+            os.chdir("d")
+    with pytest.raises(UnfitError, match="nested more than 256 deep"):
+        chroot_farm.place(str(tmp_path / "deep"), str(tmp_path / "root"))
+    remove_tree(str(tmp_path / "deep"))
+    remove_tree(str(tmp_path / "root"))
 
 
 @needs_root
@@ -144,8 +158,8 @@ def test_a_scratch_folder_elsewhere_is_named(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SandboxError) as caught, Roots(str(tmp_path)).lease(wanted):
         pass
     assert str(caught.value) == (
-        f"{tmp_path}/work: the build's folder cannot be moved into the sandbox: Invalid cross-device link\n"
-        "  next: the scratch folder of --sandbox chroot must lie on the file system of the store"
+        f"{tmp_path}/work: the build's directory cannot be moved into the sandbox: Invalid cross-device link\n"
+        "  next: the scratch directory of --sandbox chroot must lie on the file system of the store"
     )
     assert (tmp_path / "work").stat().st_uid == 0
 
@@ -160,7 +174,7 @@ def test_a_machine_that_makes_no_devices_is_named(tmp_path: Path, monkeypatch: p
     assert caught.value.message == "this machine refuses to make or open a device: Operation not permitted"
     assert caught.value.where.endswith("/root/dev/null")
     assert caught.value.hint == (
-        "--sandbox chroot needs the capability MKNOD and a scratch folder not mounted with 'nodev'"
+        "--sandbox chroot needs the capability MKNOD and a scratch directory not mounted with 'nodev'"
     )
     assert os.listdir(tmp_path) == ["work"]
 
@@ -176,7 +190,7 @@ def test_a_missing_capability_is_named(tmp_path: Path) -> None:
     argv = ["setpriv", "--bounding-set=-sys_chroot", sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout == (
-        "chroot: this machine refuses to change the root folder: Operation not permitted\n"
+        "chroot: this machine refuses to change the root directory: Operation not permitted\n"
         "  next: --sandbox chroot needs the capabilities SYS_CHROOT, SETUID, SETGID, CHOWN and MKNOD\n"
     )
 

@@ -200,7 +200,7 @@ def test_a_mount_that_is_not_there_is_named(bubblewrap: Runner) -> None:
     with pytest.raises(SandboxError) as caught:
         bubblewrap("true", mounts=(Mount("/not/there", "/x"),))
     assert str(caught.value) == (
-        "bwrap: /not/there is to be seen in the sandbox but is not there\n  next: the store may be damaged: builder store verify"
+        "bwrap: /not/there is to be mounted in the sandbox but is not there\n  next: the store may be damaged: builder store verify"
     )
 
 

@@ -34,7 +34,7 @@ def listing(root: str, tree: Tree) -> TreeListing:
 def entry(name: str, value: object) -> Entry:
     if isinstance(value, str):
         return Entry(name, "link", value)
-    return Entry(name, "folder" if isinstance(value, dict) else "file")
+    return Entry(name, "directory" if isinstance(value, dict) else "file")
 
 
 def flat(tree: Tree, prefix: str = "") -> dict[str, object]:
@@ -140,8 +140,8 @@ def test_the_sandboxs_own_files_win_and_their_folder_is_laid_out() -> None:
     [
         ({"a": {"f": b"1"}}, {"a": {"f": b"2"}}, "/a/f", "different files in tree /0 and tree /1"),
         ({"a": "x"}, {"a": "y"}, "/a", "different links in tree /0 and tree /1"),
-        ({"a": "x"}, {"a": {}}, "/a", "a link in tree /0 and a folder in tree /1"),
-        ({"a": {"b": {}}}, {"a": {"b": b"x"}}, "/a/b", "a folder in tree /0 and a file in tree /1"),
+        ({"a": "x"}, {"a": {}}, "/a", "a link in tree /0 and a directory in tree /1"),
+        ({"a": {"b": {}}}, {"a": {"b": b"x"}}, "/a/b", "a directory in tree /0 and a file in tree /1"),
     ],
 )
 def test_a_collision_names_both_trees_and_the_path(one: Tree, other: Tree, where: str, message: str) -> None:
@@ -149,7 +149,7 @@ def test_a_collision_names_both_trees_and_the_path(one: Tree, other: Tree, where
         plan_mounts([listing("/0", one), listing("/1", other)])
     assert str(caught.value) == (
         f"{where}: two inputs of the build hold the same path: {message}\n"
-        "  next: only one of the two may have it: take it out of one of them, or move it"
+        "  next: only one of the two may have it: remove it from one of them, or move it"
     )
 
 
@@ -187,6 +187,6 @@ def test_trees_on_disk_are_listed_and_compared(tmp_path: Path) -> None:
 
 def test_listings_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    assert tree_listing(str(tmp_path)).entries("") == (Entry("a", "folder"),)
+    assert tree_listing(str(tmp_path)).entries("") == (Entry("a", "directory"),)
     (tmp_path / "b").mkdir()
-    assert tree_listing(str(tmp_path)).entries("") == (Entry("a", "folder"),)
+    assert tree_listing(str(tmp_path)).entries("") == (Entry("a", "directory"),)

@@ -12,7 +12,7 @@ import pytest
 from builder.base import canonical, digest
 from builder.base.errors import MismatchError, StoreError
 from builder.store import Record, Root, Store, gc_root, record, remove_tree, sealed
-from builder.tree import nar
+from builder.tree import difference, nar
 
 KEY = canonical.key({"name": "zlib"})
 OTHER = canonical.key({"name": "musl"})
@@ -64,13 +64,13 @@ class TestOpening:
             Store(str(tmp_path / "store"))
         assert str(caught.value) == (
             f"{tmp_path}/store/locks: could not open the store: Not a directory\n"
-            "  next: name a folder: --store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
+            "  next: name a directory: --store, BUILDER_STORE, or `store` in the settings file; the first of these counts"
         )
 
     @pytest.mark.parametrize(
         ("number", "reason", "hint"),
         [
-            (errno.EACCES, "Permission denied", "name a folder that you may write to: --store, BUILDER_STORE, "
+            (errno.EACCES, "Permission denied", "name a directory that you may write to: --store, BUILDER_STORE, "
              "or `store` in the settings file; the first of these counts"),
             (errno.ENOSPC, "No space left on device", FULL),
         ],
@@ -158,7 +158,7 @@ class TestTrees:
             with pytest.raises(MismatchError) as caught:
                 store.add_tree(stage, expect=EMPTY)
             found = nar.hash_tree(stage)
-            assert nar.compare(stage, stage) == []
+            assert difference.compare(stage, stage) == []
         assert str(caught.value) == (
             f"{stage}: the tree is {found}, not {EMPTY}\n"
             "  next: compare the two trees; take the new digest only if the difference is wanted"
@@ -241,9 +241,9 @@ class TestCanonicalForm:
                 pytest.skip("the file system of the temporary folder has no user attributes")
             os.mkdir(f"{stage}/out")
             Path(stage, "out", "f").write_text("x")
-            Path(stage, "out", "f").chmod(0o444)
             for path in (f"{stage}/out", f"{stage}/out/f"):
                 os.setxattr(path, "user.origin", b"here")
+            Path(stage, "out", "f").chmod(0o444)
             tree = store.add_tree(f"{stage}/out")
         for name in ("", "f"):
             assert os.listxattr(os.path.join(store.tree_path(tree), name)) == []
@@ -263,7 +263,7 @@ class TestCanonicalForm:
                 store.add_tree(stage)
         assert str(caught.value) == (
             f"{stage}/pipe: a named pipe cannot be part of a tree\n"
-            "  next: trees hold files, folders and links only: remove it in the step that makes it"
+            "  next: trees hold files, directories and links only: remove it in the step that makes it"
         )
         assert os.listdir(store.trees_dir) == leftovers(store) == []
 
@@ -273,7 +273,7 @@ class TestCanonicalForm:
             with pytest.raises(StoreError) as caught:
                 store.add_tree(f"{stage}/out")
         assert str(caught.value) == (
-            f"{stage}/out: a link cannot be a tree of its own\n  next: stage a folder that holds the link, or what the link points to"
+            f"{stage}/out: a link cannot be a tree of its own\n  next: stage a directory that holds the link, or what the link points to"
         )
 
     def test_a_tree_that_is_not_there(self, store: Store) -> None:
@@ -355,10 +355,10 @@ class TestSealed:
             sealed.unseal(data + b"\n")
 
     def test_a_write_that_fails_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def write(_file: int, _data: bytes) -> int:
+        def replace(_old: str, _new: str) -> None:
             raise OSError(errno.ENOSPC, "full")
 
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(os, "replace", replace)
         with pytest.raises(OSError, match="full"):
             sealed.write(str(tmp_path / "a"), {}, str(tmp_path / "scratch"))
         assert os.listdir(tmp_path) == []
@@ -392,8 +392,8 @@ class TestRoots:
             store.gc()
         assert str(caught.value) == (
             f"{path}: the root is damaged: the content does not match its check sum\n"
-            "  next: remove the file; where what it keeps is needed, run `touch lock.toml` and the build in that project "
-            "again, which writes it"
+            "  next: remove the file; if its project is still in use, run `touch lock.toml` and the build there again, "
+            "which writes it"
         )
         assert store.has_tree(tree)
 

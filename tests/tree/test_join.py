@@ -148,7 +148,7 @@ def test_a_file_where_another_has_a_folder(tmp_path: Path, one: Tree, two: Tree)
     with pytest.raises(RefusedError) as error:
         joined(tmp_path, one, two)
     assert str(error.value) == (
-        "a: p0 and p1 both have a, and it is a folder in one of them only\n"
+        "a: p0 and p1 both have a, and it is a directory in one of them only\n"
         "  next: leave it out of one of them with `exclude` in its recipe"
     )
 
@@ -158,7 +158,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, target: str) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     link = str(outside) if target == "outside" else target
-    with pytest.raises(RefusedError, match=r"a: p0 and p1 both have a, and it is a folder in one of them only\n"):
+    with pytest.raises(RefusedError, match=r"a: p0 and p1 both have a, and it is a directory in one of them only\n"):
         joined(tmp_path, {"a": ("link", link), "b/x": "one"}, {"a/b": "two"})
     assert list(outside.iterdir()) == []
 
@@ -207,7 +207,7 @@ def test_added_files_do_not_leave_the_tree(tmp_path: Path, kind: str) -> None:
         join.add_files(str(tree), **added)
     assert list(outside.iterdir()) == []
     assert str(error.value) == (
-        "lib/x: cannot be added: lib is not a folder in the joined tree\n"
+        "lib/x: cannot be added: lib is not a directory in the joined tree\n"
         "  next: take another path in the recipe, or leave lib out with `exclude`"
     )
 
@@ -217,7 +217,7 @@ def test_an_added_file_does_not_replace_a_folder(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as error:
         join.add_files(str(tmp_path), files={"lib": "text"}, programs={}, links={})
     assert str(error.value) == (
-        "lib: cannot be added: lib is a folder in the joined tree\n"
+        "lib: cannot be added: lib is a directory in the joined tree\n"
         "  next: take another path in the recipe, or leave lib out with `exclude`"
     )
 

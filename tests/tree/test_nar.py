@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from builder.base.errors import StoreError
 from builder.store import remove_tree
-from builder.tree import nar
+from builder.tree import difference, nar
 
 # A tree as a value: bytes and the executable bit of a file, a link's target, or a folder's entries by name.
 File = tuple[bytes, bool]
@@ -218,7 +218,7 @@ class TestForm:
         for walk in (written, nar.scan):
             with pytest.raises(nar.UnfitError) as caught:
                 walk(str(tmp_path / "t"))
-            assert caught.value.message == "its folders are nested more than 256 deep"
+            assert caught.value.message == "its directories are nested more than 256 deep"
         remove_tree(str(tmp_path / "t"))  # pytest cannot
 
     def test_pieces_are_small(self, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ class TestRefused:
             with pytest.raises(StoreError) as caught:
                 read(str(folder))
             assert str(caught.value) == (
-                f"{folder}/{name}: {message}\n  next: trees hold files, folders and links only: remove it in the step that makes it"
+                f"{folder}/{name}: {message}\n  next: trees hold files, directories and links only: remove it in the step that makes it"
             )
 
     def test_device(self) -> None:
@@ -316,7 +316,7 @@ class TestProperties:
                     os.utime(os.path.join(path, name), (time, time), follow_symlinks=False)
                 os.utime(path, (time, time))
             assert nar.hash_tree(folder + b"/one") == nar.hash_tree(folder + b"/two")
-            assert nar.compare(os.fsdecode(folder + b"/one"), os.fsdecode(folder + b"/two")) == []
+            assert difference.compare(os.fsdecode(folder + b"/one"), os.fsdecode(folder + b"/two")) == []
 
     @some
     @given(folders, st.data())
@@ -329,7 +329,7 @@ class TestProperties:
             target = data.draw(st.sampled_from(sorted(paths)) if paths else st.none())
             change(folder + b"/t", target, data)
             assert nar.hash_tree(folder + b"/t") != before
-            assert len(nar.compare(os.fsdecode(folder + b"/before"), os.fsdecode(folder + b"/t"))) > 0
+            assert len(difference.compare(os.fsdecode(folder + b"/before"), os.fsdecode(folder + b"/t"))) > 0
 
 
 def change(top: bytes, path: bytes | None, data: st.DataObject) -> None:
@@ -384,7 +384,7 @@ class TestCompare:
     def compare(self, folder: Path, old: Tree, new: Tree, limit: int = 20) -> list[str]:
         make(old, os.fsencode(folder / "old"))
         make(new, os.fsencode(folder / "new"))
-        return nar.compare(str(folder / "old"), str(folder / "new"), limit)
+        return difference.compare(str(folder / "old"), str(folder / "new"), limit)
 
     def test_every_kind_of_difference(self, tmp_path: Path) -> None:
         old: Tree = {
@@ -413,7 +413,7 @@ class TestCompare:
             "missing: doc-2",
             "content: edit differs from byte 4 on (7 bytes)",
             "content: grow differs from byte 3 on (3 bytes before, 7 now)",
-            "kind: kind was a file, is a folder",
+            "kind: kind was a file, is a directory",
             "link: link pointed to here, points to there",
             "mode: mode is executable now",
             "added: new\\n\\xff",

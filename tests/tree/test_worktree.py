@@ -49,12 +49,13 @@ def test_what_is_not_there(library: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         worktree.tree(str(library.parent), "library", ("cash.lua", "cash/**"))
     assert str(error.value) == (
-        f"{library}: nothing in it is like cash.lua or cash/**\n  next: correct `include` in the recipe that names the folder"
+        f"{library}: nothing in it is like cash.lua or cash/**\n  next: correct `include` in the recipe that names the directory"
     )
     for include in ((), ("**",)):
         with pytest.raises(UsageError) as error:
             worktree.tree(str(tmp_path), "gone", include)
-        assert str(error.value) == f"{tmp_path}/gone: there is no such folder\n  next: a recipe names it as a source; correct its `folder`"
+        hint = "a recipe names it as a source; correct its `folder`"
+        assert str(error.value) == f"{tmp_path}/gone: there is no such directory\n  next: {hint}"
 
 
 @pytest.mark.parametrize("include", [(), ("**",)])
@@ -67,7 +68,7 @@ def test_a_link_out_of_the_project(library: Path, tmp_path: Path, name: str, inc
         worktree.tree(str(project), name, include)
     assert str(error.value) == (
         f"{project}/{name}: it is a link out of the project, to {library}{name.removeprefix('link')}\n"
-        "  next: put the folder itself in the project: what lies outside is not pinned by it"
+        "  next: put the directory itself in the project: what lies outside is not pinned by it"
     )
     with pytest.raises(UsageError):
         worktree.copy(str(project), name, str(tmp_path / "copy"), include)
@@ -103,5 +104,5 @@ def test_a_change_elsewhere_in_the_folder_rebuilds_nothing(
     answer = project.run("build")
     assert (answer.code, answer.err) == (2, (
         f"builder: {project.root}/files/hello: nothing in it is like greet*\n"
-        "  next: correct `include` in the recipe that names the folder\n"
+        "  next: correct `include` in the recipe that names the directory\n"
     ))

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from msgspec.structs import replace
 
 from builder import sandbox
+from builder.base import within
 from builder.base.errors import UsageError
 from builder.cli.options import Options
 from builder.cli.output import shown_path
@@ -21,7 +22,6 @@ from builder.run.serving.listening import Listener, Listening
 from builder.run.serving.place import FOLDERS, TRIAL, check, stand_ins
 from builder.run.serving.service import require_free, wait_until_ready
 from builder.run.serving.tree import Process, process
-from builder.sandbox.program import resolve_inside
 
 IMAGE = "gateway"
 _FOLDER = os.path.join("out", "run")
@@ -50,7 +50,7 @@ def _policy(path: str | None) -> str:
     if not os.access(path, os.R_OK):
         raise UsageError("the policy file cannot be read", where=path, hint="correct its permissions")
     found = os.path.abspath(path)
-    if not os.path.isfile(resolve_inside(os.path.dirname(found), os.path.basename(found))):
+    if not os.path.isfile(within.resolve(os.path.dirname(found), os.path.basename(found))):
         hint = f"name the file that it leads to: {os.path.realpath(found)}"
         raise UsageError("it is a link out of its folder, which is all that the gateway sees", where=path, hint=hint)
     return found

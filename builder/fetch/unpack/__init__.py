@@ -1,17 +1,17 @@
-"""Unpacking archives that nobody has looked at yet: tar (plain, gzip, bzip2, xz, zstd), zip and wheel, Debian packages.
+"""Unpacking archives that are not trusted: tar (plain, gzip, bzip2, xz, zstd), zip and wheel, Debian packages.
 
 The archive's bytes may be hostile. The rules:
 
 - A path that is absolute, has `..` or a NUL byte is refused. `.` and doubled slashes are taken off.
-- Nothing is written through a link: every folder above an entry must be one that this run made as a folder.
-- A path may come once. Only a folder may be named again.
-- Folders, regular files, symbolic links and hard links to an earlier file are taken; devices, pipes, sparse files and
-  encrypted entries are refused. A hard link becomes a file of its own, since a tree has none.
+- Nothing is written through a link: every directory above an entry must be one that this run made as a directory.
+- A path may come once; only a directory may be named again.
+- Directories, regular files, symbolic links and hard links to an earlier file are taken; devices, pipes, sparse files
+  and encrypted entries are refused. A hard link becomes a file of its own, since a tree has none.
 - A symbolic link must stay in the tree when it is followed, through other links too. In an archive that is the root of
   a file system (a Debian package, or a tar with `strip` 0) an absolute target counts from that root.
 - Bytes are counted as they are written, not as headers announce them; memory does not grow with what headers claim.
 - Of the modes only the owner's executable bit is kept.
-- `strip` leading folders are taken off; there must be exactly one such folder path then.
+- `strip` leading directories are taken off; there must be exactly one such directory path then.
 - An archive that ends early or is damaged is refused, where the format lets it be seen.
 """
 
@@ -48,7 +48,7 @@ def kind(filename: str) -> str:
 def unpack(
     archive: str, filename: str, into: str, *, strip: int, limits: Limits, cancel: threading.Event | None = None
 ) -> Totals:
-    """Unpack the file `archive`, called `filename` by its publisher, into the empty folder `into`; say how much it was.
+    """Unpack `archive`, called `filename` by its publisher, into the empty directory `into`; the sums of its tree.
 
     Raises:
         ArchiveError: it is hostile, damaged, over a limit, or does not fit `strip`.
@@ -59,7 +59,7 @@ def unpack(
     found = kind(filename)
     root = found == "deb" or (found == "tar" and strip == 0)
     tree = Tree(into, name=filename, strip=0 if found == "file" else strip, limits=limits, root=root, cancel=cancel)
-    # Each format's module brings a decoder that only it needs, so it is imported when it is wanted.
+    # Each format's module imports a decoder that only it needs, so it is imported on demand.
     with tree, open(archive, "rb") as file:
         if found == "zip":
             from builder.fetch.unpack import zips  # noqa: PLC0415

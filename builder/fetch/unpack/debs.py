@@ -61,7 +61,7 @@ class _Member:
 
 
 class _Guarded:
-    """The file that `arpy` sees; `limit` bounds one read."""
+    """The file as `arpy` reads it; `limit` bounds one read."""
 
     def __init__(self, file: IO[bytes], tree: Tree) -> None:
         self._file = file

@@ -1,10 +1,10 @@
-"""Where symbolic links lead, told from their texts alone: no file is looked at."""
+"""The ends of symbolic links, found from their texts alone: no file is read."""
 
 from collections.abc import Mapping
 
 HOPS = 40  # links that Linux follows for one path (path_resolution(7)); a longer chain leads nowhere
-_DEEP = 8  # folders that most paths do not go below
-_STEPS = 64  # path parts looked at for each link, on average; only a tangle that was made on purpose needs more
+_DEEP = 8  # directories that most paths do not go below
+_STEPS = 64  # path parts for each link, on average; only a tangle made on purpose needs more
 
 
 class TangledError(Exception):
@@ -15,7 +15,7 @@ def leaving(links: Mapping[bytes, bytes], *, root: bool) -> list[bytes]:
     """The links (path -> target) that lead out of their tree. root: an absolute target counts from the tree's top.
 
     Raises:
-        TangledError: it would take too long to tell.
+        TangledError: it would take too many steps to tell.
     """
     budget = [_STEPS * len(links) + 10_000]
     return [path for path in links if _leaves(path, links, root, budget)]

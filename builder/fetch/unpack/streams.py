@@ -11,11 +11,11 @@ _OUT = 1 << 18
 _MEMORY = 256 << 20  # bytes a decoder may take; `xz -9` needs 65 MiB, `zstd --long=27` 128 MiB
 _STREAMS = 100_000  # streams one after another; bgzip ends one every 64 KiB
 
-FAILURES = (zlib.error, lzma.LZMAError, OSError)  # what decoders raise for damaged bytes; such an OSError has no errno
+FAILURES = (zlib.error, lzma.LZMAError, OSError)  # of decoders, for damaged bytes; such an OSError has no errno
 
 
 class Stream(Protocol):
-    """What is left of a file: `read` returns at most `size` bytes, fewer when it pleases, none at the end."""
+    """The rest of a file: `read` returns at most `size` bytes, perhaps fewer, and none at the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -35,8 +35,10 @@ class _Decoder(Protocol):
 def decompressed(file: IO[bytes]) -> Stream:
     """The content of a file at its beginning: gzip, bzip2, xz or Zstandard, and any other file as it is.
 
-    Calling and reading it raises EOFError where the file ends early, and one of FAILURES where it is damaged. (The
-    Zstandard decoder cannot tell the early end of a frame; the archive inside shows it.)
+    Raises, and so does reading it:
+        EOFError: the file ends early. (The Zstandard decoder cannot see the early end of a frame; the archive inside
+            shows it.)
+        FAILURES: the file is damaged.
     """
     magic = file.read(6)
     file.seek(0)
@@ -52,7 +54,7 @@ def decompressed(file: IO[bytes]) -> Stream:
 
 
 class _Streams:
-    """Streams one after another, as the formats' own tools read them: padding between them is zeros.
+    """Streams one after another, read as the formats' own tools read them: the padding between them is zeros.
 
     The standard library's files are not used: `LZMAFile` has no limit on memory, and `GzipFile` reads a header of any
     length byte by byte.
@@ -98,7 +100,7 @@ def _xz() -> lzma.LZMADecompressor:
 
 
 class _Gzip:
-    """`zlib` with the interface of the other decoders. It decodes ahead: `zlib` copies what it is given but did not use."""
+    """`zlib` with the interface of the other decoders. It decodes ahead: `zlib` copies unused input."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -124,7 +126,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """Zstandard frames one after another; its error is an OSError, so that nobody else must import the library."""
+    """Zstandard frames one after another; its error is an OSError, so that no other module imports the library."""
 
     def __init__(self, file: IO[bytes]) -> None:
         import zstandard  # noqa: PLC0415 - 20 ms, and few archives need it

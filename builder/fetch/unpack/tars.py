@@ -1,8 +1,8 @@
 """Tar archives (POSIX.1-2001 pax, ustar, GNU). `tarfile` decodes single header blocks, this module reads the archive.
 
-`tarfile`'s own walk trusts what headers claim: a negative size is read as "all that is left", extended headers are held in
-memory whole, recursed into and kept for all later entries, and their records are parsed in quadratic time. Here the stream
-is read forward only, in bounded pieces, and every extended header counts towards a budget.
+`tarfile`'s own walk trusts the headers: it reads a negative size as "the rest of the file", holds extended headers in
+memory whole, recurses into them, keeps them for all later entries, and parses their records in quadratic time. Here the
+stream is read forward only, in bounded pieces, and every extended header counts towards a budget.
 """
 
 import tarfile
@@ -26,7 +26,7 @@ _PADDING = 16 << 20  # bytes after the end mark; tar pads to its blocking factor
 
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE)
 _LONG = {tarfile.GNUTYPE_LONGNAME: b"path", tarfile.GNUTYPE_LONGLINK: b"linkpath"}
-_USED = (b"path", b"linkpath", b"size")  # records that change what is unpacked; others are times, owners, attributes
+_USED = (b"path", b"linkpath", b"size")  # records that change the tree; others are times, owners, attributes
 _KINDS = {tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe"}
 
 
@@ -43,7 +43,7 @@ def read(file: IO[bytes], tree: Tree) -> None:
 
 
 def _member(source: "_Blocks", tree: Tree) -> tuple[tarfile.TarInfo, bytes, bytes] | None:
-    """The next entry with its name and link target; None at the end. Of several extended headers the first one counts."""
+    """The next entry with its name and link target; None at the end. The first of several extended headers counts."""
     told: dict[bytes, bytes] = {}
     for _ in range(_EXTENDED):
         info = source.header()
@@ -67,7 +67,7 @@ def _member(source: "_Blocks", tree: Tree) -> tuple[tarfile.TarInfo, bytes, byte
 
 
 def _applied(info: tarfile.TarInfo, told: dict[bytes, bytes], tree: Tree) -> tuple[tarfile.TarInfo, bytes, bytes]:
-    """An entry as its extended headers have it."""
+    """An entry with the changes of its extended headers."""
     name, target = told.get(b"path", _raw(info.name)), told.get(b"linkpath", _raw(info.linkname))
     if info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(b"GNU.sparse.") for key in told):
         raise tree.refuse(f"{shown(name)} is a sparse file", "pack it without --sparse")
@@ -137,7 +137,7 @@ class _Blocks:
         return self._exactly(size + -size % _BLOCK)[:size]
 
     def spend(self, size: int) -> None:
-        """Count what headers cost against what all of them may."""
+        """Count the cost of a header towards the budget of all headers."""
         self._left -= size
         if self._left < 0:
             raise self._tree.refuse("it has too many headers")
@@ -154,7 +154,7 @@ class _Blocks:
         self._exactly(-size % _BLOCK)
 
     def finish(self) -> None:
-        """Read what follows the end mark, so that the stream compares its own check sums."""
+        """Read to the end of the stream, so that it compares its own check sums."""
         read = 0
         while data := self._some(_CHUNK):
             read += len(data)

@@ -1,7 +1,7 @@
-"""The folder that an archive is unpacked into. Rules on paths, links, limits and modes are kept here, for any format.
+"""The directory that an archive is unpacked into, with the rules on paths, links, limits and modes for all formats.
 
-The folder is empty at first and nobody else writes to it, so what it holds is known from memory: a path is created only
-below folders that are in `_kinds` as folders, and is never opened through a link.
+The directory is empty at first and no other process writes to it, so its content is known from memory: a path is
+created only below directories that are in `_kinds` as directories, and is never opened through a link.
 """
 
 import errno
@@ -25,14 +25,14 @@ _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What a tree may hold: `unpacked` bytes of regular files, `entries` files, folders and links."""
+    """The limits of a tree: `unpacked` bytes of regular files, `entries` files, directories and links."""
 
     unpacked: int = 4 << 30
     entries: int = 250_000
 
 
 class Totals(Struct, frozen=True):
-    """What a tree holds: bytes of regular files; files, folders (without the top) and links."""
+    """The sums of a tree: bytes of regular files; files, directories (without the top) and links."""
 
     unpacked: int
     entries: int
@@ -45,14 +45,14 @@ class TruncatedError(ArchiveError):
 
 
 class Cancelled(Exception):  # noqa: N818 - it is no error
-    """The work was called off."""
+    """The work was cancelled."""
 
 
 class Tree:
-    """Writes what an archive says below `into`. Use it as a context manager: leaving it checks the links.
+    """Writes the entries of an archive below `into`. Use it as a context manager: leaving it checks the links.
 
-    name: the archive's, for messages. strip: leading folders to take off. root: the tree is the root of a file system.
-    `reserve` and `folder` are for one thread; `write` may be called by several.
+    name: the archive's, for messages. strip: leading directories to take off. root: the tree is the root of a file
+    system. `reserve` and `folder` are for one thread; `write` may be called by several.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Tree:
         return Totals(self._unpacked, len(self._kinds))
 
     def refuse(self, message: str, hint: str = _REFUSED) -> ArchiveError:
-        """The error for something that the archive must not have."""
+        """The error for an entry or a size that the archive must not have."""
         return ArchiveError(message, where=self._name, hint=hint)
 
     def too_many(self) -> ArchiveError:
@@ -99,7 +99,7 @@ class Tree:
         self.write(self.reserve(name), executable=executable, chunks=chunks)
 
     def reserve(self, name: bytes) -> bytes:
-        """Keep the place of a file; `write` takes what this returns."""
+        """Take the place of a file; `write` gets the returned path."""
         path = self._path(name)
         self._claim(path, "file")
         return path
@@ -145,7 +145,7 @@ class Tree:
             self._finish()
 
     def _path(self, name: bytes, *, folder: bool = False) -> bytes:
-        """Where an entry goes, b"" for the top itself (folders only)."""
+        """Where an entry goes, b"" for the top itself (directories only)."""
         if name.startswith(b"/"):
             raise self.refuse(f"{shown(name)} is an absolute path")
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]
@@ -162,16 +162,16 @@ class Tree:
     def _stripped(self, name: bytes, parts: list[bytes], folder: bool) -> list[bytes]:
         top, rest = parts[: self._strip], parts[self._strip :]
         if not rest and not folder:
-            raise self.refuse(f"{shown(name)} lies outside the top folder", "set 'strip' of the source to less")
+            raise self.refuse(f"{shown(name)} lies outside the top directory", "set 'strip' of the source to less")
         if self._top is None or (len(self._top) < len(top) and top[: len(self._top)] == self._top):
             self._top = top
         elif top != self._top[: len(top)]:
-            message = f"there is more than one top folder: {shown(b'/'.join(self._top))} and {shown(b'/'.join(top))}"
+            message = f"there is more than one top directory: {shown(b'/'.join(self._top))} and {shown(b'/'.join(top))}"
             raise self.refuse(message, "set 'strip' of the source to less")
         return rest
 
     def _claim(self, path: bytes, kind: str, more: int = 0) -> None:
-        """Give a new path its kind, and make the folders above it. more: bytes that are kept besides the path."""
+        """Give a new path its kind, and make the directories above it. more: bytes that are kept besides the path."""
         if path in self._kinds:
             raise self.refuse(f"{shown(path)} is there twice, as a {self._kinds[path]} and as a {kind}")
         above = path.rpartition(b"/")[0]
@@ -187,7 +187,7 @@ class Tree:
             raise Cancelled
 
     def _make_above(self, path: bytes) -> None:
-        """Make the folders above a path that the archive has not named."""
+        """Make the directories above a path that the archive has not named."""
         parts = path.split(b"/")
         for end in range(1, len(parts)):
             above = b"/".join(parts[:end])

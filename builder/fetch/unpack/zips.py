@@ -15,7 +15,7 @@ from builder.fetch.unpack.tree import Tree, shown
 _CHUNK = 1 << 20
 _ENTRY = b"PK\x01\x02"  # begins each record of the central directory (section 4.3.12)
 _DIRECTORY_AN_ENTRY = 512  # bytes of the central directory for each entry allowed
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others `zipfile` inflates any amount of bytes at once
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # with others `zipfile` inflates any number of bytes at once
 _LINK = 4096  # bytes of a link's target that are read; Linux takes fewer
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # general purpose bits 0, 6 and 13 (section 4.4.4)
 _UNIX = 3  # "version made by" (section 4.4.2): the upper half of the external attributes is st_mode
@@ -75,7 +75,7 @@ def _halves(files: list[tuple[bytes, zipfile.ZipInfo]]) -> list[list[tuple[bytes
 
 
 def _is_file(info: zipfile.ZipInfo, archive: zipfile.ZipFile, tree: Tree) -> bool:
-    """Check one entry; a folder or a link is made at once."""
+    """Check one entry; a directory or a link is made at once."""
     name = _raw(info.filename)
     kind = stat.S_IFMT(_mode(info))
     if "\0" in info.orig_filename:
@@ -111,8 +111,9 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 class _Guarded:
-    """The file that `zipfile` sees. It reads the whole directory at once, as long as the archive says that it is, and makes
-    an object of each record, about ten times as large as the record; so too much of it is refused before."""
+    """The file as `zipfile` reads it. `zipfile` reads the whole central directory at once, of the size that the archive
+    claims, and makes an object of each record, about ten times as large; so a directory that is too large is refused
+    before."""
 
     def __init__(self, file: IO[bytes], tree: Tree) -> None:
         self._file = file
