@@ -202,23 +202,35 @@ def label(lock_text: str) -> str:
     return "sha256:" + digest.to_hex(digest.of_bytes(lock_text.encode()))
 
 
-def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:
-    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte."""
+def is_current(
+    target: str, request: Request, lock_digest: str, compression: str, layers: Sequence[oci.Kept] | None = None
+) -> bool:
+    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte.
+
+    layers: what `oci.kept` just gave for `target`, so that their bytes are not hashed again.
+    """
     try:
         _, config = oci.documents(os.path.join(target, oci.LAYOUT))
         if config["config"]["Labels"]["builder.lock"] != lock_digest:  # so that nothing is read of an image that will be replaced
             return False
-        layers = layers_of(target, request, compression)
-        return bool(layers) and oci.is_written(target, layers, request.about(lock_digest))
+        found = layers_of(target, request, compression, layers)
+        return bool(found) and oci.is_written(target, found, request.about(lock_digest))
     except oci.DAMAGED:
         return False
 
 
-def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]:
-    """The layers that lie in `target` already, when they are the pinned ones of this request; else none."""
+def layers_of(
+    target: str, request: Request, compression: str, layers: Sequence[oci.Kept] | None = None
+) -> Sequence[oci.Kept]:
+    """The layers that lie in `target` already, when they are the pinned ones of this request; else none.
+
+    layers: as for `is_current`.
+    """
     try:
         manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        return oci.kept(target) if _is_pinned(request, manifest, config, compression) else []
+        if not _is_pinned(request, manifest, config, compression):
+            return []
+        return oci.kept(target) if layers is None else layers
     except oci.DAMAGED:
         return []
 

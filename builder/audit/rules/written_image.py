@@ -53,7 +53,7 @@ def _wrong(context: Context, project: Project, image: LockedImage, target: str, 
     request = request_of(context, image)
     if not mine or request is None or image.recipe != image_digest(project, image.name, image.profile):
         return ""
-    if compose.is_current(target, request, label, layers[-1].compression):
+    if compose.is_current(target, request, label, layers[-1].compression, layers):
         return ""
     return "it says that it was made from this lock, but it is not what that gives"
 
