@@ -11,8 +11,9 @@ from builder.base import canonical, digest
 from builder.base.errors import BuildError
 from builder.base.platform import PLATFORMS
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.image.oci.compress import Blob
-from builder.image.oci.config import About
+from builder.image.oci.config import LOCK, About
 from builder.image.oci.entry import Entry
 from builder.lock.lock import Lock, LockedImage, LockedLayer, LockedPackage
 from builder.plan.derivation import Trees
@@ -210,12 +211,12 @@ def is_current(
     layers: what `oci.kept` just gave for `target`, so that their bytes are not hashed again.
     """
     try:
-        _, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        if config["config"]["Labels"]["builder.lock"] != lock_digest:  # so that nothing is read of an image that will be replaced
+        _, config = index.documents(os.path.join(target, oci.LAYOUT))
+        if config["config"]["Labels"][LOCK] != lock_digest:  # so that nothing is read of an image that will be replaced
             return False
         found = layers_of(target, request, compression, layers)
         return bool(found) and oci.is_written(target, found, request.about(lock_digest))
-    except oci.DAMAGED:
+    except index.DAMAGED:
         return False
 
 
@@ -227,11 +228,11 @@ def layers_of(
     layers: as for `is_current`.
     """
     try:
-        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
+        manifest, config = index.documents(os.path.join(target, oci.LAYOUT))
         if not _is_pinned(request, manifest, config, compression):
             return []
         return oci.kept(target) if layers is None else layers
-    except oci.DAMAGED:
+    except index.DAMAGED:
         return []
 
 

@@ -16,6 +16,7 @@ from builder.build.build import Builder, with_outputs
 from builder.image import compose
 from builder.image.compose import Request
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.image.oci.compress import Blob
 from builder.image.oci.config import About
 from builder.lock.lock import Lock, LockedImage
@@ -160,6 +161,6 @@ class ImageMaker(Struct, kw_only=True):
         target = self.target(request.locked)
         try:
             return oci.kept(target)
-        except oci.DAMAGED:
+        except index.DAMAGED:
             self._compose(request, target)
             return oci.kept(target)

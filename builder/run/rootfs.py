@@ -28,6 +28,7 @@ from builder.base.errors import ArchiveError, MachineError, StoreError
 from builder.cache import memo
 from builder.fetch import unpack
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.sandbox.program import resolve_inside
 from builder.store.remove import remove_tree
 from builder.tree import nar
@@ -114,7 +115,7 @@ def unpacked(target: str, above: str, cache_dir: str) -> Iterator[Rootfs]:
         ArchiveError: a layer is not what its name says, is damaged or hostile. MachineError: the folder cannot be written.
     """
     layout = os.path.join(target, oci.LAYOUT)
-    manifest, config = oci.documents(layout)
+    manifest, config = index.documents(layout)
     layers = [str(each["digest"]) for each in manifest["layers"]]
     name = os.path.basename(os.path.normpath(target))
     place = os.path.join(os.path.abspath(above), f"{name}-{_key(layers)}")

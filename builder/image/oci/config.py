@@ -11,6 +11,7 @@ from builder.recipe.image import Config, Healthcheck
 
 EPOCH = "1970-01-01T00:00:00Z"
 PREFIX = "org.opencontainers.image."
+LOCK = "builder.lock"  # label: the digest of the lock
 SIZES = "builder.layer-sizes"  # label: bytes of the uncompressed layers, base first
 _NANOSECONDS = 1_000_000_000
 
@@ -46,7 +47,7 @@ def annotations(about: About) -> dict[str, str]:
 
 def _labels(about: About, sizes: list[int]) -> dict[str, str]:
     mine = {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}ref.name": about.version}
-    lock = {"builder.lock": about.lock} if about.lock else {}
+    lock = {LOCK: about.lock} if about.lock else {}
     mine[SIZES] = " ".join(map(str, sizes))
     return mine | {f"builder.package.{name}": version for name, version in about.packages.items()} | lock | dict(about.config.labels)
 
