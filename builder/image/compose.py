@@ -73,7 +73,13 @@ class Request(Struct, frozen=True, kw_only=True):
         }
         if self.below:
             return canonical.key(told | {"from": list(self.layers_below)})
-        return canonical.key(told | {"base": [[name, self.trees[name]["out"]] for name in self.base]})
+        return canonical.key(told | {"base": [[name, self.trees[name]["out"], *self._archive(name)] for name in self.base]})
+
+    def _archive(self, name: str) -> list[str]:
+        """The SHA-256 of a package's archive, where its bytes are the layer: two archives of one tree can differ."""
+        package = self.graph.packages[name]
+        found = base_archive(package, self.recipes[package.name], self.platform)
+        return [found] if found else []
 
     def about(self, lock_digest: str) -> About:
         packages = [self.graph.packages[name] for name in self.packages]
@@ -97,15 +103,15 @@ def request(
     return found
 
 
-def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform: str) -> str:
-    """Where the store has the archive that is a whole base layer by itself: a prebuilt root file system, used byte for
-    byte. "" for a package that is none."""
+def base_archive(package: LockedPackage, recipe: Recipe, platform: str) -> str:
+    """The SHA-256 of the archive that is a whole base layer by itself: a prebuilt root file system, used byte for byte.
+    "" for a package that has none."""
     if not is_builtin(recipe, package.version):
         return ""
     sources = [each for each in package.sources if each.platform in (None, platform)]
-    if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz") or sources[0].sha256 is None:
+    if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz"):
         return ""
-    return store.file_path(sources[0].sha256)
+    return sources[0].sha256 or ""
 
 
 def absent(request: Request, store: Store) -> list[LockedPackage]:
@@ -114,8 +120,8 @@ def absent(request: Request, store: Store) -> list[LockedPackage]:
     while request.below:
         request = request.below
     packages = [request.graph.packages[name] for name in request.base]
-    paths = {each.id: base_tarball(each, request.recipes[each.name], store, request.platform) for each in packages}
-    return [each for each in packages if paths[each.id] and not os.path.exists(paths[each.id])]
+    found = [(each, base_archive(each, request.recipes[each.name], request.platform)) for each in packages]
+    return [each for each, sha256 in found if sha256 and not os.path.exists(store.file_path(sha256))]
 
 
 def compose(request: Request, store: Store) -> list[Layer]:
@@ -157,7 +163,8 @@ def _base(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]
     composed = []
     for name in request.base:
         package = request.graph.packages[name]
-        if path := base_tarball(package, request.recipes[package.name], store, request.platform):
+        if sha256 := base_archive(package, request.recipes[package.name], request.platform):
+            path = store.file_path(sha256)
             made.append((oci.Tarball(path=path, title=f"base: {name}"), tarball_base.entries(path, origin=name)))
         else:
             composed.append(name)
