@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests import small
-from tests.small import Small
+import small
+from small import Small
 
 ARCHIVE = """
 [[version.source]]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deep import nested
 
 from builder.base.errors import SandboxError, UsageError
 from builder.progress.reporter import NullReporter
@@ -126,6 +127,14 @@ def test_what_an_earlier_run_left_is_not_copied(top: Path, tmp_path: Path, monke
     shown = Path(files.copy(suite, str(tmp_path)))
     assert sorted(path.name for path in shown.iterdir()) == [".hidden", "Util.pm", "a.t", "deep", "unit"]
     assert [path.name for path in (shown / "deep").iterdir()] == ["b.t"]
+
+
+def test_a_suite_nested_deep_is_copied(top: Path, tmp_path: Path) -> None:
+    suite = filtered(find(str(top / "t"), whole=False), "TEST 1: one$")
+    with nested(top / "t/data", tmp_path / "t") as lowest:
+        (lowest / "data").write_text("x")
+        copied = files.copy(suite, str(tmp_path))
+        assert os.path.isfile(os.path.join(copied, os.path.relpath(lowest, top / "t"), "data"))
 
 
 @pytest.mark.parametrize(("pattern", "message"), [

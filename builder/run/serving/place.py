@@ -110,8 +110,8 @@ class Place(Struct, frozen=True, kw_only=True):
         self._write_conf()
         if _EMBEDDED in self.stand_ins:
             _emptied(self._resty)
-            shutil.copytree(self.rootfs.host_path(LUA[_EMBEDDED]), self._resty, symlinks=True, dirs_exist_ok=True)
-            shutil.copytree(os.path.join(self.checkout, _EMBEDDED), self._resty, dirs_exist_ok=True)
+            within.copy(self.rootfs.host_path(LUA[_EMBEDDED]), self._resty)
+            within.copy(os.path.join(self.checkout, _EMBEDDED), self._resty, follow=True)
 
     def _write_conf(self) -> None:
         """The checkout's files and folders; of the folders only those that the image has, since only such an nginx understands
@@ -126,7 +126,7 @@ class Place(Struct, frozen=True, kw_only=True):
                 if entry.is_dir(follow_symlinks=False):
                     edited = os.path.join(own, entry.name)
                     source = edited if os.path.isdir(edited) else entry.path
-                    shutil.copytree(source, os.path.join(self.conf, entry.name), symlinks=True)
+                    within.copy(source, os.path.join(self.conf, entry.name))
         self._write(_LISTEN, self.listening.files())
         if self.workers:
             self._write(_MAIN, {"workers.conf": f"worker_processes {self.workers};\n"})

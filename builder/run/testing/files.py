@@ -6,7 +6,6 @@ any other. Unit files (`t/unit/*_test.lua`) count when `t/unit/nginx.conf`, whic
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -130,11 +129,9 @@ def _only(top: str, files: Iterable[TestFile], wanted: "re.Pattern[str]") -> Ite
                 yield replace(each, count=len(part.blocks), left_out=left_out, text=part.text() if left_out else None)
 
 
-def _left(folder: str, names: list[str]) -> list[str]:
-    """What of a folder is not copied: what earlier runs left, and whatever is neither file, folder nor link."""
-    paths = {each: os.path.join(folder, each) for each in names}
-    plain = {each for each, path in paths.items() if os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)}
-    return [each for each in names if each.startswith(_SERVROOT) or each not in plain]
+def _is_left(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is not copied: what an earlier run left, and what is neither file, directory nor link."""
+    return entry.name.startswith(_SERVROOT) or not (entry.is_symlink() or entry.is_file() or entry.is_dir())
 
 
 def copy(suite: Suite, into: str) -> str:
@@ -145,7 +142,7 @@ def copy(suite: Suite, into: str) -> str:
     if not changed:
         return source
     target = os.path.join(into, suite.folder)
-    shutil.copytree(source, target, symlinks=True, ignore=_left)
+    within.copy(source, target, skip=_is_left)
     for name, text in changed.items():
         path = os.path.join(into, name)
         os.unlink(path)
