@@ -48,7 +48,7 @@ def base_of(project: Small) -> bytes:
     layout = project.root / "out/openresty/oci"
 
     def blob(descriptor: Any) -> bytes:
-        return (layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes()
+        return Path(layout, "blobs", descriptor["digest"].replace(":", "/")).read_bytes()
 
     manifest = json.loads(blob(json.loads((layout / "index.json").read_text())["manifests"][0]))
     return blob(manifest["layers"][0])

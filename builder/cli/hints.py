@@ -9,7 +9,8 @@ from functools import cache
 
 from builder.base import platform
 from builder.base.errors import UsageError
-from builder.cli.arguments import Parser, parser, verbs
+from builder.cli.arguments import parser, verbs
+from builder.cli.parser import Parser
 from builder.resolve.workspace import find_root
 
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")

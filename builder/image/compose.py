@@ -60,11 +60,12 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """What the image is called by: the version of its first package, at the bottom of the stack."""
+        """The version that the image is called by: that of its first package, at the bottom of the stack."""
         return self.below.version if self.below else self.graph.packages[self.locked.packages[0]].version
 
     def key(self) -> str:
-        """Digest of all that the layers are composed from: outputs, or for the layers of an image below, their digests."""
+        """Digest of all that the layers are composed from: outputs, or for the layers of an
+        image below, their digests."""
         told: dict[str, Any] = {
             "format": FORMAT,
             "image": self.locked.recipe,
@@ -73,7 +74,9 @@ class Request(Struct, frozen=True, kw_only=True):
         }
         if self.below:
             return canonical.key(told | {"from": list(self.layers_below)})
-        return canonical.key(told | {"base": [[name, self.trees[name]["out"], *self._archive(name)] for name in self.base]})
+        return canonical.key(
+            told | {"base": [[name, self.trees[name]["out"], *self._archive(name)] for name in self.base]}
+        )
 
     def _archive(self, name: str) -> list[str]:
         """The SHA-256 of a package's archive, where its bytes are the layer: two archives of one tree can differ."""
@@ -97,7 +100,13 @@ def request(
     found: Request | None = None
     for each in lock.stack(locked):
         found = Request(
-            recipe=images[each.name], locked=each, graph=graph, trees=trees, recipes=recipes, platform=platform, below=found
+            recipe=images[each.name],
+            locked=each,
+            graph=graph,
+            trees=trees,
+            recipes=recipes,
+            platform=platform,
+            below=found,
         )
     assert found is not None, "an image is in its own stack"
     return found
@@ -115,8 +124,8 @@ def base_archive(package: LockedPackage, recipe: Recipe, platform: str) -> str:
 
 
 def absent(request: Request, store: Store) -> list[LockedPackage]:
-    """Packages of the base whose archive is used byte for byte, and is not in the store. A layer that is made of its tree
-    would have other bytes."""
+    """Packages of the base whose archive is used byte for byte, and is not in the store. A
+    layer that is made of its tree would have other bytes."""
     while request.below:
         request = request.below
     packages = [request.graph.packages[name] for name in request.base]
@@ -137,12 +146,15 @@ def compose(request: Request, store: Store) -> list[Layer]:
     made = layers(request, store)
     machine = PLATFORMS[request.platform].machine
     found = contract.survey([entries for _, entries in made], machine=machine, build_paths=(*BUILD_PATHS, store.root))
-    contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers)
+    contract.require(
+        found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers
+    )
     return [layer for layer, _ in made]
 
 
 def layers(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]:
-    """The layers with what they hold, base first, those of an image below before its own. The contract is not looked at.
+    """The layers with what they hold, base first, those of an image below before its own.
+    The contract is not looked at.
 
     Raises: as `compose`.
     """
@@ -185,14 +197,17 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
         BuildError: the same inputs gave another layer than the lock pins.
     """
     *base, own = made
-    found = LockedLayer(key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in base))
+    found = LockedLayer(
+        key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in base)
+    )
     old = request.locked.outputs.get(request.platform)
     if old is not None and old.key == found.key and old != found:
         raise BuildError(
             f"not reproduced: the same outputs gave layer {found.layer} on base {', '.join(found.base)}; the lock pins "
             f"{old.layer} on {', '.join(old.base)}",
             where=f"image {request.recipe.name}, profile {request.locked.profile}",
-            hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml to pin anew",
+            hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml "
+            "to pin anew",
         )
     if old == found:
         return lock
@@ -206,7 +221,7 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
 
 
 def label(lock_text: str) -> str:
-    """What an image says of the lock that it was made from."""
+    """The label that names the lock that an image was made from."""
     return "sha256:" + digest.to_hex(digest.of_bytes(lock_text.encode()))
 
 
@@ -215,7 +230,7 @@ def is_current(
 ) -> bool:
     """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte.
 
-    layers: what `oci.kept` just gave for `target`, so that their bytes are not hashed again.
+    layers: the result of `oci.kept` for `target`, so that their bytes are not hashed again.
     """
     try:
         _, config = index.documents(os.path.join(target, oci.LAYOUT))
@@ -248,4 +263,6 @@ def _is_pinned(request: Request, manifest: Mapping[str, Any], config: Mapping[st
     if pinned is None or pinned.key != request.key():
         return False
     wanted = [f"sha256:{each}" for each in (*pinned.base, pinned.layer)]
-    return bool(config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}"))
+    return bool(
+        config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}")
+    )

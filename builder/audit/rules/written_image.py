@@ -32,7 +32,10 @@ def check(context: Context) -> Iterator[Finding]:
         folder = context.project.folder_of(image.name, image.profile)
         target = os.path.join(context.project.root, "out", folder)
         if os.path.lexists(target) and (reason := _wrong(context, context.project, image, target, label)):
-            remedy = f"run `builder build {image.name} --profile {image.profile}`, which writes it anew; then ask how it came to be"
+            remedy = (
+                f"run `builder build {image.name} --profile {image.profile}`, which writes it anew; then ask how it "
+                "came to be"
+            )
             if not _is_ours(target):  # a build does not replace it
                 remedy = f"move it to another place, then {remedy}"
             yield Finding(ID, f"out/{folder}", reason, remedy)

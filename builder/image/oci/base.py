@@ -127,7 +127,9 @@ def _entry(member: tars.Member, found: Mapping[str, Entry], origin: str, tree: T
     elif info.islnk() and (source := found.get(_path(member.target))) is not None and source.kind == FILE:
         data = source.data
     else:
-        raise tree.refuse(f"'{name}' in the base layer is no file, directory, symbolic link or hard link to an earlier file")
+        raise tree.refuse(
+            f"'{name}' in the base layer is no file, directory, symbolic link or hard link to an earlier file"
+        )
     return Entry(
         path=name, kind=kind, mode=info.mode & 0o7777, uid=_number(member, b"uid", info.uid),
         gid=_number(member, b"gid", info.gid), size=len(data or b""),

@@ -32,7 +32,8 @@ from builder.image.oci.index import DAMAGED, TYPE, documents
 
 LAYOUT = "oci"
 _BLOBS = f"{LAYOUT}/blobs/sha256"
-FILES = re.compile(r"oci/(oci-layout|index\.json|blobs/sha256/([0-9a-f]{64}|layer))|layer\.tar\.(gz|zst)")  # ours, below the folder
+# Paths of the builder's files below an image's directory.
+FILES = re.compile(r"oci/(oci-layout|index\.json|blobs/sha256/([0-9a-f]{64}|layer))|layer\.tar\.(gz|zst)")
 _SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
@@ -63,7 +64,8 @@ Layer = Composed | Tarball | Kept
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """What was made. Paths are below the target folder. `layers` are base first; the last one is the image's own."""
+    """An image that was written. Paths are below the target directory. layers: base first;
+    the last one is the image's own."""
 
     layout: str
     layer_file: str
@@ -84,14 +86,15 @@ def write(
     compression: str = "gzip",
     threads: int = THREADS,
 ) -> Written:
-    """Make the folder `target` ("out/openresty") the image, in one step: until then the old one stays.
+    """Make the directory `target` ("out/openresty") the image, in one step: until then the old one stays.
 
     The last layer is the image's own. `compression` is "gzip" or "zstd" and is for composed layers only. `about` may be
-    a function of the layers that were made: what an image says of itself can depend on their digests.
+    a function of the layers that were made, since its labels can depend on their digests.
 
     Raises:
-        MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
-        RefusedError: what is there was not written by the builder.
+        MachineError: the directory cannot be written. StoreError: a file changed meanwhile.
+        ArchiveError: a damaged base.
+        RefusedError: the files there were not written by the builder.
     """
     if stranger(target, FILES) is None and _is_foreign(target):
         hint = "move it to another place, then run the command again"
@@ -120,7 +123,7 @@ def write(
 
 
 def is_ours(target: str, *, whole: bool = True) -> bool:
-    """Whether a folder is an image that `write` made, with no file of anybody else in it; without `whole`, a part of one.
+    """Whether a directory is an image that `write` made, without foreign files; without `whole`, a part of one.
 
     Raises:
         OSError: it cannot be looked at.
@@ -131,7 +134,8 @@ def is_ours(target: str, *, whole: bool = True) -> bool:
 
 
 def _is_foreign(target: str) -> bool:
-    """Whether there are files and no image, or a readable image without our layer file beside it and without our label on it."""
+    """Whether there are files and no image, or a readable image without our layer file
+    beside it and without our label on it."""
     if not os.path.isdir(os.path.join(target, LAYOUT)):
         return os.path.isdir(target) and bool(os.listdir(target))
     if any(os.path.lexists(os.path.join(target, f"layer.tar.{suffix}")) for suffix in _SUFFIX.values()):
@@ -151,7 +155,7 @@ def _compression(layer: Layer, wanted: str) -> str:
 
 def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     """Put a layer among the blobs under its digest."""
-    from builder.image.oci import base, compress, tar  # noqa: PLC0415 - an image that is only labelled anew needs none of it
+    from builder.image.oci import base, compress, tar  # noqa: PLC0415 - a new label needs none of it
 
     staged = os.path.join(blobs, "layer")
     if isinstance(layer, Kept):
@@ -171,8 +175,8 @@ def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
 def _documents(
     layers: Sequence[tuple[str, Blob, str]], about: About, target: str
 ) -> tuple[dict[str, bytes], list[str], str]:
-    """Layout's version, index, manifest and config by their paths below the image's directory; the paths of the blobs of
-    the companions that lie in `target` and stay; the manifest's digest (hex).
+    """Layout's version, index, manifest and config by their paths below the image's directory; the
+    paths of the blobs of the companions that lie in `target` and stay; the manifest's digest (hex).
 
     layers: title, blob and compression ("gzip", "zstd") of each.
     """
@@ -208,7 +212,7 @@ def _documents(
 
 
 def read(target: str) -> Written:
-    """What lies in the folder of an image that `write` made, from its own documents.
+    """The image in a directory that `write` made, from its own documents.
 
     Raises:
         DAMAGED: it is not there, or not an image of ours.
@@ -228,13 +232,14 @@ def read(target: str) -> Written:
     ]
     kind = manifest["layers"][-1]["mediaType"].rsplit("+", 1)[1]
     return Written(
-        layout=layout, layer_file=os.path.join(target, f"layer.tar.{_SUFFIX[kind]}"), manifest=entry["digest"].removeprefix("sha256:"),
+        layout=layout, layer_file=os.path.join(target, f"layer.tar.{_SUFFIX[kind]}"),
+        manifest=entry["digest"].removeprefix("sha256:"),
         reference=entry["annotations"][f"{PREFIX}ref.name"], layers=tuple(made),
     )  # fmt: skip
 
 
 def kept(target: str) -> list[Kept]:
-    """The layers of the image in the folder `target`, base first, to be written again with other labels.
+    """The layers of the image in the directory `target`, base first, to be written again with other labels.
 
     Raises:
         DAMAGED: it is not there, not an image of ours, or a layer is not what it is said to be.
@@ -254,7 +259,8 @@ def kept(target: str) -> list[Kept]:
 
 
 def is_written(target: str, layers: Sequence[Kept], about: About) -> bool:
-    """Whether the folder `target` holds, byte for byte, what `write` would make of layers that lie there (see `kept`)."""
+    """Whether the directory `target` holds, byte for byte, what `write` would make of
+    layers that lie there (see `kept`)."""
     found, _, _ = _documents([(each.title, each.blob, each.compression) for each in layers], about, target)
     own = layers[-1]
     layer_file = f"layer.tar.{_SUFFIX[own.compression]}"
@@ -275,7 +281,7 @@ def _is_plain(target: str, path: str) -> bool:
 
 
 def describe(written: Written, about: About) -> str:
-    """What was made and how to use it, for people."""
+    """An image that was made and ways to use it, for people."""
     reference = f"oci:{written.layout}:{written.reference}"
     layer = written.layer
     total = sum(blob.size for blob in written.layers)

@@ -1,8 +1,10 @@
-"""The index of an image layout: a list of descriptors (image-spec v1.1: image-layout.md, image-index.md, descriptor.md).
+"""The index of an image layout: a list of descriptors (image-spec v1.1: image-layout.md,
+image-index.md, descriptor.md).
 
-The first one is the image that `image.write` made. Companions may stand behind it: artifacts whose `subject` is the image (a
-bill of materials, a signature) and manifests of other platforms. They stay for as long as they are about this very image,
-or were made from the same lock; the rest is dropped, so that an index never mixes what belongs to two locks.
+The first one is the image that `image.write` made. Companions may stand behind it:
+artifacts whose `subject` is the image (a bill of materials, a signature) and manifests of
+other platforms. They stay for as long as they are about this very image, or were made from
+the same lock; the rest is dropped, so that an index never mixes what belongs to two locks.
 """
 
 import json
@@ -18,7 +20,7 @@ from builder.image.oci.config import LOCK
 
 FILE = "index.json"
 TYPE = "application/vnd.oci.image"
-# What reading an image raises where it is not as it was written: its documents can say anything.
+# The errors of reading an image that is not as it was written: its documents can hold anything.
 DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArchiveError)
 
 Descriptor = Mapping[str, Any]
@@ -88,7 +90,9 @@ def companions(layout: str, image: Descriptor, lock: str) -> list[Companion]:
 
 
 def _stays(layout: str, descriptor: Descriptor, image: Descriptor, lock: str, subjects: set[str]) -> bool:
-    manifest, config = documents(layout, descriptor) if "platform" in descriptor else (_json(blob_path(layout, descriptor)), {})
+    manifest, config = (
+        documents(layout, descriptor) if "platform" in descriptor else (_json(blob_path(layout, descriptor)), {})
+    )
     if "subject" in manifest:
         return manifest["subject"]["digest"] in subjects
     return bool(descriptor["platform"] != image["platform"] and config["config"]["Labels"][LOCK] == lock)
