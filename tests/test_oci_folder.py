@@ -41,7 +41,7 @@ def test_first_and_second_time(tmp_path: Path) -> None:
 
 
 def test_empty_directories_nested_deep_in_the_old_one_go(tmp_path: Path) -> None:
-    with nested(tmp_path / "web"):
+    with nested(tmp_path / "web", tmp_path / ".web.new", tmp_path / ".web.old"):
         put(tmp_path / "web", "one")
         assert content(tmp_path / "web") == {"one"}
         assert [each.name for each in tmp_path.iterdir()] == ["web"]

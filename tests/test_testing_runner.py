@@ -80,9 +80,9 @@ def test_paths_choose_among_them(top: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("folder", "paths", "message"), [
-    ("none", [], "none: there is no such folder of test files\n  next: name a folder with files *.t: --suite DIR"),
+    ("none", [], "none: there is no such directory of test files\n  next: name a directory with files *.t: --suite DIR"),
     ("lib", [], "lib: there is no test file\n  next: test files are *.t, and unit/*_test.lua"),
-    ("t", ["t/none.t"], "t/none.t: there is no such file or folder\n  next: files of the suite are in TOP/t"),
+    ("t", ["t/none.t"], "t/none.t: there is no such file or directory\n  next: files of the suite are in TOP/t"),
     ("t", ["t/Util.pm"], "t/Util.pm: there is no test file\n  next: test files are *.t, and unit/*_test.lua"),
 ])  # fmt: skip
 def test_what_is_not_there_is_said(folder: str, paths: list[str], message: str, top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_said(folder: str, paths: list[str], message: str, 
 
 def test_a_path_elsewhere_is_refused(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(top)
-    with pytest.raises(UsageError, match=r"it is not in .*/component/t\n  next: name another folder of test files with --suite"):
+    with pytest.raises(UsageError, match=r"it is not in .*/component/t\n  next: name another directory of test files with --suite"):
         find("t", ["lib"], whole=False)
 
 
