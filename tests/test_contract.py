@@ -186,8 +186,8 @@ def test_run_paths_that_are_no_place() -> None:
     files = {"usr/bin/x": program(runpath="/gone:lib::/usr/bin/x:/usr"), "usr/bin/y": program(runpath="/usr:$LIB")}
     assert [str(each) for each in run_path.check(of(files))] == [
         "[run-path] usr/bin/x: its run path /gone is not a directory of the image (link without it, or add what belongs there)",
-        "[run-path] usr/bin/x: its run path 'lib' is relative to the working folder of whoever starts it (use an absolute path)",
-        "[run-path] usr/bin/x: its run path '' is relative to the working folder of whoever starts it (use an absolute path)",
+        "[run-path] usr/bin/x: its run path 'lib' is relative to the working directory in which it is started (use an absolute path)",
+        "[run-path] usr/bin/x: its run path '' is relative to the working directory in which it is started (use an absolute path)",
         "[run-path] usr/bin/x: its run path /usr/bin/x is not a directory of the image (link without it, or add what belongs there)",
         "[run-path] usr/bin/y: its run path /usr:$LIB has a variable that musl does not know (use $ORIGIN or an absolute path)",
     ]
