@@ -1,13 +1,13 @@
 """`builder audit`: the lock against recipes, sources and store.
 
-    load.py       reads a project, its lock and, with `since`, what a git revision had   (the edge)
-    context.py    what rules see
+    load.py       reads a project, its lock and, with `since`, those of a git revision   (the edge)
+    context.py    the values that rules see
     rule.py       a rule, and what it finds
     rules/        one rule a file; `rules/__init__.py` lists them
     engine.py     runs rules, and shows findings as text or rows
 
 A rule is added by writing its file and putting it in the list. It must not print, must not write, and must not stop at
-what it looks for: what it cannot check it passes over or reports.
+the first finding. It passes over or reports what it cannot check.
 
 Which profiles: those whose outputs are required (a profile file says `outputs = "optional"` to be left out), because
 only these promise that everything is pinned, mirrored and built. Others are looked at when they are named.

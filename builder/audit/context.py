@@ -1,4 +1,4 @@
-"""What the rules of an audit see: values that were read before, and the store."""
+"""The values that the rules of an audit see: those that were read before, and the store."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -22,8 +22,8 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
     """One audit.
 
     project, lock: None when they could not be read; `problems` says why, and rules that need them find nothing.
-    profiles: those that are looked at; image: only what this image needs, or None for all. since: what a git revision
-    had, or None.
+    profiles: those that are looked at; image: only what this image needs, or None for all. since: the project at a
+    git revision, or None.
     """
 
     project: Project | None
@@ -72,7 +72,7 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
         return recipes[package.name] if recipes is not None and package.name in recipes else None
 
     def version(self, package: LockedPackage) -> Version | None:
-        """What the recipe says of the locked version."""
+        """The recipe's block of the locked version."""
         recipe = self.recipe(package)
         return recipe.version(package.version) if recipe else None
 
@@ -81,14 +81,15 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
         return f"{package.name} --profile {next(each for each in package.profiles if each in self.profiles)}"
 
     def builds(self, name: str, profiles: tuple[str, ...]) -> str:
-        """What builds a package or image, as it is typed: all at once where outputs are required, else this one alone."""
+        """The command that builds a package or image: all at once where outputs are required, else this one alone."""
         known = self.project.profiles if self.project else {}
         if any(each in known and known[each].outputs_required for each in profiles):
             return "builder build --all"
         return f"builder build {name} --profile {profiles[0]}"
 
     def place(self, package: LockedPackage, source: Source | None = None, key: str = "") -> str:
-        """Like "nginx 1.26.3", "nginx 1.26.3 (embedded), source debian, sha256": profiles when there are several blocks."""
+        """Like "nginx 1.26.3", "nginx 1.26.3 (embedded), source debian, sha256": profiles
+        when there are several blocks."""
         twins = [each for each in self.packages if each.id == package.id]
         words = [package.id + (f" ({', '.join(package.profiles)})" if len(twins) > 1 else "")]
         if source is not None:
@@ -96,12 +97,14 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
         return ", ".join([*words, key] if key else words)
 
     def trees(self) -> Iterator[tuple[str, str]]:
-        """(tree digest, place) of every tree that the lock names for this platform, each once, by what names it first."""
+        """(tree digest, place) of every tree that the lock names for this platform, each
+        once, by what names it first."""
         seen: set[str] = set()
         for package in self.packages:
             named = [(source.tree, self.place(package, source)) for source in package.sources if self.here(source)]
             output = package.outputs.get(self.platform)
-            named += [(tree, self.place(package, key=f"output {name}")) for name, tree in output.trees.items()] if output else []
+            trees = output.trees if output else {}
+            named += [(tree, self.place(package, key=f"output {name}")) for name, tree in trees.items()]
             for tree, place in named:
                 if tree is not None and tree not in seen:
                     seen.add(tree)
@@ -112,8 +115,8 @@ class Context(Struct, frozen=True, kw_only=True, dict=True):
         return {}
 
     def source_tree(self, source: Source) -> str | None:
-        """The digest of a source's tree, as far as it is known without fetching: pinned, or what the pinned file unpacked
-        to here; a folder's is computed."""
+        """The digest of a source's tree, as far as it is known without fetching: pinned, or
+        what the pinned file unpacked to here; a directory's is computed."""
         if source.folder is None or self.project is None:
             record = self.store.record(unpack_key(source)) if source.tree is None and source.sha256 else None
             return record.trees.get("out") if record else source.tree

@@ -56,7 +56,7 @@ class Report(Struct, frozen=True, kw_only=True):
         found = f"{counted(len(self.counting), 'finding')} of {counted(len(ids), 'rule')}" if ids else "no findings"
         more = f", and {len(accounted)} that profiles account for" if accounted else ""
         lines += [f"{found}{more}; {counted(len(self.rules), 'rule')} looked at {self.looked_at}", ""]
-        return clean_lines("\n".join(lines))  # names and messages come from files that anybody may have written
+        return clean_lines("\n".join(lines))  # names and messages come from files of unknown authors
 
 
 def run(context: Context, rules: Iterable[Rule]) -> Report:

@@ -1,4 +1,4 @@
-"""What the rules that look back share: sources and versions of now beside those of a git revision."""
+"""Common parts of the rules that look back: sources and versions of now beside those of a git revision."""
 
 from collections.abc import Iterator, Mapping
 
@@ -32,7 +32,7 @@ def same_hash(one: Source, other: Source) -> str:
 
 
 def common_location(one: Source, other: Source) -> str:
-    """A place that both lie in, or "". Who adds a mirror keeps the old place beside it; who replaces all, changes them."""
+    """A place that both lie in, or "". An added mirror stands beside the old place."""
     return next((each for each in one.locations if each in other.locations), "")
 
 

@@ -1,4 +1,4 @@
-"""Reads what an audit looks at. What cannot be read becomes a problem for the rules, not a crash."""
+"""Reads project and lock for an audit. An unreadable file becomes a problem for the rules, not a crash."""
 
 import os
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def load(
     root: str, *, store: Store, platform: str, profiles: Iterable[str] = (), image: str | None = None,
     every: bool = False, since: str | None = None, cache_dir: str | None = None, reporter: Reporter | None = None,
 ) -> Context:
-    """The context of an audit of the project in folder `root`.
+    """The context of an audit of the project in directory `root`.
 
     profiles: which to look at; none means those whose outputs are required, `every` means all of the lock. since: a git
     revision to compare with, or None.
@@ -57,12 +57,12 @@ def _lock(root: str, cache_dir: str | None, problems: list[Problem]) -> Lock | N
     try:
         return text.parse(read_lock(root), LOCK, cache_dir=cache_dir)
     except LockError as error:
-        problems += [_mended(each, error.hint) for each in error.problems]
+        problems += [_with_remedy(each, error.hint) for each in error.problems]
     return None
 
 
-def _mended(problem: Problem, hint: str) -> Problem:
-    """A problem of the lock with what to do about the whole file; a misspelt key keeps its own hint."""
+def _with_remedy(problem: Problem, hint: str) -> Problem:
+    """A problem of the lock with the remedy for the whole file; a misspelt key keeps its own hint."""
     if problem.message == MESSAGE:
         return problem
     message = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
@@ -84,13 +84,16 @@ def _profiles(
         images = sorted({f"{each.name} in {each.profile}" for each in lock.images if each.name == image})
         raise UsageError(
             f"the lock has no image '{image}' in {', '.join(chosen) or 'a profile with required outputs'}",
-            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all" if images else near(image, names),
+            hint=f"it has {', '.join(images)}; name the profile with --profile, or take --all"
+            if images
+            else near(image, names),
         )
     return chosen
 
 
 
 def _required(project: Project | None, name: str) -> bool:
-    """Whether a profile is looked at unasked; one that the recipes do not know (any more) is, since the lock is stale."""
+    """Whether a profile is looked at unasked; one that the recipes do not know (any more)
+    is, since the lock is stale."""
     known = project.profiles if project else {}
     return name not in known or known[name].outputs_required

@@ -1,4 +1,4 @@
-"""What a project was at a git revision: its lock and its recipes, read through git without touching the checkout."""
+"""A project as it was at a git revision: its lock and its recipes, read through git without touching the checkout."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class Revision(Struct, frozen=True, kw_only=True):
 
 
 def read(root: str, name: str, *, lock_name: str = "lock.toml", folders: tuple[str, ...] = ("recipes",)) -> Revision:
-    """What the folder `root` of a git checkout held at revision `name`.
+    """The lock and recipes of the git checkout `root` at revision `name`.
 
     Raises:
         UsageError: it is no checkout, has no such revision, or that one has no lock that can be read.
@@ -63,8 +63,12 @@ def read(root: str, name: str, *, lock_name: str = "lock.toml", folders: tuple[s
     try:
         lock = lock_text.parse(text.decode("utf-8", "replace"), f"{lock_name} at {name}")
     except LockError as error:
-        raise UsageError(f"its lock cannot be read:\n{error.message}", where=where, hint="name a later revision") from error
-    tables = {path: _table(data) for path, data in sorted(files.items()) if path.endswith(".toml") and path != lock_name}
+        raise UsageError(
+            f"its lock cannot be read:\n{error.message}", where=where, hint="name a later revision"
+        ) from error
+    tables = {
+        path: _table(data) for path, data in sorted(files.items()) if path.endswith(".toml") and path != lock_name
+    }
     return Revision(
         name=name, lock=lock, recipes=_recipes(tables), images=_images(tables),
         profiles=_profiles(tables),
@@ -78,7 +82,7 @@ def _commit(root: str, name: str) -> str:
     if inside.returncode != 0:
         said = inside.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UsageError(
-            f"git cannot read this folder: {said[0] if said else 'it is not inside a work tree'}",
+            f"git cannot read this directory: {said[0] if said else 'it is not inside a work tree'}",
             where=root,
             hint="--since compares with a git revision: run it in a git checkout",
         )
@@ -128,7 +132,9 @@ def _recipes(tables: _Tables) -> dict[str, Recipe]:
 
 
 def _profiles(tables: _Tables) -> dict[str, Profile]:
-    found = [_read(profile.read, path, table) for path, table in tables.items() if os.path.dirname(path).endswith(PROFILES)]
+    found = [
+        _read(profile.read, path, table) for path, table in tables.items() if os.path.dirname(path).endswith(PROFILES)
+    ]
     return {each.name: each for each in found if each is not None}
 
 

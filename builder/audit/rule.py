@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Finding(Struct, frozen=True):
     """One thing that is not as it should be.
 
-    rule: id of the rule; place: which package, source and key, or which file; reason: what is wrong; remedy: what to do.
+    rule: id of the rule; place: which package, source and key, or which file; reason: the fault; remedy: the next step.
     profiles: of a finding about a source, those that need the source. accounted: why it does not count, in the words of
     these profiles (`[audit.cannot]`); "" for a finding that counts.
     """

@@ -17,11 +17,11 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from builder.base import within
 from builder.base.errors import MachineError, RefusedError
 
 _AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
@@ -100,7 +100,7 @@ def _fresh(place: str) -> Iterator[str]:
     try:
         yield fresh
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)  # after an exchange this is the old one
+        within.remove(fresh)  # after an exchange this is the old one
 
 
 def _recover(place: str) -> None:
@@ -109,7 +109,7 @@ def _recover(place: str) -> None:
     if os.path.lexists(old) and not os.path.lexists(place):
         os.rename(old, place)
     for leftover in (old, _beside(place, "new")):
-        shutil.rmtree(leftover, ignore_errors=True)
+        within.remove(leftover)
 
 
 def _put(fresh: str, place: str) -> None:
@@ -119,7 +119,7 @@ def _put(fresh: str, place: str) -> None:
         old = _beside(place, "old")
         os.rename(place, old)
         os.rename(fresh, place)
-        shutil.rmtree(old, ignore_errors=True)
+        within.remove(old)
 
 
 def _beside(place: str, kind: str) -> str:

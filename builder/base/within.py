@@ -1,8 +1,10 @@
 """Where links lead. Those of a checkout can lead anywhere on the machine of its reader; those of an image count from its root."""
 
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from builder.base.errors import SandboxError
 
@@ -42,6 +44,47 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
         folders = [name for name, is_folder in entries if is_folder]
         yield folder, folders, [name for name, is_folder in entries if not is_folder]
         todo += [os.path.join(folder, each) for each in reversed(folders)]
+
+
+def copy(source: str, target: str, *, follow: bool = False, skip: "Callable[[os.DirEntry[str]], bool]" = lambda _: False) -> None:
+    """Copy a directory into `target`, over what is there; a link there is replaced. Links are copied as they are, or with
+    `follow` as what they lead to. Nothing below a skipped entry is copied.
+
+    As shutil.copytree, which needs a stack as deep as the directories.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    todo = [(source, target)]
+    while todo:
+        folder, into = todo.pop()
+        os.makedirs(into, exist_ok=True)
+        with os.scandir(folder) as found:
+            for entry in found:
+                place = os.path.join(into, entry.name)
+                if skip(entry):
+                    continue
+                if entry.is_dir(follow_symlinks=follow):
+                    todo.append((entry.path, place))
+                    continue
+                with suppress(FileNotFoundError):
+                    os.unlink(place)
+                shutil.copy2(entry.path, place, follow_symlinks=follow)
+
+
+def remove(top: str) -> None:
+    """Remove a directory as far as it can be removed; a link to one stays. As shutil.rmtree, which needs a deep stack, without errors."""
+    if os.path.islink(top):
+        return
+    for folder, folders, others in reversed(list(walk(top))):
+        for each in others:
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, each))
+        for each in folders:
+            with suppress(OSError):
+                os.rmdir(os.path.join(folder, each))
+    with suppress(OSError):
+        os.rmdir(top)
 
 
 def is_folder(path: str) -> bool:

@@ -1,7 +1,8 @@
-"""What the builder wrote to `out/` of a project, removed: images, unpacked images, kept trees of failed builds, what tests and the
-gateway wrote. Anything else there is the user's and stays, links too: none is followed.
+"""Removes the builder's own files from `out/` of a project: images, unpacked images, kept trees of failed builds,
+results of tests, files of the gateway. Anything else there is the user's and stays, links too: none is followed.
 
-A command at work holds a lock (`oci.folder`, `rootfs`, `serving.instance`). All of them are taken first, without waiting.
+A command at work holds a lock (`base.replace`, `rootfs`, `serving.instance`). All of them
+are taken first, without waiting.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from builder.image.oci import image
 from builder.recipe.project import OWN
 from builder.store.remove import freed_by, remove_tree
 
-_HALF = re.compile(r"\.(.+)\.(?:new|old)")  # see `oci.folder`
+_HALF = re.compile(r"\.(.+)\.(?:new|old)")  # see `base.replace`
 _LOCKS = ("lock", "reloading")  # of out/run: they stay, since a command that waits for one has it open
 
 
@@ -30,7 +31,9 @@ def clean(out: str, *, dry_run: bool = False) -> tuple[list[str], int]:
     if not os.path.lexists(out):
         return [], 0
     if not within.is_folder(out):
-        raise RefusedError("it is not a folder of this project", where=out, hint="remove it by hand if it is no longer needed")
+        raise RefusedError(
+            "it is not a directory of this project", where=out, hint="remove it by hand if it is no longer needed"
+        )
     with _alone(out):
         paths = list(_own(out))
         return paths, freed_by(paths) if dry_run else sum(map(remove_tree, paths))
@@ -48,7 +51,7 @@ def _own(out: str) -> Iterator[str]:
 
 
 def _is_half_made(path: str) -> bool:
-    """What a killed process left of an image, or of another folder of ours, that was to be replaced."""
+    """Whether a killed process left it, of an image or another directory of ours that was to be replaced."""
     found = _HALF.fullmatch(os.path.basename(path))
     return found is not None and (found[1] in OWN or image.is_ours(path, whole=False))
 

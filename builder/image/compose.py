@@ -11,8 +11,9 @@ from builder.base import canonical, digest
 from builder.base.errors import BuildError
 from builder.base.platform import PLATFORMS
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.image.oci.compress import Blob
-from builder.image.oci.config import About
+from builder.image.oci.config import LOCK, About
 from builder.image.oci.entry import Entry
 from builder.lock.lock import Lock, LockedImage, LockedLayer, LockedPackage
 from builder.plan.derivation import Trees
@@ -59,7 +60,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """What the image is called by: the version of the package that its recipe names first, at the bottom of the stack."""
+        """The version that the image is called by: that of the package that its recipe names first, at the bottom of the stack."""
         if self.below:
             return self.below.version
         mine = [self.graph.packages[name] for name in self.locked.packages]
@@ -67,7 +68,8 @@ class Request(Struct, frozen=True, kw_only=True):
         return next((each for each in mine if each.name == first), mine[0]).version  # another one may provide it
 
     def key(self) -> str:
-        """Digest of all that the layers are composed from: outputs, or for the layers of an image below, their digests."""
+        """Digest of all that the layers are composed from: outputs, or for the layers of an
+        image below, their digests."""
         told: dict[str, Any] = {
             "format": FORMAT,
             "image": self.locked.recipe,
@@ -76,7 +78,15 @@ class Request(Struct, frozen=True, kw_only=True):
         }
         if self.below:
             return canonical.key(told | {"from": list(self.layers_below)})
-        return canonical.key(told | {"base": [[name, self.trees[name]["out"]] for name in self.base]})
+        return canonical.key(
+            told | {"base": [[name, self.trees[name]["out"], *self._archive(name)] for name in self.base]}
+        )
+
+    def _archive(self, name: str) -> list[str]:
+        """The SHA-256 of a package's archive, where its bytes are the layer: two archives of one tree can differ."""
+        package = self.graph.packages[name]
+        found = base_archive(package, self.recipes[package.name], self.platform)
+        return [found] if found else []
 
     def about(self, lock_digest: str) -> About:
         packages = [self.graph.packages[name] for name in self.packages]
@@ -94,31 +104,37 @@ def request(
     found: Request | None = None
     for each in lock.stack(locked):
         found = Request(
-            recipe=images[each.name], locked=each, graph=graph, trees=trees, recipes=recipes, platform=platform, below=found
+            recipe=images[each.name],
+            locked=each,
+            graph=graph,
+            trees=trees,
+            recipes=recipes,
+            platform=platform,
+            below=found,
         )
     assert found is not None, "an image is in its own stack"
     return found
 
 
-def base_tarball(package: LockedPackage, recipe: Recipe, store: Store, platform: str) -> str:
-    """Where the store has the archive that is a whole base layer by itself: a prebuilt root file system, used byte for
-    byte. "" for a package that is none."""
+def base_archive(package: LockedPackage, recipe: Recipe, platform: str) -> str:
+    """The SHA-256 of the archive that is a whole base layer by itself: a prebuilt root file system, used byte for byte.
+    "" for a package that has none."""
     if not is_builtin(recipe, package.version):
         return ""
     sources = [each for each in package.sources if each.platform in (None, platform)]
-    if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz") or sources[0].sha256 is None:
+    if len(sources) != 1 or not sources[0].filename.endswith(".tar.gz"):
         return ""
-    return store.file_path(sources[0].sha256)
+    return sources[0].sha256 or ""
 
 
 def absent(request: Request, store: Store) -> list[LockedPackage]:
-    """Packages of the base whose archive is used byte for byte, and is not in the store. A layer that is made of its tree
-    would have other bytes."""
+    """Packages of the base whose archive is used byte for byte, and is not in the store. A
+    layer that is made of its tree would have other bytes."""
     while request.below:
         request = request.below
     packages = [request.graph.packages[name] for name in request.base]
-    paths = {each.id: base_tarball(each, request.recipes[each.name], store, request.platform) for each in packages}
-    return [each for each in packages if paths[each.id] and not os.path.exists(paths[each.id])]
+    found = [(each, base_archive(each, request.recipes[each.name], request.platform)) for each in packages]
+    return [each for each, sha256 in found if sha256 and not os.path.exists(store.file_path(sha256))]
 
 
 def compose(request: Request, store: Store) -> list[Layer]:
@@ -134,12 +150,15 @@ def compose(request: Request, store: Store) -> list[Layer]:
     made = layers(request, store)
     machine = PLATFORMS[request.platform].machine
     found = contract.survey([entries for _, entries in made], machine=machine, build_paths=(*BUILD_PATHS, store.root))
-    contract.require(found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers)
+    contract.require(
+        found, name=f"{request.recipe.name}, profile {request.locked.profile}", waivers=request.recipe.waivers
+    )
     return [layer for layer, _ in made]
 
 
 def layers(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]:
-    """The layers with what they hold, base first, those of an image below before its own. The contract is not looked at.
+    """The layers with what they hold, base first, those of an image below before its own.
+    The contract is not looked at.
 
     Raises: as `compose`.
     """
@@ -160,7 +179,8 @@ def _base(request: Request, store: Store) -> list[tuple[Layer, Sequence[Entry]]]
     composed = []
     for name in request.base:
         package = request.graph.packages[name]
-        if path := base_tarball(package, request.recipes[package.name], store, request.platform):
+        if sha256 := base_archive(package, request.recipes[package.name], request.platform):
+            path = store.file_path(sha256)
             made.append((oci.Tarball(path=path, title=f"base: {name}"), tarball_base.entries(path, origin=name)))
         else:
             composed.append(name)
@@ -181,14 +201,17 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
         BuildError: the same inputs gave another layer than the lock pins.
     """
     *base, own = made
-    found = LockedLayer(key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in base))
+    found = LockedLayer(
+        key=request.key(), layer=own.diff_id, size=own.diff_size, base=tuple(each.diff_id for each in base)
+    )
     old = request.locked.outputs.get(request.platform)
     if old is not None and old.key == found.key and old != found:
         raise BuildError(
             f"not reproduced: the same outputs gave layer {found.layer} on base {', '.join(found.base)}; the lock pins "
             f"{old.layer} on {', '.join(old.base)}",
             where=f"image {request.recipe.name}, profile {request.locked.profile}",
-            hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml to pin anew",
+            hint="composing is not deterministic, or the pin was edited; remove the image's output from lock.toml "
+            "to pin anew",
         )
     if old == found:
         return lock
@@ -202,28 +225,40 @@ def pin(lock: Lock, request: Request, made: Sequence[Blob]) -> Lock:
 
 
 def label(lock_text: str) -> str:
-    """What an image says of the lock that it was made from."""
+    """The label that names the lock that an image was made from."""
     return "sha256:" + digest.to_hex(digest.of_bytes(lock_text.encode()))
 
 
-def is_current(target: str, request: Request, lock_digest: str, compression: str) -> bool:
-    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte."""
+def is_current(
+    target: str, request: Request, lock_digest: str, compression: str, layers: Sequence[oci.Kept] | None = None
+) -> bool:
+    """Whether `target` holds the very image that the lock pins, with this lock's digest on its label, byte for byte.
+
+    layers: the result of `oci.kept` for `target`, so that their bytes are not hashed again.
+    """
     try:
-        _, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        if config["config"]["Labels"]["builder.lock"] != lock_digest:  # so that nothing is read of an image that will be replaced
+        _, config = index.documents(os.path.join(target, oci.LAYOUT))
+        if config["config"]["Labels"][LOCK] != lock_digest:  # so that nothing is read of an image that will be replaced
             return False
-        layers = layers_of(target, request, compression)
-        return bool(layers) and oci.is_written(target, layers, request.about(lock_digest))
-    except oci.DAMAGED:
+        found = layers_of(target, request, compression, layers)
+        return bool(found) and oci.is_written(target, found, request.about(lock_digest))
+    except index.DAMAGED:
         return False
 
 
-def layers_of(target: str, request: Request, compression: str) -> list[oci.Kept]:
-    """The layers that lie in `target` already, when they are the pinned ones of this request; else none."""
+def layers_of(
+    target: str, request: Request, compression: str, layers: Sequence[oci.Kept] | None = None
+) -> Sequence[oci.Kept]:
+    """The layers that lie in `target` already, when they are the pinned ones of this request; else none.
+
+    layers: as for `is_current`.
+    """
     try:
-        manifest, config = oci.documents(os.path.join(target, oci.LAYOUT))
-        return oci.kept(target) if _is_pinned(request, manifest, config, compression) else []
-    except oci.DAMAGED:
+        manifest, config = index.documents(os.path.join(target, oci.LAYOUT))
+        if not _is_pinned(request, manifest, config, compression):
+            return []
+        return oci.kept(target) if layers is None else layers
+    except index.DAMAGED:
         return []
 
 
@@ -232,4 +267,6 @@ def _is_pinned(request: Request, manifest: Mapping[str, Any], config: Mapping[st
     if pinned is None or pinned.key != request.key():
         return False
     wanted = [f"sha256:{each}" for each in (*pinned.base, pinned.layer)]
-    return bool(config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}"))
+    return bool(
+        config["rootfs"]["diff_ids"] == wanted and manifest["layers"][-1]["mediaType"].endswith(f"+{compression}")
+    )

@@ -1,4 +1,5 @@
-"""The use case of images: realise what an image needs, pin it, compose, pin the layer, write, keep it from being collected.
+"""The use case of images: realise what an image needs, pin it, compose, pin the layer,
+write, keep it from being collected.
 
 The order matters: outputs are pinned before the image is composed, and the layer before the lock's digest goes on the
 label, so that a label always names a lock that pins what the image holds.
@@ -16,6 +17,7 @@ from builder.build.build import Builder, with_outputs
 from builder.image import compose
 from builder.image.compose import Request
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.image.oci.compress import Blob
 from builder.image.oci.config import About
 from builder.lock.lock import Lock, LockedImage
@@ -35,7 +37,8 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Made(Struct, frozen=True, kw_only=True):
-    """An image that is there now. written: its directory as it was read back. realised: packages that were built for it."""
+    """An image that is there now. written: its directory as it was read back. realised:
+    packages that were built for it."""
 
     locked: LockedImage
     request: Request
@@ -44,8 +47,8 @@ class Made(Struct, frozen=True, kw_only=True):
 
 
 class ImageMaker(Struct, kw_only=True):
-    """Makes images of a workspace. target: gives the directory of an image. look, made: called with each directory before
-    it is read and after it was written. begin: called with each image before anything is done for it.
+    """Makes images of a workspace. target: gives the directory of an image. look, made: called with each directory
+    before it is read and after it was written. begin: called with each image before anything is done for it.
     """
 
     workspace: Workspace
@@ -65,7 +68,8 @@ class ImageMaker(Struct, kw_only=True):
         return self.workspace.lock
 
     def make(self, images: Sequence[LockedImage]) -> list[Made]:
-        """Make images in their order. Those that were written before the last one was pinned get the final lock's label, too.
+        """Make images in their order. Those that were written before the last one was
+        pinned get the final lock's label, too.
 
         Raises:
             BuilderError: a build failed, or the image cannot be composed or written.
@@ -79,7 +83,7 @@ class ImageMaker(Struct, kw_only=True):
         return [replace(self._one(image), realised=each.realised) for image, each in zip(images, found, strict=True)]
 
     def request(self, image: LockedImage, plan: Plan) -> Request:
-        """What the lock of now says that an image holds, with the outputs that a plan knows."""
+        """The request for an image by the lock of now, with the outputs that a plan knows."""
         locked = self._lock.image(image.name, image.profile)
         assert locked is not None
         project = self.workspace.project
@@ -114,7 +118,9 @@ class ImageMaker(Struct, kw_only=True):
         targets = lock.targets(image)
         plan = self.builder.plan(lock, image.profile, targets)
         built = self.builder.build(plan, plan.graph.closure(targets))
-        archives = {source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256}
+        archives = {
+            source.sha256 for package in plan.graph.packages.values() for source in package.sources if source.sha256
+        }
         self.keep(f"{image.name}-{image.profile}", built.trees, plan.keys.values(), archives)
         self.save(with_outputs(lock, image.profile, self.options.platform, built.outputs))
         target = self.target(image)
@@ -154,12 +160,12 @@ class ImageMaker(Struct, kw_only=True):
             oci.write(target, layers, about, compression=compression)
 
     def _layers_below(self, request: Request) -> list[oci.Kept]:
-        """The very bytes of an image that another one stands on, compressed as they are there; it is written anew when they
-        are damaged.
+        """The very bytes of an image that another one stands on, compressed as they are
+        there; it is written anew when they are damaged.
         """
         target = self.target(request.locked)
         try:
             return oci.kept(target)
-        except oci.DAMAGED:
+        except index.DAMAGED:
             self._compose(request, target)
             return oci.kept(target)

@@ -1,1 +1,1 @@
-"""What is run from an image: its root file system, the gateway, its tests."""
+"""Programs run from an image: its root file system, the gateway, its tests."""

@@ -1,16 +1,18 @@
-"""The root file system of a built image, unpacked once: what `builder test` and `builder run` start programs in.
+"""The root file system of a built image, unpacked once: `builder test` and `builder run` start programs in it.
 
-    out/rootfs/                     locked (flock) while a folder is made or removed; other commands wait
-      gateway-test-4f2c.../         one folder an image and state: named by the digests of its layers
+    out/rootfs/                     locked (flock) while a directory is made or removed; other commands wait
+      gateway-test-4f2c.../         one directory an image and state: named by the digests of its layers
         root/                       the layers laid over one another, the lowest first
         used                        locked (flock, shared) by every command that runs something in `root`
       .gateway-test-4f2c.../        being made; what a killed process left is removed by the next one
 
-A folder that is there is whole: it is made under another name and renamed. What older states of the same image left is
-removed when nobody uses it. The digest of what the layers unpacked to is remembered in the user's cache, where no checkout
-writes: what was changed since, or was not unpacked here, is unpacked anew. A layer's bytes are checked against their
-digest and unpacked as `builder.fetch.unpack` does it, so nothing of a layer can lead out of its folder; whiteouts (image-spec
-v1.1, layer.md) are obeyed. Of modes only the executable bit stays, and owners and capabilities are those of the user who
+A directory that is there is whole: it is made under another name and renamed. Older states of the same image are
+removed when no command uses them. The digest of what the layers unpacked to is remembered
+in the user's cache, where no checkout
+writes: a directory that was changed since, or was not unpacked here, is unpacked anew. A layer's
+bytes are checked against their digest and unpacked as `builder.fetch.unpack` does it, so nothing
+of a layer can lead out of its directory; whiteouts (image-spec v1.1, layer.md) are obeyed. Of
+modes only the executable bit stays, and owners and capabilities are those of the user that
 unpacks: in the sandbox everything belongs to its user.
 """
 
@@ -28,6 +30,7 @@ from builder.base.errors import ArchiveError, MachineError, StoreError
 from builder.cache import memo
 from builder.fetch import unpack
 from builder.image.oci import image as oci
+from builder.image.oci import index
 from builder.store.remove import remove_tree
 from builder.tree import nar
 
@@ -38,11 +41,11 @@ _KEPT = re.compile(r"[^.].*-[0-9a-f]{16}")  # names below out/rootfs/: "gateway-
 _MADE = re.compile(rf"\.{_KEPT.pattern}")  # while it is made or removed
 _MOST_USERS = 2**32 - 1  # that number itself means "leave as it is" to the kernel
 _NOWHERE = "/nonexistent"
-_HINT = "remove the image's folder and run the command again: the image is written anew"
+_HINT = "remove the image's directory and run the command again: the image is written anew"
 
 
 class Account(Struct, frozen=True):
-    """A user of the image by number, and his home folder (passwd(5))."""
+    """A user of the image by number, and its home directory (passwd(5))."""
 
     uid: int
     gid: int
@@ -50,7 +53,7 @@ class Account(Struct, frozen=True):
 
 
 class Rootfs(Struct, frozen=True, kw_only=True):
-    """An unpacked image. root: its folder. env, command, user: what its config says (image-spec v1.1, config.md)."""
+    """An unpacked image. root: its directory. env, command, user: those of its config (image-spec v1.1, config.md)."""
 
     root: str
     env: Mapping[str, str]
@@ -58,7 +61,7 @@ class Rootfs(Struct, frozen=True, kw_only=True):
     user: str
 
     def account(self) -> Account:
-        """The numbers of the config's user; 65534 for root or nobody at all, as nginx is to see a plain user."""
+        """The numbers of the config's user; 65534 for root or no user at all: nginx is to see a plain user."""
         name, _, group = self.user.partition(":")
         gid = _number(group)
         for line in self._lines("etc/passwd"):
@@ -104,20 +107,22 @@ def _number(text: str) -> int | None:
 
 @contextmanager
 def unpacked(target: str, above: str, cache_dir: str) -> Iterator[Rootfs]:
-    """The root file system of the image in the folder `target` ("out/gateway"), unpacked below `above` ("out/rootfs").
+    """The root file system of the image in the directory `target` ("out/gateway"), unpacked
+    below `above` ("out/rootfs").
 
-    cache_dir: where it is remembered what layers unpack to. The folder stays as it is until the block ends, whatever other
-    commands build meanwhile.
+    cache_dir: where it is remembered what layers unpack to. The directory stays as it is
+    until the block ends, whatever other commands build meanwhile.
 
     Raises:
-        ArchiveError: a layer is not what its name says, is damaged or hostile. MachineError: the folder cannot be written.
+        ArchiveError: a layer is not what its name says, is damaged or hostile.
+        MachineError: the directory cannot be written.
     """
     layout = os.path.join(target, oci.LAYOUT)
-    manifest, config = oci.documents(layout)
+    manifest, config = index.documents(layout)
     layers = [str(each["digest"]) for each in manifest["layers"]]
     name = os.path.basename(os.path.normpath(target))
     place = os.path.join(os.path.abspath(above), f"{name}-{_key(layers)}")
-    used = _claim(place, name, [os.path.join(layout, "blobs", *each.split(":")) for each in layers], cache_dir)
+    used = _claim(place, name, [index.blob_path(layout, each) for each in manifest["layers"]], cache_dir)
     try:
         yield _rootfs(os.path.join(place, "root"), config.get("config", {}))
     finally:
@@ -136,7 +141,7 @@ def _rootfs(root: str, config: Mapping[str, Any]) -> Rootfs:
 
 
 def _claim(place: str, name: str, blobs: list[str], cache_dir: str) -> int:
-    """Have the folder `place`, locked as used; the lock's descriptor."""
+    """Have the directory `place`, locked as used; the lock's descriptor."""
     above, known = os.path.dirname(place), f"rootfs-{place.rpartition('-')[2]}"
     try:
         os.makedirs(above, exist_ok=True)
@@ -160,7 +165,7 @@ def _claim(place: str, name: str, blobs: list[str], cache_dir: str) -> int:
 
 
 def _sweep(above: str) -> None:
-    """Remove what was being made when a process was killed. The lock is held, so nobody is at work on it."""
+    """Remove what was being made when a process was killed. The lock is held, so no command is at work on it."""
     for each in os.listdir(above):
         if _MADE.fullmatch(each):
             remove_tree(os.path.join(above, each))
@@ -186,7 +191,7 @@ def _discard_changed(place: str) -> None:
 
 
 def _discard(place: str) -> None:
-    """Remove an unpacked image. The lock of the folder above is held.
+    """Remove an unpacked image. The lock of the directory above is held.
 
     Raises:
         BlockingIOError: a command uses it.
@@ -212,7 +217,7 @@ def _open_used(place: str) -> int:
 
 
 def _remove_older(place: str, name: str) -> None:
-    """Remove other states of the same image that nobody uses."""
+    """Remove other states of the same image that no command uses."""
     above, keep = os.path.split(place)
     for each in os.listdir(above):
         if each == keep or not _KEPT.fullmatch(each) or each.rpartition("-")[0] != name:
@@ -247,9 +252,9 @@ def _check(blob: str) -> None:
 
 
 def lay_over(upper: str, lower: str) -> None:
-    """Move what the folder `upper` holds over what `lower` holds, as a layer lies on those below it.
+    """Move what the directory `upper` holds over what `lower` holds, as a layer lies on those below it.
 
-    Folders merge, anything else replaces what is there, and a whiteout removes it. No link is followed.
+    Directories merge, anything else replaces what is there, and a whiteout removes it. No link is followed.
 
     Raises:
         ArchiveError: a whiteout that names no file.
@@ -258,7 +263,8 @@ def lay_over(upper: str, lower: str) -> None:
     while todo:
         above, below = todo.pop()
         with os.scandir(above) as found:
-            entries = sorted(found, key=lambda entry: not entry.name.startswith(_WHITEOUT))  # whiteouts are of the lower alone
+            # Whiteouts come first: they are about the lower one alone.
+            entries = sorted(found, key=lambda entry: not entry.name.startswith(_WHITEOUT))
         for entry in entries:
             if entry.name.startswith(_WHITEOUT):
                 _wipe(below, entry.name)

@@ -1,1 +1,1 @@
-"""What is, told to people and as data: graph, list, doctor."""
+"""The state of project and machine, for people and as data: graph, list, doctor."""

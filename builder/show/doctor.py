@@ -1,6 +1,7 @@
 """Whether this machine can build: one function a question, each with an answer and, when it is not "ok", what to do.
 
-A check takes a `Machine` and changes nothing but a file that it makes and removes. Without `online` none opens a socket.
+A check takes a `Machine` and changes nothing but a file that it makes and removes. Without
+`online` none opens a socket.
 """
 
 import importlib.util
@@ -24,7 +25,14 @@ from builder.sandbox.refusal import refusal
 
 Level = Literal["ok", "warn", "bad"]
 _GIB = 1 << 30
-_SPACES = {"user": 0x10000000, "net": 0x40000000, "pid": 0x20000000, "mount": 0x20000, "ipc": 0x08000000, "uts": 0x04000000}
+_SPACES = {
+    "user": 0x10000000,
+    "net": 0x40000000,
+    "pid": 0x20000000,
+    "mount": 0x20000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
+}
 # Asks for namespaces one after the other, and prints the number of each error, 0 for none.
 _ASK = """
 import ctypes, sys
@@ -37,7 +45,7 @@ _BORN = 1_700_000_000  # November 2023: no clock that is right shows less
 
 
 class Answer(Struct, frozen=True):
-    """What was found: level, what was looked at, how it is, and what to do."""
+    """An answer: level, subject, state, and the next step."""
 
     level: Level
     what: str
@@ -49,8 +57,8 @@ class Answer(Struct, frozen=True):
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What the checks look at. root: the project, "" for none. store: there or not. program: how bubblewrap is started,
-    empty when it is not here yet."""
+    """The subjects of the checks. root: the project, "" for none. store: there or not.
+    program: how bubblewrap is started, empty when it is not here yet."""
 
     root: str
     store: str
@@ -81,7 +89,9 @@ def sandbox(machine: Machine) -> list[Answer]:
         Bubblewrap(machine.program).probe()
     except SandboxError as error:
         return [Answer("bad", "sandbox", error.message, error.hint)]
-    return [Answer("ok", "sandbox", f"bubblewrap, {'of the system' if len(machine.program) == 1 else 'of the tool set'}")]
+    return [
+        Answer("ok", "sandbox", f"bubblewrap, {'of the system' if len(machine.program) == 1 else 'of the tool set'}")
+    ]
 
 
 def filter_of_calls(_machine: Machine) -> list[Answer]:
@@ -91,7 +101,14 @@ def filter_of_calls(_machine: Machine) -> list[Answer]:
     if not known:
         return [Answer("bad", "system calls", "the kernel has no seccomp", "use a kernel with CONFIG_SECCOMP_FILTER")]
     if not seccomp.program(seccomp.NETWORK):
-        return [Answer("warn", "system calls", f"no filter for {os.uname().machine}", "build hostile sources on x86_64 or aarch64")]
+        return [
+            Answer(
+                "warn",
+                "system calls",
+                f"no filter for {os.uname().machine}",
+                "build hostile sources on x86_64 or aarch64",
+            )
+        ]
     return [Answer("ok", "system calls", "filtered")]
 
 
@@ -111,7 +128,7 @@ def disks(machine: Machine) -> list[Answer]:
     parts = [path for name in ("trees", "files", "tmp") if os.path.isdir(path := os.path.join(machine.store, name))]
     if len({os.stat(path).st_dev for path in parts}) > 1:
         hint = "keep the store on one, or name another (--store, BUILDER_STORE)"
-        found.append(Answer("bad", "store", "its folders lie on several file systems", hint))
+        found.append(Answer("bad", "store", "its directories lie on several file systems", hint))
     return found
 
 
@@ -126,13 +143,15 @@ def _disk(what: str, path: str) -> Answer:
         return Answer("bad", what, f"{path} is mounted noexec: tools cannot run from there", move)
     text = f"{units.size(free)} free at {path}"
     if free < _GIB or (disk.f_files and disk.f_favail < 10_000):
-        return Answer("bad", what, f"{text}, {disk.f_favail} more files", f"free some space there, run `builder gc`, or {move}")
+        return Answer(
+            "bad", what, f"{text}, {disk.f_favail} more files", f"free some space there, run `builder gc`, or {move}"
+        )
     level: Level = "warn" if free < 5 * _GIB else "ok"
     return Answer(level, what, text, "a first build of an image needs about 5 GB" if level == "warn" else "")
 
 
 def _writable(folder: str) -> bool:
-    """Whether a file can be made in a folder; the modes do not tell all."""
+    """Whether a file can be made in a directory; the modes do not tell all."""
     try:
         tempfile.NamedTemporaryFile(prefix=".builder-doctor-", dir=folder).close()
     except OSError:
@@ -141,7 +160,7 @@ def _writable(folder: str) -> bool:
 
 
 def _nearest(path: str) -> str:
-    """The nearest folder on the way to a path that is there."""
+    """The nearest directory on the way to a path that is there."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path
@@ -160,7 +179,10 @@ def file_times(machine: Machine) -> list[Answer]:
         if exact:
             found.append(Answer("ok", f"file times ({what})", "finer than a second"))
         else:
-            hint = "after edits within one second of a build, run it with `touch lock.toml` first, or use another file system"
+            hint = (
+                "after edits within one second of a build, run it with `touch lock.toml` first, or use another file "
+                "system"
+            )
             found.append(Answer("warn", f"file times ({what})", "whole seconds", hint))
     return found
 
@@ -188,7 +210,9 @@ def mirror(machine: Machine) -> list[Answer]:
 def index(machine: Machine) -> list[Answer]:
     """pip, and the package index that it uses."""
     if importlib.util.find_spec("pip") is None:
-        return [Answer("bad", "index", "this Python has no pip", f"{sys.executable} -m ensurepip, or install python3-pip")]
+        return [
+            Answer("bad", "index", "this Python has no pip", f"{sys.executable} -m ensurepip, or install python3-pip")
+        ]
     words = ("-I", "-m", "pip", "--disable-pip-version-check", "config", "get", "global.index-url")
     done = outside.run(sys.executable, *words, env=outside.environment("PIP_"))
     address = os.environ.get("PIP_INDEX_URL") or done.stdout.decode().strip()
@@ -210,7 +234,10 @@ def _server(machine: Machine, what: str, address: str, path: str) -> list[Answer
         answer = requests.head(f"{address}/{path}", timeout=_SECONDS, allow_redirects=False)
     except (requests.RequestException, ValueError) as error:
         why = connecting(error, _SECONDS) or type(error).__name__
-        hint = "check the address, the proxy (https_proxy) and the certificates (REQUESTS_CA_BUNDLE); --offline asks no server"
+        hint = (
+            "check the address, the proxy (https_proxy) and the certificates (REQUESTS_CA_BUNDLE); --offline asks no "
+            "server"
+        )
         return [Answer("bad", what, f"{shown} does not answer: {why}", hint)]
     found = [Answer("ok", what, f"{shown} answers")]
     if "Date" in answer.headers:
@@ -225,17 +252,30 @@ def _skew(what: str, date: str) -> list[Answer]:
         return []
     if abs(seconds) < _SKEW:
         return []
-    return [Answer("warn", "clock", f"{seconds:+.0f} s against the {what}'s", "set the clock: certificates are checked against it")]
+    return [
+        Answer(
+            "warn",
+            "clock",
+            f"{seconds:+.0f} s against the {what}'s",
+            "set the clock: certificates are checked against it",
+        )
+    ]
 
 
 def clock(machine: Machine) -> list[Answer]:
     """The clock against what is known to be past."""
     now = time.time()
     if now < _BORN:
-        return [Answer("bad", "clock", time.strftime("%Y-%m-%d", time.gmtime(now)) + " is in the past", "set the clock")]
+        return [
+            Answer("bad", "clock", time.strftime("%Y-%m-%d", time.gmtime(now)) + " is in the past", "set the clock")
+        ]
     path = os.path.join(machine.root, "lock.toml")
     if machine.root and os.path.exists(path) and os.stat(path).st_mtime > now + _SKEW:
-        return [Answer("warn", "clock", "lock.toml was written in the future", f"set the clock, or `touch {shlex.quote(path)}`")]
+        return [
+            Answer(
+                "warn", "clock", "lock.toml was written in the future", f"set the clock, or `touch {shlex.quote(path)}`"
+            )
+        ]
     return [Answer("ok", "clock", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now)))]
 
 

@@ -75,7 +75,7 @@ def roles(graph: Needs) -> dict[str, str]:
 
 
 def _look(kind: str, role: str) -> str:
-    """How a need is drawn: what tools need stays in their colour, and what the image needs stands out."""
+    """How a need is drawn: the needs of tools stay in their colour, and those of the image stand out."""
     return _ASIDE if kind == RUNTIME and role == BUILD else kind
 
 
@@ -118,7 +118,7 @@ def _boxes(graph: Needs, boxes: Mapping[str, tuple[float, float, float]]) -> Ite
 
 
 def _legend(graph: Needs, y: float) -> Iterator[str]:
-    """What is there of colours and lines, and only that."""
+    """The legend of the colours and lines that are drawn, and of no others."""
     here = set(roles(graph).values())
     kinds = {needs.kind_of(graph, who, what) for who, what in graph.edges}
     x = _MARGIN
@@ -148,7 +148,7 @@ def _width(node: str) -> float:
 
 
 def _plain(text: str) -> str:
-    """Without what XML 1.0 (section 2.2) cannot hold."""
+    """Without characters that XML 1.0 (section 2.2) cannot hold."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 

@@ -1,9 +1,9 @@
-"""The graph of what a locked image and profile need: as text, as DOT, as generations, and as an answer to "why".
+"""The graph of needs of a locked image and profile: as text, as DOT, as generations, and as an answer to "why".
 
 A node is a package's id ("openssl 3.5.7") or an image ("image:openresty"). An edge A -> B says that A needs B, and its
 `kind` says how: "runtime" (B goes into the image, and A's build sees it), "build" (only A's build sees it) or "base" (B
-is below the image's layer: a package, or the image that it stands on). Everything is added in sorted order, so equal locks
-give equal answers.
+is below the image's layer: a package, or the image that it stands on). Everything is added
+in sorted order, so equal locks give equal answers.
 """
 
 import re
@@ -45,10 +45,16 @@ def of(lock: Lock, profile: str, image: str | None = None, *, build: bool = True
     packages = lock.in_profile(profile)
     images = [each for each in lock.images if each.profile == profile and image in (None, each.name)]
     _check_names(lock, profile, image, packages, images)
-    images = sorted({each.name: each for top in images for each in lock.stack(top)}.values(), key=lambda each: each.name)
+    images = sorted(
+        {each.name: each for top in images for each in lock.stack(top)}.values(), key=lambda each: each.name
+    )
     graph: Needs = nx.DiGraph()
     for each in images:
-        _add(graph, IMAGE + each.name, [(RUNTIME, each.packages), (BASE, [IMAGE + each.below] if each.below else each.base)])
+        _add(
+            graph,
+            IMAGE + each.name,
+            [(RUNTIME, each.packages), (BASE, [IMAGE + each.below] if each.below else each.base)],
+        )
     for package in sorted(packages.values(), key=lambda each: each.id):
         needs = [(RUNTIME, package.requires), (BUILD, package.build_requires if build else ())]
         _add(graph, package.id, needs)
@@ -78,7 +84,7 @@ def needs_of(graph: Needs, node: str) -> list[tuple[str, str]]:
 
 
 def roots(graph: Needs) -> list[str]:
-    """What nothing else needs: images first, then packages, by name."""
+    """The nodes that no other needs: images first, then packages, by name."""
     return sorted((node for node in graph if not graph.in_degree(node)), key=lambda n: (not n.startswith(IMAGE), n))
 
 
@@ -132,14 +138,14 @@ def why_text(graph: Needs, who: str, needs: str) -> str:
 
 
 def generations(graph: Needs) -> list[list[str]]:
-    """What can be built at the same time: each list needs only what stands in lists before it.
+    """The packages that can be built at the same time: each list needs only what stands in lists before it.
 
     Raises:
         LockError: there is a cycle; it is named.
     """
     if found := cycles(graph):
         places = [Problem("lock.toml", "is a cycle: " + " -> ".join([*cycle, cycle[0]])) for cycle in found]
-        raise LockError(places, hint="a package cannot need itself; mend the recipes and run `builder resolve`")
+        raise LockError(places, hint="a package cannot need itself; correct the recipes and run `builder resolve`")
     return [sorted(each) for each in nx.topological_generations(graph.reverse(copy=False))]
 
 

@@ -1,4 +1,4 @@
-"""What `builder list` shows: the packages of an image with version, state and size."""
+"""The rows of `builder list`: the packages of an image with version, state and size."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from builder.store import Store
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """role: "image" when its files go into the layer, "base" when they are in a layer below, or "build" when only builds need it.
+    """role: "image" when its files go into the layer, "base" when they are in a layer
+    below, or "build" when only builds need it.
 
     state: see `state`. size: bytes of "out", if built.
     """
@@ -46,11 +47,11 @@ def rows(plan: Plan, lock: Lock, image: LockedImage, store: Store) -> list[Row]:
 
 
 def state(plan: Plan, name: str, store: Store) -> str:
-    """What is true of a package now, for the recipes, sources and inputs of now.
+    """The state of a package, for the recipes, sources and inputs of now.
 
     building: a process builds it. built: its output "out" is in the store. pinned: the lock knows its outputs,
-    and the store lacks "out". stale: the lock's outputs are of other inputs, or something that it needs must be built first. absent: none
-    of these.
+    and the store lacks "out". stale: the lock's outputs are of other inputs, or something
+    that it needs must be built first. absent: none of these.
     """
     key = plan.keys.get(name)
     if key is not None and store.is_building(key):
@@ -81,7 +82,13 @@ def _size(path: str) -> int:
 def table(found: Sequence[Row]) -> str:
     """Rows in columns, for people."""
     cells = [("package", "version", "role", "state", "size")]
-    cells += [(row.package, row.version, row.role, row.state, "" if row.size is None else units.size(row.size)) for row in found]
+    cells += [
+        (row.package, row.version, row.role, row.state, "" if row.size is None else units.size(row.size))
+        for row in found
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(4)]
-    lines = ("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4].rjust(9)]) for row in cells)
+    lines = (
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4].rjust(9)])
+        for row in cells
+    )
     return "\n".join(line.rstrip() for line in lines)

@@ -34,7 +34,7 @@ class Point(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """A stretch of a line between neighbouring columns, as (x, y) of its ends; `last` when it ends at a node."""
+    """A part of a line between neighbouring columns, as (x, y) of its ends; `last` when it ends at a node."""
 
     kind: str
     start: tuple[float, float]
@@ -44,7 +44,7 @@ class Line(Struct, frozen=True):
 
 class Layout(Struct, frozen=True, kw_only=True):
     """boxes: node -> (x, y, width), from its top left corner; boxes of a column are equally wide, so that no line
-    has to pass one. lines: stretches, each once. width, height: of it all."""
+    has to pass one. lines: their parts, each once. width, height: of it all."""
 
     boxes: Mapping[str, tuple[float, float, float]]
     lines: tuple[Line, ...]
@@ -53,7 +53,7 @@ class Layout(Struct, frozen=True, kw_only=True):
 
 
 class _Work(Struct):
-    """What the steps share: for each column its points in order, and for each point its neighbours left and right."""
+    """The state of the steps: for each column its points in order, and for each point its neighbours left and right."""
 
     columns: list[list[Point]]
     left: dict[Point, list[Point]] = field(default_factory=lambda: defaultdict(list))
@@ -197,17 +197,17 @@ def _measure(work: _Work, sizes: Mapping[str, tuple[float, float]], middle: Mapp
         rights.append(x + width)
         lines = sum(len(work.right.get(point, ())) for point in points)
         x += width + BETWEEN + max(0, lines - _FULL) * 3
-    boxes, stretches = {}, []
+    boxes, parts = {}, []
     for point, y in middle.items():
         if not point.kind:
             left, right = lefts[point.column], rights[point.column]
             boxes[point.name] = (left, round(y - sizes[point.name][1] / 2, 1), right - left)
-        stretches += [
+        parts += [
             Line(work.kinds[point, end], (rights[point.column], y), (lefts[end.column], middle[end]), not end.kind)
             for end in work.right.get(point, ())
         ]
         if point.kind:
-            stretches.append(Line(point.kind, (lefts[point.column], y), (rights[point.column], y), False))
+            parts.append(Line(point.kind, (lefts[point.column], y), (rights[point.column], y), False))
     height = max((y + sizes[name][1] for name, (_, y, _) in boxes.items()), default=0.0)
     low = max(middle.values(), default=0.0)
-    return Layout(boxes=boxes, lines=tuple(stretches), width=max(rights, default=0.0), height=max(height, low))
+    return Layout(boxes=boxes, lines=tuple(parts), width=max(rights, default=0.0), height=max(height, low))

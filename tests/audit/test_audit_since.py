@@ -155,7 +155,7 @@ def test_a_folder_that_is_no_checkout(project: Sample, monkeypatch: pytest.Monke
     with pytest.raises(UsageError) as caught:
         project.context(since="HEAD")
     said = str(caught.value)
-    assert said.startswith(f"{project.root}: git cannot read this folder: fatal: not a git repository (or any ")
+    assert said.startswith(f"{project.root}: git cannot read this directory: fatal: not a git repository (or any ")
     assert said.endswith("\n  next: --since compares with a git revision: run it in a git checkout")
 
 

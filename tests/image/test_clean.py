@@ -84,7 +84,7 @@ def test_clean_refuses_an_out_that_is_a_link(project: Small, tmp_path: Path) -> 
     before = files(tmp_path / "elsewhere")
     answer = project.run("clean")
     assert (answer.code, answer.out) == (1, "")
-    assert "it is not a folder of this project\n  next: remove it by hand" in answer.err
+    assert "it is not a directory of this project\n  next: remove it by hand" in answer.err
     assert files(tmp_path / "elsewhere") == before
 
 

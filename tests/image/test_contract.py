@@ -87,7 +87,7 @@ def test_a_library_is_nowhere_or_elsewhere() -> None:
             rule="needed",
             path="usr/bin/x",
             message="needs libb.so, which musl's loader does not find in the image",
-            hint="it is at opt/lib/libb.so: link with that folder as run path",
+            hint="it is at opt/lib/libb.so: link with that directory as run path",
         ),
     ]
 
@@ -170,10 +170,10 @@ def test_several_programs_that_lack_the_same() -> None:
 def test_run_paths_that_are_no_place() -> None:
     files = {"usr/bin/x": program(runpath="/gone:lib::/usr/bin/x:/usr"), "usr/bin/y": program(runpath="/usr:$LIB")}
     assert [str(each) for each in run_path.check(of(files))] == [
-        "[run-path] usr/bin/x: its run path /gone is not a folder of the image (link without it, or add what belongs there)",
-        "[run-path] usr/bin/x: its run path 'lib' is relative to the working folder of whoever starts it (use an absolute path)",
-        "[run-path] usr/bin/x: its run path '' is relative to the working folder of whoever starts it (use an absolute path)",
-        "[run-path] usr/bin/x: its run path /usr/bin/x is not a folder of the image (link without it, or add what belongs there)",
+        "[run-path] usr/bin/x: its run path /gone is not a directory of the image (link without it, or add what belongs there)",
+        "[run-path] usr/bin/x: its run path 'lib' is relative to the working directory in which it is started (use an absolute path)",
+        "[run-path] usr/bin/x: its run path '' is relative to the working directory in which it is started (use an absolute path)",
+        "[run-path] usr/bin/x: its run path /usr/bin/x is not a directory of the image (link without it, or add what belongs there)",
         "[run-path] usr/bin/y: its run path /usr:$LIB has a variable that musl does not know (use $ORIGIN or an absolute path)",
     ]
 
@@ -282,8 +282,8 @@ def test_a_layer_that_hides_the_base() -> None:
     upper = entries({"bin/tool": b"", "opt/x": b"", "etc/mtab": b"", "etc/conf": b""}, {"lib": "usr/lib"})
     found = image(base, upper)
     assert [str(each) for each in shadow.check(found)] == [
-        "[shadow] bin: is a symbolic link to usr/bin in it, and a folder in it (install below the place that the base has)",
-        "[shadow] opt/x: is a folder in it, and a file in it (install below the place that the base has)",
+        "[shadow] bin: is a symbolic link to usr/bin in it, and a directory in it (install below the place that the base has)",
+        "[shadow] opt/x: is a directory in it, and a file in it (install below the place that the base has)",
     ]
     assert "opt/x/file" not in found.rootfs.entries
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from builder.base import canonical
 from builder.base.errors import ArchiveError, RefusedError, StoreError
-from builder.image.oci import base, capability, image
+from builder.image.oci import base, capability, image, index
 from builder.image.oci.compress import Blob
 from builder.image.oci.config import About, config_of
 from builder.image.oci.entry import DIR, FILE, LINK, Entry
@@ -276,8 +277,8 @@ def broken(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("short", "the base layer is damaged: Compressed file ended before the end-of-stream marker was reached"),
-        ("flipped", "the base layer is damaged: CRC check failed "),
+        ("short", "the base layer is damaged: it ends early"),
+        ("flipped", "the base layer is damaged: Error -3 while decompressing data: incorrect data check"),
         ("plain", "the base layer is not a .tar.gz"),
     ],
 )
@@ -295,8 +296,8 @@ def test_damaged_tarballs(tmp_path: Path, how: str, message: str) -> None:
     ("how", "message"),
     [
         ("short", "the base layer is damaged: "),
-        ("plain", "the base layer is damaged: not a gzip file"),
-        ("pipe", "'pipe' in the base layer is neither file, folder nor link"),
+        ("plain", "the base layer is not a .tar.gz"),
+        ("pipe", "'pipe' in the base layer is no file, directory, symbolic link or hard link to an earlier file"),
     ],
 )
 def test_entries_of_damaged_tarballs(tmp_path: Path, how: str, message: str) -> None:
@@ -399,3 +400,76 @@ def test_what_was_written_is_known_to_the_byte(tmp_path: Path) -> None:
     assert not image.is_written(target, layers, replace(ABOUT, lock="other"))
     (tmp_path / "web/layer.tar.zst").unlink()
     assert not image.is_written(target, layers, ABOUT)
+
+
+def put(layout: str, data: bytes) -> dict[str, Any]:
+    name = hashlib.sha256(data).hexdigest()
+    Path(layout, "blobs/sha256", name).write_bytes(data)
+    return {"digest": f"sha256:{name}", "size": len(data)}
+
+
+def beside(layout: str, *, lock: str = "sha256-abc", platform: str = "arm64") -> list[dict[str, Any]]:
+    """Put a bill of materials of the image, a signature of that, and an image of another platform in the index."""
+    index_file = Path(layout, "index.json")
+    top = load(index_file)
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    empty = {"mediaType": "application/vnd.oci.empty.v1+json", **put(layout, b"{}")}
+    found = []
+    subject = top["manifests"][0]
+    for artifact in ("application/spdx+json", "application/x-signature"):
+        named = {key: subject[key] for key in ("digest", "size", "mediaType")}
+        layers = [{"mediaType": artifact, **put(layout, artifact.encode())}]
+        manifest = {"schemaVersion": 2, "artifactType": artifact, "config": empty, "layers": layers, "subject": named}
+        subject = {"mediaType": kind, "artifactType": artifact, **put(layout, canonical.encode(manifest))}
+        found.append(subject)
+    config = put(layout, json.dumps({"config": {"Labels": {"builder.lock": lock}}}).encode())
+    other = {"schemaVersion": 2, "config": config, "layers": [put(layout, b"a layer")]}
+    about = {"platform": {"architecture": platform, "os": "linux"}}
+    found.append({"mediaType": kind, **about, **put(layout, canonical.encode(other))})
+    top["manifests"] += found
+    index_file.write_bytes(canonical.encode(top))
+    return found
+
+
+def test_what_stands_beside_an_image_stays_when_it_is_written_again(tmp_path: Path) -> None:
+    layout = written(tmp_path / "web").layout
+    found = beside(layout)
+    assert image.is_written(str(tmp_path / "web"), image.kept(str(tmp_path / "web")), ABOUT)
+    before = digests(tmp_path / "web")
+    written(tmp_path / "web")
+    assert digests(tmp_path / "web") == before
+    assert load(Path(layout, "index.json"))["manifests"][1:] == found
+
+
+def test_what_is_about_another_image_goes(tmp_path: Path) -> None:
+    written(tmp_path / "new")
+    beside(written(tmp_path / "web").layout)
+    layers = image.kept(str(tmp_path / "web"))
+    image.write(str(tmp_path / "web"), layers, replace(ABOUT, lock="sha256-def"))
+    image.write(str(tmp_path / "web"), image.kept(str(tmp_path / "web")), ABOUT)
+    assert digests(tmp_path / "web") == digests(tmp_path / "new")
+
+
+@pytest.mark.parametrize("change", [{"lock": "sha256-def"}, {"platform": "amd64"}])
+def test_another_image_of_this_platform_or_of_another_lock_goes(tmp_path: Path, change: dict[str, str]) -> None:
+    layout = written(tmp_path / "web").layout
+    found = beside(layout, **change)
+    assert not image.is_written(str(tmp_path / "web"), image.kept(str(tmp_path / "web")), ABOUT)
+    written(tmp_path / "web")
+    assert load(Path(layout, "index.json"))["manifests"][1:] == found[:2]
+
+
+@pytest.mark.parametrize("how", ["changed", "absent", "linked"])
+def test_a_damaged_companion_goes_and_what_names_it(tmp_path: Path, how: str) -> None:
+    layout = written(tmp_path / "web").layout
+    found = beside(layout)
+    path = Path(layout, "blobs", found[0]["digest"].replace(":", "/"))
+    if how == "changed":
+        path.write_bytes(path.read_bytes() + b" ")
+    else:
+        path.rename(tmp_path / "elsewhere")
+    if how == "linked":
+        path.symlink_to(tmp_path / "elsewhere")
+    staying = index.companions(layout, index.read(layout)[0], ABOUT.lock)
+    assert [each.descriptor for each in staying] == found[2:]
+

@@ -77,8 +77,8 @@ def test_all_collisions_are_told_at_once() -> None:
         "the layer cannot be composed:\n"
         "  one 1 and two 2 both have lib/same\n"
         "  one 1 and two 2 both have lib/link\n"
-        "  one 1 and two 2 both have opt (a file and a folder)\n"
-        "  one 1 and two 2 both have share (a folder and a symbolic link)\n"
+        "  one 1 and two 2 both have opt (a file and a directory)\n"
+        "  one 1 and two 2 both have share (a directory and a symbolic link)\n"
         "  next: leave each path out of all packages but one (`split` or `exclude` in a recipe), or rename it"
     )
 
@@ -88,9 +88,9 @@ def test_the_image_does_not_replace_a_package_s_file() -> None:
         composed(NGINX_FILES, files={"usr/conf": "x", "usr/sbin/nginx/deep": "y"}, links={"usr": "opt"})
     assert error.value.message == (
         "the layer cannot be composed:\n"
-        "  nginx 1.26.3 and the image itself both have usr (a folder and a symbolic link)\n"
+        "  nginx 1.26.3 and the image itself both have usr (a directory and a symbolic link)\n"
         "  nginx 1.26.3 and the image itself both have usr/conf\n"
-        "  nginx 1.26.3 and the image itself both have usr/sbin/nginx (a file and a folder)"
+        "  nginx 1.26.3 and the image itself both have usr/sbin/nginx (a file and a directory)"
     )
 
 
@@ -185,7 +185,7 @@ def test_paths_that_are_not_there_are_told_at_once_with_near_ones() -> None:
         f"{WHERE}: mode[0].path: 'opt/**' matches nothing in the layer (nothing in it has a name like that)",
         f"{WHERE}: mode[1].path: 'usr/conv' is not in the layer (did you mean usr/conf?)",
         f"{WHERE}: capabilities.bin/nginx: 'bin/nginx' is not in the layer (did you mean usr/sbin/nginx?)",
-        f"{WHERE}: capabilities.usr/sbin: is a folder, and only a file can have capabilities (name a file in it)",
+        f"{WHERE}: capabilities.usr/sbin: is a directory, and only a file can have capabilities (name a file in it)",
         f"{WHERE}: capabilities.usr/ngx: is a symbolic link, and only a file can have capabilities"
         " (it points to sbin/nginx: name the file itself)",
     ]

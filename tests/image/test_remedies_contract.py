@@ -108,7 +108,7 @@ ROWS = [
     Row(rule="needed", said="add the package that has it to the image",
         files={"usr/bin/x": program(needed=["liba.so"])},
         done=package("a", "usr/lib/liba.so", make())),
-    Row(rule="needed", said="it is at opt/lib/liba.so: link with that folder as run path",
+    Row(rule="needed", said="it is at opt/lib/liba.so: link with that directory as run path",
         files={"usr/bin/x": program(needed=["liba.so"]), "opt/lib/liba.so": make()},
         done=file("usr/bin/x", program(needed=["liba.so"], runpath="/opt/lib"))),
     Row(rule="run-path", said="link without it",

@@ -214,9 +214,9 @@ def test_what_a_layer_below_has_is_not_replaced_by_a_package() -> None:
         composed(package("perl 5", bin="dir", bin__perl="program", etc="dir", etc__conf="file"), links={"tmp": "run"})
     assert error.value.message == (
         "the layer cannot be composed:\n"
-        "  alpine 3 and perl 5 both have bin (a symbolic link and a folder)\n"
+        "  alpine 3 and perl 5 both have bin (a symbolic link and a directory)\n"
         "  nginx 1 and perl 5 both have etc/conf\n"
-        "  the image itself and the image itself both have tmp (a folder and a symbolic link)"
+        "  the image itself and the image itself both have tmp (a directory and a symbolic link)"
     )
 
 

@@ -306,7 +306,7 @@ def test_an_interrupt_shows_what_had_ended(project: Path, component: Path) -> No
     (["--filter", "nothing like it"], "builder: --filter nothing like it: no file's name and no block's title fits\n"),
     (["--image", "openresty"], "builder: image openresty: the image has no perl on its PATH\n"
      "  next: take an image that has what Test::Nginx needs, such as gateway-test\n"),
-    (["--junit", "none/report.xml"], "builder: --junit none/report.xml: there is no such folder\n"),
+    (["--junit", "none/report.xml"], "builder: --junit none/report.xml: there is no such directory\n"),
     (["--image", "nothing"], "builder: there is no image 'nothing'\n"),
 ])  # fmt: skip
 def test_bad_arguments(words: list[str], message: str, project: Path, component: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deep import nested
 from msgspec.structs import replace
 
 from builder.base.errors import RefusedError, UsageError
@@ -192,6 +193,27 @@ def test_libraries_of_the_checkout_lie_over_the_images(place: Place) -> None:
     assert {path.name: path.read_text() for path in Path(place.folder, "resty").iterdir()} == {
         "lock.lua": "edited", "new.lua": "new", "cookie.lua": "4",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["lua/embedded/resty/deep", "lua/conf/main.d/deep"])
+def test_directories_nested_deep_are_copied(place: Place, path: str) -> None:
+    with nested(Path(place.checkout, path), Path(place.folder)) as lowest:
+        (lowest / "x.lua").write_text("x")
+        place.write()
+        copied = Path(place.folder, path.replace("lua/embedded/", "").replace("lua/", ""))
+        assert os.path.isfile(copied / os.path.relpath(lowest, Path(place.checkout, path)) / "x.lua")
+
+
+def test_a_file_of_the_checkout_replaces_a_link_of_the_image(place: Place, tmp_path: Path) -> None:
+    """It is not written to where the link leads on the host."""
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    library = Path(place.rootfs.root) / "usr/local/openresty/site/lualib/resty/lock.lua"
+    library.unlink()
+    library.symlink_to(outside)
+    place.write()
+    assert outside.read_text() == "mine"
+    assert Path(place.folder, "resty/lock.lua").read_text() == "3"
 
 
 def test_the_sandbox_of_the_gateway(place: Place) -> None:

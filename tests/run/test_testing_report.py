@@ -53,8 +53,8 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    (".", "it is a folder\n  next: name a file"),
-    ("none/r.xml", "there is no such folder\n  next: make the folder, or name a file in another one"),
+    (".", "it is a directory\n  next: name a file"),
+    ("none/r.xml", "there is no such directory\n  next: make the directory, or name a file in another one"),
 ])  # fmt: skip
 def test_a_place_that_is_none_is_told_before_the_tests_run(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:

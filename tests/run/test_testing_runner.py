@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deep import nested
 from fakes import Scripted
 
 from builder.base.errors import SandboxError, UsageError
@@ -79,9 +80,9 @@ def test_paths_choose_among_them(top: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("folder", "paths", "message"), [
-    ("none", [], "none: there is no such folder of test files\n  next: name a folder with files *.t: --suite DIR"),
+    ("none", [], "none: there is no such directory of test files\n  next: name a directory with files *.t: --suite DIR"),
     ("lib", [], "lib: there is no test file\n  next: test files are *.t, and unit/*_test.lua"),
-    ("t", ["t/none.t"], "t/none.t: there is no such file or folder\n  next: files of the suite are in TOP/t"),
+    ("t", ["t/none.t"], "t/none.t: there is no such file or directory\n  next: files of the suite are in TOP/t"),
     ("t", ["t/Util.pm"], "t/Util.pm: there is no test file\n  next: test files are *.t, and unit/*_test.lua"),
 ])  # fmt: skip
 def test_what_is_not_there_is_said(folder: str, paths: list[str], message: str, top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,7 @@ def test_what_is_not_there_is_said(folder: str, paths: list[str], message: str, 
 
 def test_a_path_elsewhere_is_refused(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(top)
-    with pytest.raises(UsageError, match=r"it is not in .*/component/t\n  next: name another folder of test files with --suite"):
+    with pytest.raises(UsageError, match=r"it is not in .*/component/t\n  next: name another directory of test files with --suite"):
         find("t", ["lib"], whole=False)
 
 
@@ -126,6 +127,14 @@ def test_what_an_earlier_run_left_is_not_copied(top: Path, tmp_path: Path, monke
     shown = Path(files.copy(suite, str(tmp_path)))
     assert sorted(path.name for path in shown.iterdir()) == [".hidden", "Util.pm", "a.t", "deep", "unit"]
     assert [path.name for path in (shown / "deep").iterdir()] == ["b.t"]
+
+
+def test_a_suite_nested_deep_is_copied(top: Path, tmp_path: Path) -> None:
+    suite = filtered(find(str(top / "t"), whole=False), "TEST 1: one$")
+    with nested(top / "t/data", tmp_path / "t") as lowest:
+        (lowest / "data").write_text("x")
+        copied = files.copy(suite, str(tmp_path))
+        assert os.path.isfile(os.path.join(copied, os.path.relpath(lowest, top / "t"), "data"))
 
 
 @pytest.mark.parametrize(("pattern", "message"), [

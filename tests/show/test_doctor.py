@@ -91,7 +91,7 @@ def test_namespaces_that_the_kernel_refuses_are_told_with_the_setting(doctor: Do
         ("-o ro tmpfs store", "/store cannot be written; next: name a store elsewhere (--store, BUILDER_STORE)"),
         (
             "tmpfs store/trees",
-            "bad: store: its folders lie on several file systems; next: keep the store on one, or name another "
+            "bad: store: its directories lie on several file systems; next: keep the store on one, or name another "
             "(--store, BUILDER_STORE)",
         ),
     ],

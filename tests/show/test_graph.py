@@ -170,7 +170,7 @@ def test_cycles_are_named_at_their_shortest() -> None:
         "lock.toml: is a cycle: a 1 -> b 1 -> a 1\n"
         "lock.toml: is a cycle: d 1 -> e 1 -> d 1\n"
         "lock.toml: is a cycle: f 1 -> f 1\n"
-        "  next: a package cannot need itself; mend the recipes and run `builder resolve`"
+        "  next: a package cannot need itself; correct the recipes and run `builder resolve`"
     )
 
 

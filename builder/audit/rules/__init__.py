@@ -1,4 +1,5 @@
-"""The rules, in the order they run and are shown: files that can be read first, then pins, sources, outputs, history."""
+"""The rules, in the order they run and are shown: files that can be read first, then pins,
+sources, outputs, history."""
 
 from builder.audit.rule import Rule
 from builder.audit.rules import (

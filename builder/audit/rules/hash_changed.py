@@ -1,5 +1,5 @@
-"""A source of the same version from the same place whose hash changed: a moved tag, a file that was published anew, or a
-pin that was edited. It is for a person to say which."""
+"""A source of the same version from the same place whose hash changed: a moved tag, a file
+that was published anew, or a pin that was edited. It is for a person to say which."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,9 @@ def check(context: Context) -> Iterator[Finding]:
             old, new = getattr(pair.old, key), getattr(pair.new, key)
             if where and pair.old.strip == pair.new.strip and old is not None and new is not None and old != new:
                 reason = f"it was {old} at {context.since.name} and is {new}, for the same version from {where}"
-                remedy = "ask the publisher why the bytes changed, and compare the two trees, before you take the new hash"
+                remedy = (
+                    "ask the publisher why the bytes changed, and compare the two trees, before you take the new hash"
+                )
                 yield Finding(ID, f"{pair.place}, {key}", reason, remedy)
 
 

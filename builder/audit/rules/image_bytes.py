@@ -1,4 +1,5 @@
-"""A pinned layer that is not what the pinned outputs give: it is composed again in memory and compared, without writing it.
+"""A pinned layer that is not what the pinned outputs give: it is composed again in memory
+and compared, without writing it.
 
 Only where the store has all outputs and archives; that they are what their names say is for tree-bytes to tell.
 """

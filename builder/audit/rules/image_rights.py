@@ -1,4 +1,4 @@
-"""Who may do what in an image: users, modes, owners and capabilities that are not what they were.
+"""Rights in an image: users, modes, owners and capabilities that have changed.
 
 They are a few characters of an image recipe, and decide what a process of the image can do.
 """
@@ -24,13 +24,17 @@ def check(context: Context) -> Iterator[Finding]:
         for key in sorted(old.keys() | new.keys()):
             was, now_is = old.get(key, "none"), new.get(key, "none")
             if was != now_is:
-                yield Finding(ID, f"{now.path}: {key}", f"it was {was} at {context.since.name}, and is {now_is}", _REMEDY)
+                yield Finding(
+                    ID, f"{now.path}: {key}", f"it was {was} at {context.since.name}, and is {now_is}", _REMEDY
+                )
 
 
 def _rights(image: ImageRecipe) -> Mapping[str, str]:
-    """What the recipe says of rights, by the place where it does; a later mode of a path wins over an earlier one."""
+    """The rights that the recipe gives, by the place where it does; a later mode of a path wins over an earlier one."""
     found = {"config.user": image.config.user or "root"}
-    found |= {f"user {each.name}": f"{each.uid}:{each.gid}, home {each.home}, shell {each.shell}" for each in image.users}
+    found |= {
+        f"user {each.name}": f"{each.uid}:{each.gid}, home {each.home}, shell {each.shell}" for each in image.users
+    }
     found |= {f"group {each.name}": " ".join([str(each.gid), *sorted(each.members)]) for each in image.groups}
     found |= {f"capabilities {path}": ", ".join(sorted(names)) for path, names in image.capabilities.items()}
     found |= {f"directory {each.path}": f"{each.mode:04o} of {each.owner}" for each in image.directories}

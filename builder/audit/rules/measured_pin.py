@@ -1,7 +1,7 @@
 """Pins that were measured and not declared, against what is on this machine.
 
-A measured pin stands in the lock only, so nothing in the project contradicts a digit that was changed. But the store has
-what it was measured from: the archive, the tree, and a record of which gave which.
+A measured pin stands in the lock only, so nothing in the project contradicts a digit that was changed.
+But the store has what it was measured from: the archive, the tree, and a record of which gave which.
 """
 
 import os
@@ -14,7 +14,10 @@ from builder.recipe.source import Source
 from builder.tree import nar
 
 ID = "measured-pin"
-_REMEDY = "take back the change of lock.toml; or remove all pins of that source there, and `builder resolve` measures them again"
+_REMEDY = (
+    "take back the change of lock.toml; or remove all pins of that source there, and `builder resolve` measures "
+    "them again"
+)
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -22,7 +25,9 @@ def check(context: Context) -> Iterator[Finding]:
         version = context.version(package)
         if version is None or source.tree is None or not context.here(source):
             continue
-        declared = next((each for each in version.sources if (each.name, each.platform) == (source.name, source.platform)), Source())
+        declared = next(
+            (each for each in version.sources if (each.name, each.platform) == (source.name, source.platform)), Source()
+        )
         for key, reason in (*_archive(context, source, declared), *_totals(context, source, declared)):
             yield Finding(ID, context.place(package, source, key), reason, _REMEDY)
 
@@ -50,11 +55,13 @@ def _origin(context: Context, source: Source) -> str:
 
 
 def _totals(context: Context, source: Source, declared: Source) -> Iterator[tuple[str, str]]:
-    """What a tree may hold, where it was measured, is what it holds."""
-    wanted = [key for key in ("unpacked", "entries") if getattr(source, key) is not None and getattr(declared, key) is None]
+    """Differences between the size that a tree may have, where it was measured, and its size."""
+    wanted = [
+        key for key in ("unpacked", "entries") if getattr(source, key) is not None and getattr(declared, key) is None
+    ]
     if not wanted or source.tree is None or not context.store.has_tree(source.tree):
         return
-    entries = nar.scan(context.store.tree_path(source.tree))[1:]  # without the top folder
+    entries = nar.scan(context.store.tree_path(source.tree))[1:]  # without the top directory
     found = {"unpacked": sum(each.size for each in entries), "entries": len(entries)}
     for key in wanted:
         if getattr(source, key) != found[key]:

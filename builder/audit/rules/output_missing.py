@@ -1,4 +1,4 @@
-"""A package or image without a pinned output where others have one: what is built there is not checked against anything.
+"""A package or image without a pinned output where others have one: builds there are not checked against anything.
 
 Only profiles whose outputs are required count: from others nothing may ever have been built.
 """

@@ -1,4 +1,5 @@
-"""A version that lost a patch, or whose patch lost its witness: what the patch brought may be gone, and nothing else fails."""
+"""A version that lost a patch, or whose patch lost its witness: the patch's effect may be
+gone, and nothing else fails."""
 
 from collections.abc import Iterator
 
@@ -23,9 +24,14 @@ def check(context: Context) -> Iterator[Finding]:
             place = context.place(package, key=f"patch {patch.path}")
             if key not in now:
                 reason = f"it was applied at {context.since.name}, and is not any more"
-                yield Finding(ID, place, reason, "put the patch back, or say in the commit why this version needs it no more")
+                yield Finding(
+                    ID, place, reason, "put the patch back, or say in the commit why this version needs it no more"
+                )
             elif patch.none is None and now[key].none is not None:
-                reason = f"its witness at {context.since.name} was '{patch.symbol or patch.string}', and is none now: {now[key].none}"
+                reason = (
+                    f"its witness at {context.since.name} was '{patch.symbol or patch.string}', and is none now: "
+                    f"{now[key].none}"
+                )
                 yield Finding(ID, place, reason, "put the witness back, or say in the commit why none can exist")
 
 

@@ -20,17 +20,21 @@ def check(context: Context) -> Iterator[Finding]:
         try:
             absent = witness.missing(patches, trees)
         except OSError as error:
-            yield Finding(ID, context.place(package), f"its outputs cannot be read: {error}", "run `builder store verify`")
+            yield Finding(
+                ID, context.place(package), f"its outputs cannot be read: {error}", "run `builder store verify`"
+            )
             continue
         for patch in absent:
             kind = f"symbol '{patch.symbol}'" if patch.symbol is not None else f"text '{patch.string}'"
             reason = f"no built file has the {kind}, which shows that the patch was applied"
-            remedy = f"find out why it was not: `builder log {context.named(package)}`; or correct the witness in the recipe"
+            remedy = (
+                f"find out why it was not: `builder log {context.named(package)}`; or correct the witness in the recipe"
+            )
             yield Finding(ID, context.place(package, key=f"patch {patch.path}"), reason, remedy)
 
 
 def _built(context: Context, package: LockedPackage) -> list[str]:
-    """Folders of the pinned outputs; none when they are not all here: a witness may be in any of them."""
+    """Directories of the pinned outputs; none when they are not all here: a witness may be in any of them."""
     output = package.outputs.get(context.platform)
     trees = list(output.trees.values()) if output else []
     return [context.store.tree_path(tree) for tree in trees] if all(map(context.store.has_tree, trees)) else []

@@ -13,7 +13,8 @@ ID = "pin-disagrees"
 _PINS = ("size", "sha256", "tree", "unpacked", "entries")  # these may be measured when a recipe does not declare them
 _FACTS = ("locations", "filename", "strip", "folder")  # these are always the recipe's
 _REMEDY = (
-    "find out which of them is right: compare with the publisher's own hash; if it is the recipe's, run `builder resolve`"
+    "find out which of them is right: compare with the publisher's own hash; if it is the recipe's, run "
+    "`builder resolve`"
 )
 
 

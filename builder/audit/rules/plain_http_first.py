@@ -1,6 +1,7 @@
 """A source that is asked for over plain http first, though a better place is listed after it.
 
-Its pin refuses other bytes, but only after they came: the network in between decides what is received, and sees what is built.
+Its pin refuses other bytes, but only after they came: the network in between decides what
+is received, and sees what is built.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A source over plain http that no hash guards: anybody on the way can replace it."""
+"""A source over plain http that no hash guards: any machine on the way can replace it."""
 
 from collections.abc import Iterator
 

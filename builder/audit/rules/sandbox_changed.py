@@ -17,7 +17,10 @@ def check(context: Context) -> Iterator[Finding]:
         for platform, output in sorted(package.outputs.items()):
             before = old.get(output.key)
             if before is not None and before.sandbox != output.sandbox:
-                reason = f"it was built in {_sandbox(before)} at {context.since.name}, and the lock says {_sandbox(output)} now"
+                reason = (
+                    f"it was built in {_sandbox(before)} at {context.since.name}, and the lock says "
+                    f"{_sandbox(output)} now"
+                )
                 command = f"`builder build --check {context.named(package)}`"
                 remedy = f"{command} builds it again; take back the change, or say why in the commit"
                 yield Finding(ID, context.place(package, key=f"output for {platform}, sandbox"), reason, remedy)

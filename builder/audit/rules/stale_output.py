@@ -1,7 +1,7 @@
 """Outputs that the lock pins for other inputs than it has now.
 
-The key of an output is the digest of all that goes into its build: recipe, sources, and the outputs of what it needs. So
-it tells of any digit that was changed in one of these, and it is computed here from the lock and the recipes alone.
+The key of an output is the digest of all that goes into its build: recipe, sources, and the outputs of what it needs.
+So it tells of any digit that was changed in one of these, and it is computed here from the lock and the recipes alone.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,14 @@ from builder.plan.derivation import Trees
 from builder.plan.plan import Graph, Plan
 
 ID = "stale-output"
-_REMEDY = "run `{command}`, which builds from the inputs of now and pins what comes out; look at the difference of lock.toml, commit it"
+_REMEDY = (
+    "run `{command}`, which builds from the inputs of now and pins what comes out; look at the difference of "
+    "lock.toml, commit it"
+)
 
 
 class _Nothing:
-    """What the plan asks of a store, when only the lock is asked."""
+    """A store that has nothing, for a plan that only the lock is asked about."""
 
     def has_tree(self, tree: str) -> bool:
         return False
@@ -48,7 +51,9 @@ def check(context: Context) -> Iterator[Finding]:
 def plan_of(context: Context, profile: str) -> Plan:
     """The plan of a profile, with the outputs that the lock pins, but for those that output-disagrees is about."""
     assert context.project is not None and context.lock is not None
-    graph = Graph.of(context.lock.in_profile(profile), [each.id for each in context.packages if profile in each.profiles])
+    graph = Graph.of(
+        context.lock.in_profile(profile), [each.id for each in context.packages if profile in each.profiles]
+    )
 
     def source_tree(package: LockedPackage, name: str) -> str:
         source = next(each for each in package.sources if each.name == name and context.here(each))
@@ -76,8 +81,8 @@ def _package(context: Context, plan: Plan, package: LockedPackage) -> Iterator[F
         return
     if key != output.key:
         reason = (
-            f"the lock pins outputs of the key {output.key}, but its recipe, its sources and the outputs of what it needs "
-            f"give {key}"
+            f"the lock pins outputs of the key {output.key}, but its recipe, its sources and the outputs of what it "
+            f"needs give {key}"
         )
         remedy = _REMEDY.format(command=context.builds(package.name, package.profiles))
         yield Finding(ID, context.place(package, key=f"output for {context.platform}"), reason, remedy)
@@ -95,7 +100,7 @@ def _can_be_keyed(context: Context, plan: Plan, package: LockedPackage) -> bool:
 
 
 def request_of(context: Context, image: LockedImage) -> Request | None:
-    """What an image is composed from by the lock alone; None when the lock or the recipes do not say all of it."""
+    """The request for an image by the lock alone; None when the lock or the recipes do not say all of it."""
     if context.project is None or context.lock is None:
         return None
     images = context.project.images
@@ -107,14 +112,19 @@ def request_of(context: Context, image: LockedImage) -> Request | None:
         platform=context.platform,
     )
     known = all(name in plan.trees for name in request.packages) and (request.below is None or request.layers_below)
-    return request if known and all(plan.graph.packages[each].name in request.recipes for each in request.base) else None
+    return (
+        request if known and all(plan.graph.packages[each].name in request.recipes for each in request.base) else None
+    )
 
 
 def _image(context: Context, image: LockedImage) -> Iterator[Finding]:
     layer = image.outputs.get(context.platform)
     request = request_of(context, image) if layer is not None else None
     if layer is not None and request is not None and request.key() != layer.key:
-        reason = f"the lock pins a layer of the key {layer.key}, but the image and its packages' outputs give {request.key()}"
+        reason = (
+            f"the lock pins a layer of the key {layer.key}, but the image and its packages' outputs give "
+            f"{request.key()}"
+        )
         remedy = _REMEDY.format(command=context.builds(image.name, (image.profile,)))
         yield Finding(ID, f"image {image.name} in {image.profile}, output for {context.platform}", reason, remedy)
 

@@ -31,7 +31,9 @@ def _packages(context: Context) -> Iterator[Finding]:
             reason = f"{recipe.path} has no version {package.version}; it has {known}"
             yield Finding(ID, context.place(package), reason, _REMEDY)
         elif recipe.digest != package.recipe:
-            reason = f"it was locked from another {recipe.path}: the lock has {package.recipe}, the file is {recipe.digest}"
+            reason = (
+                f"it was locked from another {recipe.path}: the lock has {package.recipe}, the file is {recipe.digest}"
+            )
             yield Finding(ID, context.place(package, key="recipe"), reason, _REMEDY)
         else:
             for feature in (each for each in package.features if each not in recipe.features):
@@ -53,7 +55,8 @@ def _images(context: Context) -> Iterator[Finding]:
 
 
 def _rest(context: Context) -> Iterator[Finding]:
-    """What only resolving tells: another choice, an edge that no recipe gives, a change in a profile not looked at."""
+    """Differences that only resolving tells: another choice, an edge that no recipe gives,
+    a change in a profile not looked at."""
     assert context.project is not None and context.lock is not None
     try:
         reasons = relock.is_stale(context.project, context.lock)

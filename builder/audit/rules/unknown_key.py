@@ -1,4 +1,4 @@
-"""A key that nobody reads: usually a misspelt one, whose wish is silently not met."""
+"""An unknown key, usually a misspelling. It would have no effect."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from builder.audit.context import Context
 from builder.audit.rule import Finding, Rule
 
 ID = "unknown-key"
-MESSAGE = "unknown key"  # what `builder.base.shape.Table` says
+MESSAGE = "unknown key"  # the message of `builder.base.shape.Table`
 
 
 def check(context: Context) -> Iterator[Finding]:

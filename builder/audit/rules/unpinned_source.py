@@ -1,4 +1,4 @@
-"""A source of which nothing is pinned: whoever answers for its URL decides what is built."""
+"""A source of which nothing is pinned: the server behind its URL decides what is built."""
 
 from collections.abc import Iterator
 

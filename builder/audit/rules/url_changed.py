@@ -1,7 +1,8 @@
-"""A source that comes from elsewhere now, while its hash stayed: who has the old bytes never asks the new place.
+"""A source that comes from elsewhere now, while its hash stayed: a machine that has the old
+bytes never asks the new place.
 
-So a URL that was mended without its hash builds the old thing under the new name. A place that is added beside an old
-one is no finding.
+So a URL that was corrected without its hash builds the old thing under the new name. A
+place that is added beside an old one is no finding.
 """
 
 from collections.abc import Iterator

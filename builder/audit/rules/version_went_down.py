@@ -27,7 +27,9 @@ def check(context: Context) -> Iterator[Finding]:
                 f"{_why(context, new)}, then `builder resolve --update {new.name}`"
             )
             if recipe.version(old.version) is None:
-                remedy = f"keep {old.version} in {recipe.path} for one commit more, at its place in the order of preference"
+                remedy = (
+                    f"keep {old.version} in {recipe.path} for one commit more, at its place in the order of preference"
+                )
             yield Finding(ID, context.place(new), reason, remedy)
 
 

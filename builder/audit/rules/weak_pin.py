@@ -1,9 +1,9 @@
 """A source that is pinned, but not well enough.
 
-A pin is strong when bytes that are not the wanted ones are refused before anything is done with them: the SHA-256 of the
-file, with its size, so that a download ends. The tree's digest alone is enough where a forge makes the archive anew for
-each download (its bytes change, its tree does not). Elsewhere it is weak: an archive that nobody has vouched for goes
-through the unpacker first.
+A pin is strong when bytes that are not the wanted ones are refused before anything is done with
+them: the SHA-256 of the file, with its size, so that a download ends. The tree's digest alone is
+enough where a forge makes the archive anew for each download (its bytes change, its tree does
+not). Elsewhere it is weak: an archive without a pin of its own goes through the unpacker first.
 """
 
 import re
@@ -14,7 +14,8 @@ from builder.audit.rule import Finding, Rule
 from builder.recipe.source import Source
 
 ID = "weak-pin"
-# What forges make on the fly: GitHub, Gitea (/archive/), GitLab (/-/archive/), GitHub's API (/tarball/), cgit (/snapshot/).
+# Archives that forges make on the fly: GitHub, Gitea (/archive/), GitLab (/-/archive/), GitHub's API (/tarball/),
+# cgit (/snapshot/).
 _GENERATED = re.compile(r"https?://(?:codeload\.[^/]+/|[^/]+/.*/(?:archive|tarball|zipball|snapshot)/)")
 
 

@@ -6,8 +6,8 @@ stream is read forward only, in bounded pieces, and every extended header counts
 """
 
 import tarfile
-from collections.abc import Callable, Iterator
-from typing import IO, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, NamedTuple, TypeVar
 
 from builder.fetch.unpack.streams import FAILURES, decompressed
 from builder.fetch.unpack.tree import Tree, shown
@@ -26,7 +26,8 @@ _PADDING = 16 << 20  # bytes after the end mark; tar pads to its blocking factor
 
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE)
 _LONG = {tarfile.GNUTYPE_LONGNAME: b"path", tarfile.GNUTYPE_LONGLINK: b"linkpath"}
-_USED = (b"path", b"linkpath", b"size")  # records that change the tree; others are times, owners, attributes
+_USED = (b"path", b"linkpath", b"size")  # records that change what is unpacked; others are times, owners, attributes
+_KEPT = (b"uid", b"gid", b"SCHILY.xattr.")  # beginnings of records that a layer of an image is read for
 _KINDS = {tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe"}
 
 
@@ -36,14 +37,36 @@ def read(file: IO[bytes], tree: Tree) -> None:
     Raises:
         ArchiveError: it is hostile, damaged, truncated, or over a limit of the tree.
     """
+    for member in members(file, tree):
+        _take(member, tree)
+
+
+class Member(NamedTuple):
+    """An entry: its header block with the right size, and what its extended headers say: name, link target, all records.
+
+    content: to be read before the next entry.
+    """
+
+    info: tarfile.TarInfo
+    name: bytes
+    target: bytes
+    records: Mapping[bytes, bytes]
+    content: Iterator[bytes]
+
+
+def members(file: IO[bytes], tree: Tree) -> Iterator[Member]:
+    """The entries of a tar, compressed or not. `tree` has the limits and makes the errors; nothing is written to it.
+
+    Raises: as `read`, but for the rules on paths and links.
+    """
     source = _Blocks(file, tree)
     while (member := _member(source, tree)) is not None:
-        _take(*member, source, tree)
+        yield member
     source.finish()
 
 
-def _member(source: "_Blocks", tree: Tree) -> tuple[tarfile.TarInfo, bytes, bytes] | None:
-    """The next entry with its name and link target; None at the end. The first of several extended headers counts."""
+def _member(source: "_Blocks", tree: Tree) -> Member | None:
+    """The next entry; None at the end. Of several extended headers the first one counts."""
     told: dict[bytes, bytes] = {}
     for _ in range(_EXTENDED):
         info = source.header()
@@ -62,12 +85,12 @@ def _member(source: "_Blocks", tree: Tree) -> tuple[tarfile.TarInfo, bytes, byte
             elif any(key in _USED for key in records):
                 raise tree.refuse("a global header renames or resizes all entries")
         else:
-            return _applied(info, told, tree)
+            return _applied(info, told, source, tree)
     raise tree.refuse(f"an entry has more than {_EXTENDED} extended headers")
 
 
-def _applied(info: tarfile.TarInfo, told: dict[bytes, bytes], tree: Tree) -> tuple[tarfile.TarInfo, bytes, bytes]:
-    """An entry with the changes of its extended headers."""
+def _applied(info: tarfile.TarInfo, told: dict[bytes, bytes], source: "_Blocks", tree: Tree) -> Member:
+    """An entry as its extended headers have it."""
     name, target = told.get(b"path", _raw(info.name)), told.get(b"linkpath", _raw(info.linkname))
     if info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(b"GNU.sparse.") for key in told):
         raise tree.refuse(f"{shown(name)} is a sparse file", "pack it without --sparse")
@@ -75,7 +98,7 @@ def _applied(info: tarfile.TarInfo, told: dict[bytes, bytes], tree: Tree) -> tup
         if not (size.isdigit() and len(size) < 20):
             raise tree.refuse(f"{shown(name)} has a size that is no number: {shown(size)}")
         info.size = int(size)
-    return info, name, target
+    return Member(info, name, target, told, source.data(info.size))
 
 
 def _records(data: bytes, source: "_Blocks", tree: Tree) -> Iterator[tuple[bytes, bytes]]:
@@ -88,22 +111,23 @@ def _records(data: bytes, source: "_Blocks", tree: Tree) -> Iterator[tuple[bytes
             raise tree.damaged("a record of an extended header is wrong")
         key, _, value = data[at + len(length) + 1 : end - 1].partition(b"=")
         source.spend(_RECORD)
-        if key in _USED or key.startswith(b"GNU.sparse."):
+        if key in _USED or key.startswith((b"GNU.sparse.", *_KEPT)):
             yield key, value
         at = end
 
 
-def _take(member: tarfile.TarInfo, name: bytes, target: bytes, source: "_Blocks", tree: Tree) -> None:
-    if member.isdir():
+def _take(member: Member, tree: Tree) -> None:
+    info, name = member.info, member.name
+    if info.isdir():
         tree.folder(name)
-    elif member.isreg():
-        tree.file(name, executable=bool(member.mode & 0o100), chunks=source.data(member.size))
-    elif member.issym():
-        tree.link(name, target)
-    elif member.islnk():
-        tree.copy(name, target)
+    elif info.isreg():
+        tree.file(name, executable=bool(info.mode & 0o100), chunks=member.content)
+    elif info.issym():
+        tree.link(name, member.target)
+    elif info.islnk():
+        tree.copy(name, member.target)
     else:
-        raise tree.refuse(f"{shown(name)} is {_KINDS.get(member.type, 'of unknown kind ' + shown(member.type))}")
+        raise tree.refuse(f"{shown(name)} is {_KINDS.get(info.type, 'of unknown kind ' + shown(info.type))}")
 
 
 def _raw(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The contract of an image: what must be true of its files before anybody runs it.
+"""The contract of an image: properties that its files must have before it runs.
 
 survey(layers) -> Image     reads every file of the base and the layer once
 check(image) -> findings    all rules, pure
@@ -18,7 +18,8 @@ __all__ = ["Finding", "Image", "check", "require", "survey"]
 
 
 def check(image: Image, *, waivers: Sequence[Waiver] = ()) -> list[Finding]:
-    """Everything that breaks the contract, rule by rule in order of path. A waiver that covers nothing is a finding, too."""
+    """Everything that breaks the contract, rule by rule in order of path. A waiver that
+    covers nothing is a finding, too."""
     kept: list[Finding] = []
     used: set[Waiver] = set()
     for rule in RULES:
@@ -28,7 +29,10 @@ def check(image: Image, *, waivers: Sequence[Waiver] = ()) -> list[Finding]:
             if not covering:
                 kept.append(finding)
     idle = [each for each in waivers if each not in used]
-    return kept + [Finding(rule="waiver", path=each.glob, message=f"nothing breaks '{each.rule}' here", hint="remove it") for each in idle]
+    return kept + [
+        Finding(rule="waiver", path=each.glob, message=f"nothing breaks '{each.rule}' here", hint="remove it")
+        for each in idle
+    ]
 
 
 def require(image: Image, *, name: str, waivers: Sequence[Waiver] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What a text given to `ffi.cdef` declares: functions, variables and constants.
+"""The declarations in a text given to `ffi.cdef`: functions, variables and constants.
 
 Source: LuaJIT 2.1, "FFI Semantics", C language support: declarations only, no preprocessor, `//` comments, GCC's
 attributes and `__asm__("name")`. The text is taken apart just far enough to know names.

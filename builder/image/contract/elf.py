@@ -1,4 +1,5 @@
-"""What the loader and a linker see of an ELF file: interpreter, needed libraries, run paths, versions and symbols.
+"""The parts of an ELF file that the loader and a linker see: interpreter, needed libraries,
+run paths, versions and symbols.
 
 Source: System V ABI, chapters 4 and 5 (gABI); symbol versions: LSB Core, "Symbol Versioning". Segments are read, not
 sections: `strip` may drop those, and the loader never looks at them. pyelftools reads the headers; the symbol table,
@@ -30,7 +31,7 @@ class Elf(Struct, frozen=True, kw_only=True):
     """One program or library.
 
     machine: "x86_64", "aarch64", or pyelftools' name of another one. interpreter: "" for libraries and static programs.
-    run_paths: in order, as written. versions: what is needed of libraries, "GLIBC_2.34" and the like. glibc_tag: it has
+    run_paths: in order, as written. versions: those needed of libraries, "GLIBC_2.34" and the like. glibc_tag: it has
     the note that glibc's start code puts into every program, static ones too.
     """
 
@@ -125,7 +126,8 @@ def _exports(segment: Any, data: bytes, strings: bytes) -> Iterator[str]:
 
 
 def _versions(segment: Any, data: bytes, strings: bytes) -> Iterator[str]:
-    """Names of the versions that are needed of other files: two linked lists, one in the other. A step of 0 ends one."""
+    """Names of the versions that are needed of other files: two linked lists, one in the
+    other. A step of 0 ends one."""
     _, at = segment.get_table_offset("DT_VERNEED")
     count = next((tag.entry.d_val for tag in segment.iter_tags("DT_VERNEEDNUM")), 0)
     for _ in range(count if at is not None else 0):

@@ -1,4 +1,4 @@
-"""What the contract check finds."""
+"""A finding of the contract check."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""What the rules look at: an image's files, read once."""
+"""The image as the rules see it: its files, read once."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -15,14 +15,18 @@ from builder.image.oci.entry import Entry
 
 BUILD_PATHS = ("/build/", "/output/", "/sources/")  # where a sandbox has its work, its output and its sources
 _LUA = ".lua"
-_DAMAGED = "correct it in its package, or leave it out; where the store is damaged: `builder store verify --remove`, then build again"
+_DAMAGED = (
+    "correct it in its package, or leave it out; where the store is damaged: `builder store verify --remove`, "
+    "then build again"
+)
 
 
 class Image(Struct, frozen=True, kw_only=True, dict=True):
-    """rootfs: what a container sees. elves: programs and libraries by path. damaged: findings of files that are neither.
+    """rootfs: the files that a container sees. elves: programs and libraries by path.
+    damaged: findings of files that are neither.
 
     lua: path -> source, of the modules that use FFI. traces: places of the build that files name.
-    machine: what the image is for ("x86_64", "aarch64").
+    machine: the processor ("x86_64", "aarch64").
     """
 
     rootfs: Rootfs
@@ -35,11 +39,13 @@ class Image(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def programs(self) -> dict[str, Loaded]:
         """Programs that musl's loader starts, with what it finds for each."""
-        return {path: linking.load(self.rootfs, self.elves, path) for path, each in self.elves.items() if each.interpreter}
+        return {
+            path: linking.load(self.rootfs, self.elves, path) for path, each in self.elves.items() if each.interpreter
+        }
 
 
 def survey(layers: Iterable[Sequence[Entry]], *, machine: str, build_paths: Iterable[str] = BUILD_PATHS) -> Image:
-    """Read every file of the image, base layer first. OSError: what cannot be read."""
+    """Read every file of the image, base layer first. OSError: a file cannot be read."""
     rootfs = Rootfs(layers)
     search = trace.Search(build_paths)
     elves: dict[str, Elf] = {}

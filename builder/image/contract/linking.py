@@ -1,11 +1,11 @@
 """Which libraries a program gets inside an image: musl's dynamic loader, acted out on the image's entries.
 
 Source: musl 1.2.5, ldso/dynlink.c (`load_library`, `fixup_rpath`, `path_open`). Its rules differ from glibc's:
-- RPATH and RUNPATH mean the same, and those of whoever needed a library count for what that library needs, too.
-- After them come the folders of /etc/ld-musl-ARCH.path, or /lib, /usr/local/lib and /usr/lib. There is no cache.
+- RPATH and RUNPATH mean the same, and a library's needs are looked for in those of the files that needed it, too.
+- After them come the directories of /etc/ld-musl-ARCH.path, or /lib, /usr/local/lib and /usr/lib. There is no cache.
 - libc.*, libpthread.*, librt.*, libm.*, libdl.*, libutil.*, libxnet.* are the loader itself, whatever they are called.
-- $ORIGIN is the only variable; a run path with another one is not searched at all. For a library it is the folder that
-  it was found in, links not followed; for a program the folder of the file itself.
+- $ORIGIN is the only variable; a run path with another one is not searched at all. For a library it is
+  the directory that it was found in, links not followed; for a program the directory of the file itself.
 LD_LIBRARY_PATH has no part in it: a program with capabilities ignores it, and an image must not need it.
 """
 
@@ -24,20 +24,22 @@ _ORIGIN = re.compile(r"\$ORIGIN|\$\{ORIGIN\}")
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
-    """What a start maps: libraries in order of loading, and (path of who needs it, name) of what is missing."""
+    """The result of a start: libraries in order of loading, and (path of the file that
+    needs it, name) of those missing."""
 
     libraries: tuple[str, ...]
     missing: tuple[tuple[str, str], ...]
 
 
 def expanded(elf: Elf, folder: str) -> tuple[str, ...]:
-    """The run paths of a file in `folder` ("usr/lib"), absolute where they use $ORIGIN; none when one cannot be expanded."""
+    """The run paths of a file in `folder` ("usr/lib"), absolute where they use $ORIGIN;
+    none when one cannot be expanded."""
     found = tuple(_ORIGIN.sub("/" + folder, path) for path in elf.run_paths)
     return () if any("$" in path for path in found) else found
 
 
 def system_path(rootfs: Rootfs, machine: str) -> tuple[str, ...]:
-    """The folders that are searched last."""
+    """The directories that are searched last."""
     path = rootfs.file(f"etc/ld-musl-{machine}.path")
     if path is None:
         return DEFAULT_PATH
@@ -46,7 +48,8 @@ def system_path(rootfs: Rootfs, machine: str) -> tuple[str, ...]:
 
 
 def load(rootfs: Rootfs, elves: Mapping[str, Elf], start: str) -> Loaded:
-    """What the loader finds for a program; or for a library, as if it were loaded by a program without run paths."""
+    """The libraries that the loader finds for a program; or for a library, as if it were
+    loaded by a program without run paths."""
     return _Loader(rootfs, elves, start).load()
 
 
@@ -61,7 +64,7 @@ class _Loader:
         self._rootfs = rootfs
         self._elves = elves
         self._start = start
-        self._folders = {start: posixpath.dirname(start)}  # file -> folder that it was found in
+        self._folders = {start: posixpath.dirname(start)}  # file -> directory that it was found in
         self._needed_by: dict[str, str] = {}
         self._last = system_path(rootfs, elves[start].machine)
 
@@ -88,7 +91,7 @@ class _Loader:
         return Loaded(libraries=tuple(found), missing=tuple(missing))
 
     def find(self, name: str, wanted_by: str) -> tuple[str, str] | None:
-        """(file, folder that it was found in) of what `name` stands for when `wanted_by` needs it."""
+        """(file, directory that it was found in) of what `name` stands for when `wanted_by` needs it."""
         if "/" in name:
             return self._usable(posixpath.dirname(name), posixpath.basename(name))
         folders: list[str] = []

@@ -1,8 +1,8 @@
 """Which C functions a Lua module declares and uses through LuaJIT's FFI.
 
-Names are followed within one file, by name: `local ffi = require "ffi"`, `local C = ffi.C`, `local lib = ffi.load("x")`,
-`local cdef = ffi.cdef`. What is built at run time (a name in a variable, a declaration put together from pieces) is not
-seen; what stands inside `pcall` is, because a fallback that nobody notices is what the rule is for.
+Names are followed within one file, by name: `local ffi = require "ffi"`, `local C = ffi.C`, `local lib =
+ffi.load("x")`, `local cdef = ffi.cdef`. Names built at run time (a name in a variable, a declaration put
+together from pieces) are not seen; uses inside `pcall` are, because the rule is for fallbacks that go unnoticed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,8 @@ class Use(Struct, frozen=True, kw_only=True):
 
 
 class Module(Struct, frozen=True, kw_only=True):
-    """What one file says. symbols, constants: as in cdef.Declared. loads: line of each `ffi.load` of a literal name."""
+    """The declarations and uses of one file. symbols, constants: as in cdef.Declared.
+    loads: line of each `ffi.load` of a literal name."""
 
     symbols: dict[str, str] = field(default_factory=dict)
     constants: set[str] = field(default_factory=set)
@@ -34,7 +35,7 @@ class Module(Struct, frozen=True, kw_only=True):
 
 
 def read(source: bytes) -> Module:
-    """What a Lua file declares and uses."""
+    """The declarations and uses of a Lua file."""
     reader = _Reader(list(tokens(source)))
     for at in range(len(reader.tokens)):
         reader.assignment(at)

@@ -1,6 +1,7 @@
 """Lua source as tokens, as far as looking for names needs it.
 
-Source: Lua 5.1 Reference Manual, section 2.1, with LuaJIT's additions to strings ("\\z", "\\x41", "\\u{41}") and numbers.
+Source: Lua 5.1 Reference Manual, section 2.1, with LuaJIT's additions to strings ("\\z",
+"\\x41", "\\u{41}") and numbers.
 """
 
 import re

@@ -1,4 +1,5 @@
-"""Places of the build that a file names: text that ends up in programs through __FILE__, run paths, `nginx -V`, debug data."""
+"""Places of the build that a file names: text that ends up in programs through __FILE__,
+run paths, `nginx -V`, debug data."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ class Trace(Struct, frozen=True, kw_only=True):
 
 
 class Search:
-    """Looks for absolute folders ("/build/") in bytes."""
+    """Looks for absolute directories ("/build/") in bytes."""
 
     def __init__(self, needles: Iterable[str]) -> None:
         self._needles = [(each, each.encode()) for each in needles]

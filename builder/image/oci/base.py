@@ -1,99 +1,153 @@
-"""A base layer that somebody else made: the root file system tarball of a distribution, used byte for byte.
+"""A base layer that was made elsewhere: the root file system tarball of a distribution, used byte for byte.
 
-Its bytes are pinned by whoever hands over the path; what is read here is what an image's config needs of it (image-spec
-v1.1: the digest of the uncompressed tar) and what the contract check looks at.
+The lock pins its bytes. An image's config needs the digest of the uncompressed tar (image-spec v1.1), and the contract
+check looks at its entries. Both are read as hostile archives are, by `fetch.unpack`.
 """
 
-import gzip
 import hashlib
-import tarfile
-import zlib
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, cast
 
-from builder.base.digest import CHUNK, of_file
+from builder.base.digest import CHUNK
 from builder.base.errors import ArchiveError
+from builder.fetch.unpack import Limits, Tree, streams, tars
 from builder.image.oci.compress import Blob
 from builder.image.oci.entry import DIR, FILE, LINK, Entry, order
 
-_GZIP = b"\x1f\x8b"
-_XATTR = "SCHILY.xattr."
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_SUFFIX = {"gzip": ".tar.gz", "zstd": ".tar.zst"}
+_XATTR = b"SCHILY.xattr."
+_ID = 20  # digits of a user's or group's number, at most
 _HINT = "`builder store verify --remove` removes it from the store, and `builder fetch` brings it again"
 
 
+class _Base(Tree):
+    """The limits of a tree, and errors that name the remedy of a base. Nothing is written."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("", name=path, strip=0, limits=Limits(), root=True)
+
+    def refuse(self, message: str, hint: str = "take another base") -> ArchiveError:
+        return super().refuse(message, hint)
+
+    def damaged(self, error: object) -> ArchiveError:
+        return self.refuse(f"the base layer is damaged: {error}", _HINT)
+
+    def truncated(self) -> ArchiveError:
+        return self.damaged("it ends early")
+
+
+class _Hashed:
+    """A file with the SHA-256 and the number of the bytes that were read since its beginning."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek(0)
+
+    def seek(self, place: int) -> None:
+        self._file.seek(place)
+        self.hasher = hashlib.sha256()
+        self.size = place
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.hasher.update(data)
+        self.size += len(data)
+        return data
+
+
+@contextmanager
+def _opened(path: str, compression: str) -> Iterator[IO[bytes]]:
+    with open(path, "rb") as file:
+        if not file.read(4).startswith(_MAGIC[compression]):
+            hint = f"take another archive, or compress it with {compression}; where the store is damaged, {_HINT}"
+            raise ArchiveError(f"the base layer is not a {_SUFFIX[compression]}", where=path, hint=hint)
+        file.seek(0)
+        yield file
+
+
 def measure(path: str, compression: str = "gzip") -> Blob:
-    """Digests and sizes of a .tar.gz or, for "zstd", a .tar.zst, in constant memory.
+    """Digests and sizes of a .tar.gz or, for "zstd", a .tar.zst, in constant memory and in one pass.
 
     Raises:
         ArchiveError: it is something else or is damaged, or a .tar.gz ends early.
     """
-    hasher, length = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        if compression == "gzip" and file.read(2) != _GZIP:
-            hint = f"take another archive, or compress it with gzip; where the store is damaged, {_HINT}"
-            raise ArchiveError("the base layer is not a .tar.gz", where=path, hint=hint)
-        size = file.seek(0, 2)
-        file.seek(0)
-        for chunk in _unpacked(file, path) if compression == "gzip" else _unpacked_zstd(file, path):
-            hasher.update(chunk)
-            length += len(chunk)
-    return Blob(digest=of_file(path), size=size, diff_id=hasher.hexdigest(), diff_size=length)
-
-
-def _unpacked(file: IO[bytes], path: str) -> Iterator[bytes]:
-    try:
-        with gzip.GzipFile(fileobj=file) as stream:
+    inner, length = hashlib.sha256(), 0
+    with _opened(path, compression) as file:
+        outer, tree = _Hashed(file), _Base(path)
+        try:
+            stream = streams.decompressed(cast("IO[bytes]", outer))
             while chunk := stream.read(CHUNK):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ArchiveError(f"the base layer is damaged: {error}", where=path, hint=_HINT) from error
-
-
-def _unpacked_zstd(file: IO[bytes], path: str) -> Iterator[bytes]:
-    import zstandard  # noqa: PLC0415 - heavy, and seldom wanted
-
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
-    except zstandard.ZstdError as error:
-        raise ArchiveError(f"the layer is damaged: {error}", where=path, hint=_HINT) from error
+                inner.update(chunk)
+                length += len(chunk)
+            while outer.read(CHUNK):
+                pass
+        except EOFError as error:
+            raise tree.truncated() from error
+        except streams.FAILURES as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise tree.damaged(error) from error
+    return Blob(digest=outer.hasher.hexdigest(), size=outer.size, diff_id=inner.hexdigest(), diff_size=length)
 
 
 def entries(path: str, *, origin: str) -> tuple[Entry, ...]:
-    """What a .tar.gz holds, sorted, with the files' bytes in memory. A hard link is a file of its own.
+    """The entries of a .tar.gz, sorted, with the files' bytes in memory. A hard link is a file of its own.
 
     Raises:
-        ArchiveError: it is damaged, or holds what is neither file, folder nor link.
+        ArchiveError: it is damaged or over the limits of a tree, or holds a device or pipe.
     """
     found: dict[str, Entry] = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                entry = _entry(archive, member, origin, path)
-                if entry.path:
-                    found[entry.path] = entry
-    except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError, KeyError) as error:
-        raise ArchiveError(f"the base layer is damaged: {error}", where=path, hint=_HINT) from error
+    tree = _Base(path)
+    left = tree.limits.unpacked
+    with _opened(path, "gzip") as file:
+        for member in tars.members(file, tree):
+            left -= member.info.size
+            if left < 0:
+                raise tree.refuse(f"it unpacks to more than {tree.limits.unpacked} bytes")
+            entry = _entry(member, found, origin, tree)
+            if entry.path:
+                found[entry.path] = entry
+            if len(found) > tree.limits.entries:
+                raise tree.refuse(f"it has more than {tree.limits.entries} entries")
     return tuple(sorted(found.values(), key=order))
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, origin: str, path: str) -> Entry:
-    name = "/".join(part for part in member.name.split("/") if part not in {"", "."})
-    pax = sorted(member.pax_headers.items())
-    xattrs = tuple((key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape")) for key, value in pax if key.startswith(_XATTR))
+def _entry(member: tars.Member, found: Mapping[str, Entry], origin: str, tree: Tree) -> Entry:
+    info = member.info
+    name = _path(member.name)
     kind, data = FILE, None
-    if member.isdir():
+    if info.isdir():
         kind = DIR
-    elif member.issym():
+    elif info.issym():
         kind = LINK
-    elif member.isreg() or member.islnk():
-        content = archive.extractfile(member)
-        assert content is not None, "files and hard links have content"
-        data = content.read()
+    elif info.isreg():
+        data = b"".join(member.content)
+    elif info.islnk() and (source := found.get(_path(member.target))) is not None and source.kind == FILE:
+        data = source.data
     else:
-        raise ArchiveError(f"'{name}' in the base layer is neither file, folder nor link", where=path, hint="take another base")
+        raise tree.refuse(
+            f"'{name}' in the base layer is no file, directory, symbolic link or hard link to an earlier file"
+        )
     return Entry(
-        path=name, kind=kind, mode=member.mode & 0o7777, uid=member.uid, gid=member.gid, size=len(data or b""),
-        target=member.linkname if kind == LINK else "", xattrs=xattrs, data=data, origin=origin,
+        path=name, kind=kind, mode=info.mode & 0o7777, uid=_number(member, b"uid", info.uid),
+        gid=_number(member, b"gid", info.gid), size=len(data or b""),
+        target=_text(member.target) if kind == LINK else "", data=data, origin=origin,
+        xattrs=tuple(sorted(
+            (_text(key.removeprefix(_XATTR)), value) for key, value in member.records.items() if key.startswith(_XATTR)
+        )),
     )  # fmt: skip
+
+
+def _number(member: tars.Member, key: bytes, short: int) -> int:
+    told = member.records.get(key, b"")
+    return int(told) if told.isdigit() and len(told) <= _ID else short
+
+
+def _path(name: bytes) -> str:
+    return "/".join(part for part in _text(name).split("/") if part not in {"", "."})
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

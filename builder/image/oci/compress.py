@@ -140,7 +140,9 @@ class _Zstd:
         import zstandard  # noqa: PLC0415  heavy, and only wanted here
 
         self._out = _Hashed(file.write)
-        options = zstandard.ZstdCompressor(level=ZSTD_LEVEL, threads=threads, write_checksum=True, write_content_size=False)
+        options = zstandard.ZstdCompressor(
+            level=ZSTD_LEVEL, threads=threads, write_checksum=True, write_content_size=False
+        )
         self._stream = options.compressobj()
         self._in = _Hashed(lambda data: self._out.write(self._stream.compress(data)))
         self._pieces = _Pieces(self._in.write)  # for fewer calls: libzstd cuts by itself

@@ -1,4 +1,4 @@
-"""What an image says of itself: config, labels and annotations (image-spec v1.1: config.md, annotations.md)."""
+"""The documents that describe an image: config, labels and annotations (image-spec v1.1: config.md, annotations.md)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,12 +11,14 @@ from builder.recipe.image import Config, Healthcheck
 
 EPOCH = "1970-01-01T00:00:00Z"
 PREFIX = "org.opencontainers.image."
+LOCK = "builder.lock"  # label: the digest of the lock
 SIZES = "builder.layer-sizes"  # label: bytes of the uncompressed layers, base first
 _NANOSECONDS = 1_000_000_000
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """What the image is: platform as in the lock, package versions by name, digest of lock.toml ("sha256-...")."""
+    """The image's description: platform as in the lock, package versions by name, digest of
+    lock.toml ("sha256-...")."""
 
     name: str
     version: str
@@ -46,9 +48,10 @@ def annotations(about: About) -> dict[str, str]:
 
 def _labels(about: About, sizes: list[int]) -> dict[str, str]:
     mine = {f"{PREFIX}title": about.name, f"{PREFIX}version": about.version, f"{PREFIX}ref.name": about.version}
-    lock = {"builder.lock": about.lock} if about.lock else {}
+    lock = {LOCK: about.lock} if about.lock else {}
     mine[SIZES] = " ".join(map(str, sizes))
-    return mine | {f"builder.package.{name}": version for name, version in about.packages.items()} | lock | dict(about.config.labels)
+    packages = {f"builder.package.{name}": version for name, version in about.packages.items()}
+    return mine | packages | lock | dict(about.config.labels)
 
 
 def _execution(about: About, sizes: list[int]) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""What a layer holds: one `Entry` a path, and the paths' own rules."""
+"""The entries of a layer: one `Entry` a path, and the order of paths."""
 
 from msgspec import Struct
 
 FILE, DIR, LINK = "file", "dir", "link"
-KIND_WORDS = {FILE: "a file", DIR: "a folder", LINK: "a symbolic link"}
+KIND_WORDS = {FILE: "a file", DIR: "a directory", LINK: "a symbolic link"}
 
 
 class Entry(Struct, frozen=True, kw_only=True):
     """One path of a layer ("usr/bin/nginx": no slash at either end) with everything that a tar archive says of it.
 
     A file's bytes are `data`, or when that is None the content of the file `source` on disk, `size` bytes either way.
-    `xattrs` are (name, value) pairs in order of name. `origin` is who brought the entry: a package, or "image".
+    `xattrs` are (name, value) pairs in order of name. `origin` names its owner: a package, or "image".
     """
 
     path: str
@@ -27,12 +27,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 def order(entry: Entry) -> bytes:
-    """Sort key of a layer: the path's bytes, '/' below all others, so that a folder's content comes right after it."""
+    """Sort key of a layer: the path's bytes, '/' below all others, so that a directory's
+    content comes right after it."""
     return entry.path.encode().replace(b"/", b"\0")
 
 
 def parents(path: str) -> list[str]:
-    """The folders above `path`, nearest first: "a/b/c" -> ["a/b", "a"]."""
+    """The directories above `path`, nearest first: "a/b/c" -> ["a/b", "a"]."""
     found = []
     while "/" in path:
         path = path.rpartition("/")[0]

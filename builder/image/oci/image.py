@@ -4,36 +4,36 @@
       layer.tar.gz           the layer, for stacking on a base by other tools (a hard link to the blob)
       oci/
         oci-layout           the layout's version
-        index.json           one manifest, named by the image's version
-        blobs/sha256/        manifest, config, and the layers: base first, the image's own layer last
+        index.json           the image's manifest, named by its version, and its companions (see `index`)
+        blobs/sha256/        manifest, config, and the layers: base first, the image's own layer last; companions' blobs
 
 Everything is canonical JSON and every time is 0, so the same layers and recipe give the same bytes.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
 
 from builder.base import canonical, digest, textfile, units
-from builder.base.errors import ArchiveError, RefusedError
+from builder.base.errors import RefusedError
 from builder.base.platform import PLATFORMS
 from builder.base.replace import replacing, stranger
+from builder.image.oci import index
 from builder.image.oci.compress import THREADS, Blob
 from builder.image.oci.config import PREFIX, SIZES, About, annotations, config_of
 from builder.image.oci.entry import Entry
+from builder.image.oci.index import DAMAGED, TYPE, documents
 
 LAYOUT = "oci"
 _BLOBS = f"{LAYOUT}/blobs/sha256"
-FILES = re.compile(r"oci/(oci-layout|index\.json|blobs/sha256/([0-9a-f]{64}|layer))|layer\.tar\.(gz|zst)")  # ours, below the folder
-_TYPE = "application/vnd.oci.image"
-# What reading an image raises where it is not as it was written: its documents can say anything.
-DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArchiveError)
+# Paths of the builder's files below an image's directory.
+FILES = re.compile(r"oci/(oci-layout|index\.json|blobs/sha256/([0-9a-f]{64}|layer))|layer\.tar\.(gz|zst)")
 _SUFFIX = {"gzip": "gz", "zstd": "zst"}
 
 
@@ -64,7 +64,8 @@ Layer = Composed | Tarball | Kept
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """What was made. Paths are below the target folder. `layers` are base first; the last one is the image's own."""
+    """An image that was written. Paths are below the target directory. layers: base first;
+    the last one is the image's own."""
 
     layout: str
     layer_file: str
@@ -85,14 +86,15 @@ def write(
     compression: str = "gzip",
     threads: int = THREADS,
 ) -> Written:
-    """Make the folder `target` ("out/openresty") the image, in one step: until then the old one stays.
+    """Make the directory `target` ("out/openresty") the image, in one step: until then the old one stays.
 
     The last layer is the image's own. `compression` is "gzip" or "zstd" and is for composed layers only. `about` may be
-    a function of the layers that were made: what an image says of itself can depend on their digests.
+    a function of the layers that were made, since its labels can depend on their digests.
 
     Raises:
-        MachineError: the folder cannot be written. StoreError: a file changed meanwhile. ArchiveError: a damaged base.
-        RefusedError: what is there was not written by the builder.
+        MachineError: the directory cannot be written. StoreError: a file changed meanwhile.
+        ArchiveError: a damaged base.
+        RefusedError: the files there were not written by the builder.
     """
     if stranger(target, FILES) is None and _is_foreign(target):
         hint = "move it to another place, then run the command again"
@@ -105,10 +107,13 @@ def write(
             about = about(tuple(made))
         kinds = [_compression(each, compression) for each in layers]
         titles = [each.title for each in layers]
-        documents, manifest = _documents([*zip(titles, made, kinds, strict=True)], about)
-        for path, data in documents.items():
+        found, beside, manifest = _documents([*zip(titles, made, kinds, strict=True)], about, target)
+        for path, data in found.items():
             with open(os.path.join(folder, path), "xb") as file:
                 file.write(data)
+        for path in beside:
+            with suppress(FileExistsError):  # it is one of the image's, too
+                os.link(path, os.path.join(blobs, os.path.basename(path)))
         name = f"layer.tar.{_SUFFIX[kinds[-1]]}"
         os.link(os.path.join(blobs, made[-1].digest), os.path.join(folder, name))
     return Written(
@@ -118,7 +123,7 @@ def write(
 
 
 def is_ours(target: str, *, whole: bool = True) -> bool:
-    """Whether a folder is an image that `write` made, with no file of anybody else in it; without `whole`, a part of one.
+    """Whether a directory is an image that `write` made, without foreign files; without `whole`, a part of one.
 
     Raises:
         OSError: it cannot be looked at.
@@ -129,7 +134,8 @@ def is_ours(target: str, *, whole: bool = True) -> bool:
 
 
 def _is_foreign(target: str) -> bool:
-    """Whether there are files and no image, or a readable image without our layer file beside it and without our label on it."""
+    """Whether there are files and no image, or a readable image without our layer file
+    beside it and without our label on it."""
     if not os.path.isdir(os.path.join(target, LAYOUT)):
         return os.path.isdir(target) and bool(os.listdir(target))
     if any(os.path.lexists(os.path.join(target, f"layer.tar.{suffix}")) for suffix in _SUFFIX.values()):
@@ -149,7 +155,7 @@ def _compression(layer: Layer, wanted: str) -> str:
 
 def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     """Put a layer among the blobs under its digest."""
-    from builder.image.oci import base, compress, tar  # noqa: PLC0415 - an image that is only labelled anew needs none of it
+    from builder.image.oci import base, compress, tar  # noqa: PLC0415 - a new label needs none of it
 
     staged = os.path.join(blobs, "layer")
     if isinstance(layer, Kept):
@@ -166,8 +172,11 @@ def _layer(blobs: str, layer: Layer, compression: str, threads: int) -> Blob:
     return blob
 
 
-def _documents(layers: Sequence[tuple[str, Blob, str]], about: About) -> tuple[dict[str, bytes], str]:
-    """Layout, index, manifest and config by their paths below the image's folder, and the manifest's digest.
+def _documents(
+    layers: Sequence[tuple[str, Blob, str]], about: About, target: str
+) -> tuple[dict[str, bytes], list[str], str]:
+    """Layout's version, index, manifest and config by their paths below the image's directory; the
+    paths of the blobs of the companions that lie in `target` and stay; the manifest's digest (hex).
 
     layers: title, blob and compression ("gzip", "zstd") of each.
     """
@@ -182,37 +191,35 @@ def _documents(layers: Sequence[tuple[str, Blob, str]], about: About) -> tuple[d
     config = put(config_of([(title, blob) for title, blob, _ in layers], about))
     manifest = put({
         "schemaVersion": 2,
-        "mediaType": f"{_TYPE}.manifest.v1+json",
-        "config": {"mediaType": f"{_TYPE}.config.v1+json", **config},
+        "mediaType": f"{TYPE}.manifest.v1+json",
+        "config": {"mediaType": f"{TYPE}.config.v1+json", **config},
         "layers": [
-            {"mediaType": f"{_TYPE}.layer.v1.tar+{compression}", "digest": f"sha256:{blob.digest}", "size": blob.size}
+            {"mediaType": f"{TYPE}.layer.v1.tar+{compression}", "digest": f"sha256:{blob.digest}", "size": blob.size}
             for _, blob, compression in layers
         ],
         "annotations": annotations(about),
     })
-    found[f"{LAYOUT}/index.json"] = canonical.encode({
-        "schemaVersion": 2,
-        "mediaType": f"{_TYPE}.index.v1+json",
-        "manifests": [{
-            "mediaType": f"{_TYPE}.manifest.v1+json",
-            **manifest,
-            "platform": {"architecture": PLATFORMS[about.platform].oci, "os": "linux"},
-            "annotations": {f"{PREFIX}ref.name": about.version},
-        }],
-    })
     found[f"{LAYOUT}/oci-layout"] = canonical.encode({"imageLayoutVersion": "1.0.0"})
-    return found, str(manifest["digest"]).removeprefix("sha256:")
+    image = {
+        "mediaType": f"{TYPE}.manifest.v1+json",
+        **manifest,
+        "platform": {"architecture": PLATFORMS[about.platform].oci, "os": "linux"},
+        "annotations": {f"{PREFIX}ref.name": about.version},
+    }
+    beside = index.companions(os.path.join(target, LAYOUT), image, about.lock)
+    found[f"{LAYOUT}/{index.FILE}"] = index.encode([image, *(each.descriptor for each in beside)])
+    return found, [path for each in beside for path in each.blobs], manifest["digest"].removeprefix("sha256:")
 
 
 def read(target: str) -> Written:
-    """What lies in the folder of an image that `write` made, from its own documents.
+    """The image in a directory that `write` made, from its own documents.
 
     Raises:
         DAMAGED: it is not there, or not an image of ours.
     """
     layout = os.path.join(target, LAYOUT)
-    entry = _json(layout, "index.json")["manifests"][0]
-    manifest, config = documents(layout)
+    entry = index.read(layout)[0]
+    manifest, config = documents(layout, entry)
     sizes = config["config"]["Labels"][SIZES].split()
     made = [
         Blob(
@@ -225,13 +232,14 @@ def read(target: str) -> Written:
     ]
     kind = manifest["layers"][-1]["mediaType"].rsplit("+", 1)[1]
     return Written(
-        layout=layout, layer_file=os.path.join(target, f"layer.tar.{_SUFFIX[kind]}"), manifest=entry["digest"].removeprefix("sha256:"),
+        layout=layout, layer_file=os.path.join(target, f"layer.tar.{_SUFFIX[kind]}"),
+        manifest=entry["digest"].removeprefix("sha256:"),
         reference=entry["annotations"][f"{PREFIX}ref.name"], layers=tuple(made),
     )  # fmt: skip
 
 
 def kept(target: str) -> list[Kept]:
-    """The layers of the image in the folder `target`, base first, to be written again with other labels.
+    """The layers of the image in the directory `target`, base first, to be written again with other labels.
 
     Raises:
         DAMAGED: it is not there, not an image of ours, or a layer is not what it is said to be.
@@ -251,14 +259,15 @@ def kept(target: str) -> list[Kept]:
 
 
 def is_written(target: str, layers: Sequence[Kept], about: About) -> bool:
-    """Whether the folder `target` holds, byte for byte, what `write` would make of layers that lie there (see `kept`)."""
-    documents, _ = _documents([(each.title, each.blob, each.compression) for each in layers], about)
+    """Whether the directory `target` holds, byte for byte, what `write` would make of
+    layers that lie there (see `kept`)."""
+    found, _, _ = _documents([(each.title, each.blob, each.compression) for each in layers], about, target)
     own = layers[-1]
     layer_file = f"layer.tar.{_SUFFIX[own.compression]}"
-    files = [*documents, *(os.path.relpath(each.path, target) for each in layers), layer_file]
+    files = [*found, *(os.path.relpath(each.path, target) for each in layers), layer_file]
     if any(not _is_plain(target, path) for path in files):
         return False
-    if any(textfile.read(os.path.join(target, path)) != data for path, data in documents.items()):
+    if any(textfile.read(os.path.join(target, path)) != data for path, data in found.items()):
         return False
     same = os.path.samefile(os.path.join(target, layer_file), own.path)
     return same or digest.of_file(os.path.join(target, layer_file)) == own.blob.digest
@@ -271,24 +280,8 @@ def _is_plain(target: str, path: str) -> bool:
     )
 
 
-def documents(layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Manifest and config of an OCI image layout with one image (image-spec v1.1: image-layout.md).
-
-    Raises:
-        DAMAGED: it is not there, or not such a layout.
-    """
-
-    index = _json(layout, "index.json")
-    manifest = _json(layout, "blobs", *index["manifests"][0]["digest"].split(":"))
-    return manifest, _json(layout, "blobs", *manifest["config"]["digest"].split(":"))
-
-
-def _json(layout: str, *path: str) -> dict[str, Any]:
-    return dict(json.loads(textfile.read(os.path.join(layout, *path))))
-
-
 def describe(written: Written, about: About) -> str:
-    """What was made and how to use it, for people."""
+    """An image that was made and ways to use it, for people."""
     reference = f"oci:{written.layout}:{written.reference}"
     layer = written.layer
     total = sum(blob.size for blob in written.layers)

@@ -1,9 +1,9 @@
 """Composing a layer: the union of packages' runtime files, and what the image adds. Pure: it opens no file.
 
-Files are canonical before the image speaks: 0644, or 0755 when their owner may run them; folders 0755; all of root.
-Folders may be shared. Everything else has one owner: two packages with one path are refused even when the bytes are the
-same, because one of them would change without the other one day. That holds for the layers of an image below, too; only
-what the image itself says (folders, links, files, users) may replace what lies there.
+Files are canonical before the image speaks: 0644, or 0755 when their owner may run them; directories 0755; all of root.
+Directories may be shared. Everything else has one owner: two packages with one path are refused even when the
+bytes are the same, because one of them would change without the other one day. That holds for the layers of an
+image below, too; only what the image itself says (directories, links, files, users) may replace what lies there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,14 +39,16 @@ def scan(trees: Iterable[tuple[str, str]]) -> tuple[Package, ...]:
 NOTHING: Mapping[str, Entry] = {}
 
 
-def compose(packages: Iterable[Package], image: ImageRecipe | None = None, below: Mapping[str, Entry] = NOTHING) -> tuple[Entry, ...]:
-    """The layer's entries, sorted, each folder before what it holds and every parent folder present.
+def compose(
+    packages: Iterable[Package], image: ImageRecipe | None = None, below: Mapping[str, Entry] = NOTHING
+) -> tuple[Entry, ...]:
+    """The layer's entries, sorted, each directory before what it holds and every parent directory present.
 
-    below: path -> entry of an image that this one stands on. The layer has only what is not there: its folders keep the
-    modes and owners that they have.
+    below: path -> entry of an image that this one stands on. The layer has only what is not
+    there: its directories keep the modes and owners that they have.
 
     Modes of the image apply in order to everything in the layer. A mode for one path is taken as it is; one for a glob
-    lets nobody run a file that nobody could run before (as chmod's `X`), so that "0750" fits a folder with its programs
+    makes no plain file a program (as chmod's `X`), so that "0750" fits a directory with its programs
     and its plain files.
 
     Raises:
@@ -78,7 +80,7 @@ def _from_package(package: Package, found: nar.Entry) -> Entry:
 
 
 class _Union:
-    """Entries by path, with the folders of the image below that they lie in, and what is wrong with them."""
+    """Entries by path, with the directories of the image below that they lie in, and what is wrong with them."""
 
     def __init__(self, below: Mapping[str, Entry]) -> None:
         self.entries: dict[str, Entry] = {}
@@ -101,11 +103,11 @@ class _Union:
         return entry.origin == _IMAGE and DIR not in {entry.kind, lower.kind}
 
     def drop_what_is_below(self) -> None:
-        """Leave out what the image below has just so."""
+        """Leave out entries that the image below has in the same form."""
         self.entries = {path: each for path, each in self.entries.items() if not _same(each, self._below.get(path))}
 
     def add_own(self, entry: Entry) -> None:
-        """Add what the image makes, with the folders above it; its folder replaces the one that is there."""
+        """Add what the image makes, with the directories above it; its directory replaces the one that is there."""
         for path in parents(entry.path):
             self.add(Entry(path=path, kind=DIR, mode=0o755, origin=_IMAGE))
         self.add(entry)
@@ -145,7 +147,9 @@ def _add_own(union: _Union, image: ImageRecipe) -> None:
     users, groups = accounts.owners(image)
     for folder in image.directories:
         user, group = folder.owner.split(":")
-        union.add_own(Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE))
+        union.add_own(
+            Entry(path=folder.path, kind=DIR, mode=folder.mode, uid=users[user], gid=groups[group], origin=_IMAGE)
+        )
     for path, target in image.links.items():
         union.add_own(Entry(path=path, kind=LINK, mode=0o777, target=target, origin=_IMAGE))
     for path, text in (*image.files.items(), *accounts.files(image).items()):
@@ -168,7 +172,9 @@ def _adjust(entries: dict[str, Entry], image: ImageRecipe) -> None:
         if known is None:
             problems.append(_absent(place, path, entries))
         elif known.kind != FILE:
-            problems.append(Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known)))
+            problems.append(
+                Problem(place, f"is {KIND_WORDS[known.kind]}, and only a file can have capabilities", _follow(known))
+            )
         else:
             entries[path] = replace(known, xattrs=((capability.XATTR, capability.encode(names)),))
     if problems:

@@ -3,7 +3,7 @@
 Source: POSIX.1-2017, `pax` utility, "ustar Interchange Format" and "pax Header Block"; the attribute records
 `SCHILY.xattr.NAME` are star's, which GNU tar, bsdtar and Go's archive/tar (umoci, skopeo, containerd) read.
 
-- Entries stand in the order given. Names end in "/" for folders and have no leading "./".
+- Entries stand in the order given. Names end in "/" for directories and have no leading "./".
 - Times are 0, user and group have numbers and no names, device numbers are 0.
 - An extended header precedes an entry only when ustar cannot hold it: a name longer than its 100 + 155 bytes, one that
   is not ASCII, a link's target of more than 100 bytes, 8 GiB and more, ids beyond 2097151, or attributes.
@@ -21,7 +21,7 @@ BLOCK = 512
 _HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 32s 32s 8s 8s 155s 12x")
 _TYPES = {FILE: b"0", LINK: b"2", DIR: b"5"}
 _PAX = b"x"
-_PAX_NAME = b"PaxHeader"  # what a reader that knows no extended headers would call the file
+_PAX_NAME = b"PaxHeader"  # the name of the file to a reader that knows no extended headers
 _MAGIC = b"ustar\x0000"
 _SPACES = b" " * 8  # the checksum is made with its own field blank
 _ZERO = b"0000000\0"
@@ -39,7 +39,7 @@ def write(entries: Iterable[Entry], sink: Sink) -> None:
     """Give the archive of `entries` to `sink`, in pieces of any size.
 
     Raises:
-        StoreError: a file is not as long as its entry says. OSError: what cannot be read.
+        StoreError: a file is not as long as its entry says. OSError: a file cannot be read.
     """
     for entry in entries:
         head = _head(entry)
@@ -84,7 +84,7 @@ def _head(entry: Entry) -> bytes:
 
 
 def _records(entry: Entry, name: bytes, target: bytes, *, split: bool) -> Iterator[bytes]:
-    """What ustar cannot say of an entry, in order of keyword."""
+    """The properties of an entry that ustar cannot hold, in order of keyword."""
     for xattr, value in entry.xattrs:
         yield _record(f"SCHILY.xattr.{xattr}", value)
     if entry.gid > _MAX_ID:

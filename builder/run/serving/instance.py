@@ -1,4 +1,4 @@
-"""Who runs the gateway of a project now: one at a time, and a second command finds the first.
+"""The running gateway of a project: one at a time, and a second command finds the first.
 
     out/run/
       lock          locked (flock) as long as it runs
@@ -47,9 +47,16 @@ class Instance(Struct, frozen=True, kw_only=True):
         for name in ("http", "https"):
             listening[name] = tuple(Listener(**each) for each in listening[name])
         rootfs = {**place["rootfs"], "command": tuple(place["rootfs"]["command"])}
-        place |= {"listening": Listening(**listening), "rootfs": Rootfs(**rootfs), "stand_ins": tuple(place["stand_ins"])}
+        place |= {
+            "listening": Listening(**listening),
+            "rootfs": Rootfs(**rootfs),
+            "stand_ins": tuple(place["stand_ins"]),
+        }
         return cls(
-            builder=Process(**value["builder"]), nginx=Process(**value["nginx"]), tools=str(value["tools"]), place=Place(**place),
+            builder=Process(**value["builder"]),
+            nginx=Process(**value["nginx"]),
+            tools=str(value["tools"]),
+            place=Place(**place),
         )
 
     def write(self) -> None:
@@ -94,7 +101,9 @@ def one_reload(folder: str) -> Iterator[None]:
 def _lock(folder: str, name: str = "lock") -> int:
     path = os.path.join(folder, name)
     if os.path.islink(path):
-        raise RefusedError("it is a link, which the builder did not make", where=path, hint="remove it, then run the command again")
+        raise RefusedError(
+            "it is a link, which the builder did not make", where=path, hint="remove it, then run the command again"
+        )
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 
@@ -135,7 +144,9 @@ def _alive(folder: str) -> Instance:
     try:
         found = _read(folder)
     except (OSError, LookupError, TypeError, ValueError):
-        raise RefusedError("the gateway of this project is just starting, or ending", where=folder, hint="try again") from None
+        raise RefusedError(
+            "the gateway of this project is just starting, or ending", where=folder, hint="try again"
+        ) from None
     if not found.nginx.alive():
         raise RefusedError(f"its nginx, process {found.nginx.pid}, has ended", where=folder, hint=_START)
     return found

@@ -1,6 +1,7 @@
 """On which ports the gateway listens, as the files of /etc/gateway/listen say it to nginx. Pure.
 
-A listener has a port of the machine and a port of the policy, whose rules it takes: a plain user cannot listen on port 80.
+A listener has a port of the machine and a port of the policy, whose rules it takes: a plain
+user cannot listen on port 80.
 """
 
 import ipaddress

@@ -4,14 +4,15 @@
     /usr/local/openresty/site/lualib/
       gateway/                             the checkout's lua/gateway, read-only, as it is at any time
       resty/                               out/run/resty: the image's, with the checkout's lua/embedded/resty over it
-    /etc/gateway                           out/run/conf: the checkout's lua/conf, with listen/ and main.d/workers.conf as the
+    /etc/gateway                           out/run/conf: the checkout's lua/conf, with
+    listen/ and main.d/workers.conf as the
                                            command line says
-    /policy                                the folder of the policy file, read-only: a file that is replaced is seen
+    /policy                                the directory of the policy file, read-only: a file that is replaced is seen
     the user's home                        out/run/home: nginx's process id and temporary files
     /tmp, /dev/shm                         writable, in memory
 
-What lies in out/run/ is copied at the start and at a reload. The network is the machine's: it listens where anybody could
-ask it, and reaches what this machine reaches.
+The files in out/run/ are copied at the start and at a reload. The network is the machine's:
+other machines can ask the gateway, and it reaches all that this machine reaches.
 """
 
 import filecmp
@@ -34,10 +35,10 @@ from builder.store.remove import remove_tree
 CONF = "/etc/gateway"
 POLICY = "/policy"
 OPEN_FILES = 65536
-FOLDERS = ("home", "conf", "resty")  # what is written below out/run/, and below the trial in it
+FOLDERS = ("home", "conf", "resty")  # those written below out/run/, and below the trial in it
 TRIAL = "trial"
 _GATEWAY, _EMBEDDED = "lua/gateway", "lua/embedded/resty"
-# Folder of the checkout -> folder of the image.
+# Directory of the checkout -> directory of the image.
 LUA = {_GATEWAY: "/usr/local/openresty/site/lualib/gateway", _EMBEDDED: "/usr/local/openresty/site/lualib/resty"}
 _SOURCE = "lua/conf"
 _LISTEN = "listen"
@@ -45,8 +46,8 @@ _MAIN = "main.d"
 
 
 class Place(Struct, frozen=True, kw_only=True):
-    """checkout: the project's folder. folder: out/run. policy: the policy file. workers: how many, 0 for what the
-    configuration says. stand_ins: folders of the checkout that are shown in place of the image's, see `LUA`."""
+    """checkout: the project's directory. folder: out/run. policy: the policy file. workers: how many, 0 for what the
+    configuration says. stand_ins: directories of the checkout that are shown in place of the image's, see `LUA`."""
 
     checkout: str
     folder: str
@@ -59,7 +60,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     @property
     def home(self) -> str:
-        """The folder of the host that is the home of the image's user."""
+        """The directory of the host that is the home of the image's user."""
         return os.path.join(self.folder, "home")
 
     @property
@@ -79,15 +80,31 @@ class Place(Struct, frozen=True, kw_only=True):
         account = self.rootfs.account()
         files = {"/etc/hosts": BASE_FILES["/etc/hosts"]}
         mounts = [
-            Mount(self.home, account.home, writable=True), Mount(self.conf, CONF),
+            Mount(self.home, account.home, writable=True),
+            Mount(self.conf, CONF),
             Mount(os.path.dirname(self.policy), POLICY),
-            *(Mount(self._resty if each == _EMBEDDED else os.path.join(self.checkout, each), LUA[each]) for each in self.stand_ins),
+            *(
+                Mount(self._resty if each == _EMBEDDED else os.path.join(self.checkout, each), LUA[each])
+                for each in self.stand_ins
+            ),
         ]
-        plan = plan_mounts([tree_listing(self.rootfs.root, "the image")], taken=(*files, *(each.target for each in mounts)))
+        plan = plan_mounts(
+            [tree_listing(self.rootfs.root, "the image")], taken=(*files, *(each.target for each in mounts))
+        )
         return SandboxSpec(
-            mounts=(*plan.mounts, *mounts), links=plan.links, folders=plan.folders, files=files,
-            argv=(*self.rootfs.command, *words), env=self._env(account.home), workdir="/", uid=account.uid, gid=account.gid,
-            limits=Limits(memory=1 << 20, processes=4096), network=network, open_files=OPEN_FILES, as_caller=True,
+            mounts=(*plan.mounts, *mounts),
+            links=plan.links,
+            folders=plan.folders,
+            files=files,
+            argv=(*self.rootfs.command, *words),
+            env=self._env(account.home),
+            workdir="/",
+            uid=account.uid,
+            gid=account.gid,
+            limits=Limits(memory=1 << 20, processes=4096),
+            network=network,
+            open_files=OPEN_FILES,
+            as_caller=True,
         )
 
     def _env(self, home: str) -> dict[str, str]:
@@ -99,7 +116,7 @@ class Place(Struct, frozen=True, kw_only=True):
     def write(self) -> None:
         """Bring out/run up to date with the checkout and the command line.
 
-        The folders in it stay, since a running sandbox shows them.
+        The directories in it stay, since a running sandbox shows them.
 
         Raises:
             UsageError: a link in the checkout leads out of it, and the gateway would be given what lies there.
@@ -110,12 +127,13 @@ class Place(Struct, frozen=True, kw_only=True):
         self._write_conf()
         if _EMBEDDED in self.stand_ins:
             _emptied(self._resty)
-            shutil.copytree(self.rootfs.host_path(LUA[_EMBEDDED]), self._resty, symlinks=True, dirs_exist_ok=True)
-            shutil.copytree(os.path.join(self.checkout, _EMBEDDED), self._resty, dirs_exist_ok=True)
+            within.copy(self.rootfs.host_path(LUA[_EMBEDDED]), self._resty)
+            within.copy(os.path.join(self.checkout, _EMBEDDED), self._resty, follow=True)
 
     def _write_conf(self) -> None:
-        """The checkout's files and folders; of the folders only those that the image has, since only such an nginx understands
-        what is in them, and all of those: what a feature's folder (stream.d) holds is the recipe's and not the checkout's."""
+        """The checkout's files and directories; of the directories only those that the image
+        has, since only such an nginx understands what is in them, and all of those: the
+        content of a feature's directory (stream.d) is the recipe's and not the checkout's."""
         own, theirs = os.path.join(self.checkout, _SOURCE), self.rootfs.host_path(CONF)
         with os.scandir(own) as found:
             for entry in found:
@@ -126,7 +144,7 @@ class Place(Struct, frozen=True, kw_only=True):
                 if entry.is_dir(follow_symlinks=False):
                     edited = os.path.join(own, entry.name)
                     source = edited if os.path.isdir(edited) else entry.path
-                    shutil.copytree(source, os.path.join(self.conf, entry.name), symlinks=True)
+                    within.copy(source, os.path.join(self.conf, entry.name))
         self._write(_LISTEN, self.listening.files())
         if self.workers:
             self._write(_MAIN, {"workers.conf": f"worker_processes {self.workers};\n"})
@@ -150,7 +168,7 @@ class Place(Struct, frozen=True, kw_only=True):
 def _require_inside(checkout: str) -> None:
     for link in (link for each in (_SOURCE, *LUA) for link in within.links(os.path.join(checkout, each))):
         if away := within.leads_out(checkout, link):
-            hint = "put the file itself in its place: what lies outside is not the gateway's"
+            hint = "put the file itself in its place: files outside are not the gateway's"
             raise UsageError(f"it is a link out of the project, to {away}", where=link, hint=hint)
 
 
@@ -161,7 +179,7 @@ def _emptied(folder: str) -> None:
 
 
 def stand_ins(checkout: str, rootfs: Rootfs) -> tuple[str, ...]:
-    """The folders of the checkout that the image was made with: it has every Lua file of them, with the same bytes.
+    """The directories of the checkout that the image was made with: it has every Lua file of them, with the same bytes.
 
     A profile with other libraries has other files, and keeps them.
     """
@@ -169,7 +187,9 @@ def stand_ins(checkout: str, rootfs: Rootfs) -> tuple[str, ...]:
 
 
 def _is_in(own: str, theirs: str) -> bool:
-    found = [os.path.join(folder, name) for folder, _, files in within.walk(own) for name in files if name.endswith(".lua")]
+    found = [
+        os.path.join(folder, name) for folder, _, files in within.walk(own) for name in files if name.endswith(".lua")
+    ]
     return bool(found) and all(_is_same(each, os.path.join(theirs, os.path.relpath(each, own))) for each in found)
 
 
@@ -183,4 +203,6 @@ def check(rootfs: Rootfs, image: str) -> None:
     if not rootfs.has(main):
         raise UsageError(f"the image has no {main}: it is no gateway", where=f"image {image}", hint="leave out --image")
     if main not in rootfs.command:
-        raise UsageError(f"the image's command does not start nginx with {main}", where=f"image {image}", hint="leave out --image")
+        raise UsageError(
+            f"the image's command does not start nginx with {main}", where=f"image {image}", hint="leave out --image"
+        )

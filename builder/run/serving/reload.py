@@ -1,9 +1,10 @@
 """Has the running gateway take what was edited, once it is sure that it works. Else the old one goes on.
 
-Three looks, each with its own message: every Lua file compiles; nginx likes its configuration; and it starts, for as long as
-it takes to have workers. `nginx -t` alone does not run a line of Lua. All of them are taken in a sandbox without network, with
-copies of their own of configuration and embedded libraries: until it is known that they work, those of the running gateway stay as
-they are. lua/gateway is shown as the checkout has it, there and here, and nginx reads it when it reloads.
+Three looks, each with its own message: every Lua file compiles; nginx likes its configuration; and
+it starts, for as long as it takes to have workers. `nginx -t` alone does not run a line of Lua. All
+of them are taken in a sandbox without network, with copies of their own of configuration and
+embedded libraries: until it is known that they work, those of the running gateway stay as they are.
+lua/gateway is shown as the checkout has it, there and here, and nginx reads it when it reloads.
 """
 
 import os
@@ -45,7 +46,7 @@ def reload(instance: Instance, sandbox: Sandbox) -> int:
     """Reload; how many new workers there are.
 
     Raises:
-        RefusedError: what was edited does not work; with what nginx or Lua says. The old one goes on.
+        RefusedError: the edited files do not work; with the message of nginx or Lua. The old one goes on.
     """
     place = instance.place
     with one_reload(place.folder):
@@ -53,7 +54,9 @@ def reload(instance: Instance, sandbox: Sandbox) -> int:
         place.write()
         before = tree.children(instance.nginx.pid)
         if not instance.nginx.send(signal.SIGHUP):
-            raise RefusedError("its nginx has just ended", where=place.folder, hint="start it: builder run --policy FILE")
+            raise RefusedError(
+                "its nginx has just ended", where=place.folder, hint="start it: builder run --policy FILE"
+            )
         return _new_workers(instance, before)
 
 
@@ -135,4 +138,6 @@ def _new_workers(instance: Instance, before: set[int]) -> int:
         if found and all(map(_is_ending, before)):
             return len(found)
         time.sleep(_PERIOD)
-    raise RefusedError("nginx has no new workers: it kept its configuration, and its log says why", where=instance.place.folder)
+    raise RefusedError(
+        "nginx has no new workers: it kept its configuration, and its log says why", where=instance.place.folder
+    )

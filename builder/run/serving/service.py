@@ -23,7 +23,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Service:
-    """Runs one command. said: told what happens, in lines for people."""
+    """Runs one command. said: called with lines for people."""
 
     def __init__(self, sandbox: Sandbox, spec: SandboxSpec, said: Callable[[str], None]) -> None:
         self._sandbox = sandbox
@@ -42,7 +42,9 @@ class Service:
         started: called with the command's process when it runs. SandboxError, BuildError: as `Sandbox.run`.
         """
         with signals(self._interrupted), _forwarded(out) as to_out, _forwarded(errors) as to_errors:
-            thread = threading.Thread(target=self._serve, args=(replace(self._spec, errors_fd=to_errors), to_out), name="service")
+            thread = threading.Thread(
+                target=self._serve, args=(replace(self._spec, errors_fd=to_errors), to_out), name="service"
+            )
             thread.start()
             try:
                 self._wait_for_start(started)
@@ -100,8 +102,8 @@ def signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 @contextmanager
 def _forwarded(target: int) -> Iterator[int]:
-    """A pipe whose content goes to `target`: what nginx opens again by name (/dev/stderr) must be its user's own, which a
-    terminal or a socket of the caller is not always."""
+    """A pipe whose content goes to `target`: a file that nginx opens again by name (/dev/stderr)
+    must be its user's own, which a terminal or a socket of the caller is not always."""
     read, write = os.pipe()
     thread = threading.Thread(target=_forward, args=(read, target), name="forward", daemon=True)
     thread.start()
@@ -119,7 +121,7 @@ def _forward(source: int, target: int) -> None:
         try:
             while data and not gone:
                 data = data[os.write(target, data) :]
-        except OSError:  # nobody reads any more: what comes is thrown away, so that nginx does not wait
+        except OSError:  # the reader has gone: the rest is thrown away, so that nginx does not wait
             gone = True
 
 
@@ -128,7 +130,9 @@ def require_free(listening: Listening) -> None:
     for port in listening.ports():
         if port < _lowest_port():
             hint = "take a port above, like --port 8080:80"
-            raise RefusedError(f"only root outside of the sandbox can listen on port {port}", where=listening.host, hint=hint)
+            raise RefusedError(
+                f"only root outside of the sandbox can listen on port {port}", where=listening.host, hint=hint
+            )
         family = socket.AF_INET6 if ":" in listening.address else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -39,7 +39,8 @@ class Process(Struct, frozen=True):
 
 
 def begun(pid: int) -> int | None:
-    """When a process began; None when there is none of that number, or it has ended and nobody has taken note yet."""
+    """When a process began; None when there is none of that number, or it has ended and its
+    parent has not taken note yet."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

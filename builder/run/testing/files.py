@@ -1,12 +1,11 @@
 """Finds the test files of a suite, and makes the copy that holds what a filter leaves of them.
 
-A suite is a folder of Test::Nginx files (`t/`) in the folder that they are run from, as `prove t/` is: the project's own, or
-any other. Unit files (`t/unit/*_test.lua`) count when `t/unit/nginx.conf`, which runs them, is there.
+A suite is a directory of Test::Nginx files (`t/`) in the directory that they are run from, as `prove t/` is: the
+project's own, or any other. Unit files (`t/unit/*_test.lua`) count when `t/unit/nginx.conf`, which runs them, is there.
 """
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -19,13 +18,14 @@ from builder.run.testing import blocks
 UNIT = "unit"
 UNIT_CONF = "unit/nginx.conf"
 _UNIT = "_test.lua"
-_SERVROOT = "servroot"  # what `prove` leaves in the folder: no tests, but sockets and folders of other users
+_SERVROOT = "servroot"  # left by `prove` in the directory: no tests, but sockets and directories of other users
 
 
 class TestFile(Struct, frozen=True, kw_only=True):
     """A file of a suite. name: its path from the suite's top, "t/config.t". count: blocks that it runs, 0 when unknown.
 
-    left_out: blocks that a filter leaves out. text: what is run in place of the file, when a filter leaves some out.
+    left_out: blocks that a filter leaves out. text: the text to run in place of the file,
+    when a filter leaves some out.
     """
 
     __test__ = False  # for pytest: no class of tests
@@ -41,8 +41,8 @@ class TestFile(Struct, frozen=True, kw_only=True):
 
 
 class Suite(Struct, frozen=True, kw_only=True):
-    """top: the folder that files are run from. folder: name of the one in it that holds them. whole: all of `top` is shown
-    to the files, not that folder alone."""
+    """top: the directory that files are run from. folder: name of the one in it that holds
+    them. whole: all of `top` is shown to the files, not that directory alone."""
 
     top: str
     folder: str
@@ -51,21 +51,27 @@ class Suite(Struct, frozen=True, kw_only=True):
 
 
 def find(folder: str, paths: Sequence[str] = (), *, whole: bool) -> Suite:
-    """The suite in a folder; of its files those at or below `paths`, if any are given.
+    """The suite in a directory; of its files those at or below `paths`, if any are given.
 
     Raises:
-        UsageError: there is no such folder or path, no test file, or one that cannot be read.
+        UsageError: there is no such directory or path, no test file, or one that cannot be read.
     """
     place = os.path.abspath(folder)
     if not os.path.isdir(place):
-        raise UsageError("there is no such folder of test files", where=folder, hint="name a folder with files *.t: --suite DIR")
+        raise UsageError(
+            "there is no such directory of test files",
+            where=folder,
+            hint="name a directory with files *.t: --suite DIR",
+        )
     top, name = os.path.split(place)
     found = sorted(_names(place, name))
     if paths:
         wanted = [_inside(path, place, top) for path in paths]
         found = [each for each in found if any(each == want or each.startswith(want + "/") for want in wanted)]
     if not found:
-        raise UsageError("there is no test file", where=", ".join(paths) or folder, hint="test files are *.t, and unit/*_test.lua")
+        raise UsageError(
+            "there is no test file", where=", ".join(paths) or folder, hint="test files are *.t, and unit/*_test.lua"
+        )
     return Suite(top=top, folder=name, whole=whole, files=tuple(_counted(top, each) for each in found))
 
 
@@ -82,9 +88,9 @@ def _names(place: str, name: str) -> Iterator[str]:
 def _inside(path: str, place: str, top: str) -> str:
     full = os.path.abspath(path)
     if not os.path.exists(full):
-        raise UsageError("there is no such file or folder", where=path, hint=f"files of the suite are in {place}")
+        raise UsageError("there is no such file or directory", where=path, hint=f"files of the suite are in {place}")
     if full != place and not full.startswith(place + os.sep):
-        raise UsageError(f"it is not in {place}", where=path, hint="name another folder of test files with --suite")
+        raise UsageError(f"it is not in {place}", where=path, hint="name another directory of test files with --suite")
     return os.path.relpath(full, top)
 
 
@@ -97,7 +103,9 @@ def _read(top: str, name: str) -> str:
     try:
         return textfile.read(path).decode("utf-8", "surrogateescape").replace("\r\n", "\n")
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=path, hint="test files are plain text files") from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}", where=path, hint="test files are plain text files"
+        ) from error
 
 
 def filtered(suite: Suite, pattern: str) -> Suite:
@@ -130,22 +138,20 @@ def _only(top: str, files: Iterable[TestFile], wanted: "re.Pattern[str]") -> Ite
                 yield replace(each, count=len(part.blocks), left_out=left_out, text=part.text() if left_out else None)
 
 
-def _left(folder: str, names: list[str]) -> list[str]:
-    """What of a folder is not copied: what earlier runs left, and whatever is neither file, folder nor link."""
-    paths = {each: os.path.join(folder, each) for each in names}
-    plain = {each for each, path in paths.items() if os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)}
-    return [each for each in names if each.startswith(_SERVROOT) or each not in plain]
+def _is_left(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is not copied: the server root of an earlier run, or neither file, directory nor link."""
+    return entry.name.startswith(_SERVROOT) or not (entry.is_symlink() or entry.is_file() or entry.is_dir())
 
 
 def copy(suite: Suite, into: str) -> str:
-    """A copy of the suite's folder in which filtered files hold what is left of them; its path. The copy is the folder
-    itself when nothing was left out."""
+    """A copy of the suite's directory in which filtered files hold what is left of them;
+    its path. The copy is the directory itself when nothing was left out."""
     source = os.path.join(suite.top, suite.folder)
     changed = {each.name: each.text for each in suite.files if each.text is not None}
     if not changed:
         return source
     target = os.path.join(into, suite.folder)
-    shutil.copytree(source, target, symlinks=True, ignore=_left)
+    within.copy(source, target, skip=_is_left)
     for name, text in changed.items():
         path = os.path.join(into, name)
         os.unlink(path)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from builder.run.testing.results import Block, FileResult, without_debug
 
 _LOG = 400  # lines of a failed block's error log
-# What XML 1.0 takes (section 2.2, "Char").
+# Characters that XML 1.0 does not take (section 2.2, "Char").
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -25,7 +25,10 @@ def _totals(results: Sequence[FileResult]) -> dict[str, str]:
     return {
         "tests": str(len(blocks) + sum(bool(each.trouble or each.skipped) for each in results)),
         "failures": str(sum(bool(block.failures) for block in blocks)),
-        "errors": str(sum(block.unfinished and not block.failures for block in blocks) + sum(bool(each.trouble) for each in results)),
+        "errors": str(
+            sum(block.unfinished and not block.failures for block in blocks)
+            + sum(bool(each.trouble) for each in results)
+        ),
         "skipped": str(sum(bool(block.skipped) for block in blocks) + sum(bool(each.skipped) for each in results)),
         "time": f"{sum(each.seconds for each in results):.3f}",
     }

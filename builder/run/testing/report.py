@@ -10,17 +10,19 @@ def require_place(path: str) -> None:
     """Tell before the tests run what can be told of a report's path then.
 
     Raises:
-        UsageError: it is a folder, or there is none that it could lie in.
+        UsageError: it is a directory, or there is none that it could lie in.
     """
     place = f"--junit {path}"
     if os.path.isdir(path):
-        raise UsageError("it is a folder", where=place, hint="name a file")
+        raise UsageError("it is a directory", where=place, hint="name a file")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise UsageError("there is no such folder", where=place, hint="make the folder, or name a file in another one")
+        raise UsageError(
+            "there is no such directory", where=place, hint="make the directory, or name a file in another one"
+        )
 
 
 def write(path: str, data: bytes) -> None:
-    """Write the report. What is no file (/dev/stdout, a pipe) is written to and stays what it is.
+    """Write the report. Anything but a file (/dev/stdout, a pipe) is written to and stays.
 
     Raises:
         MachineError: it cannot be written. A file that was there is as it was, and nothing is left beside it.

@@ -1,4 +1,4 @@
-"""What came of test files: their output put together by blocks, and whether all is well. Pure."""
+"""The results of test files: their output put together by blocks, and whether all is well. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,14 +11,14 @@ from builder.run.testing.tap import Check, Comment, Output, parse
 _MARK = re.compile(r"builder: (?:block (?P<number>\d+) at (?P<start>[\d.]+) (?P<title>.*)|end at (?P<end>[\d.]+))$")
 _DEBUG = re.compile(r"^\d{4}/\d\d/\d\d [\d:]{8} \[debug\] ")
 _DATED = re.compile(r"^\d{4}/\d\d/\d\d [\d:]{8} \[")
-# What Test::More puts around the difference: it only says again which check it was.
+# Lines that Test::More puts around the difference: they only name the check again.
 _AGAIN = re.compile(r"\s*Failed (?:\(TODO\) )?test '|\s*at \S+ line \d+\.$")
 _TAIL = 30  # lines of output that are shown of a file that broke
 UNTITLED = "(before the first block)"
 
 
 class Failure(Struct, frozen=True):
-    """A check that failed: what it is about, and what the program said of it (expected and got)."""
+    """A check that failed: its description, and the program's words (expected and got)."""
 
     what: str
     details: tuple[str, ...]
@@ -60,7 +60,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 class FileResult(Struct, frozen=True, kw_only=True):
-    """What came of one file. trouble: why it counts as failed whatever its checks say. skipped: why it ran nothing.
+    """The result of one file. trouble: why it counts as failed whatever its checks say. skipped: why it ran nothing.
 
     left_out: blocks that the filter left out. output: all that it wrote. tail: the end of that, when there is trouble.
     """
@@ -91,13 +91,18 @@ class _Open(Struct):
 
     def closed(self, logs: Mapping[int, str]) -> Block:
         return Block(
-            number=self.number, title=self.title, seconds=round(max(0.0, self.end - self.start), 3), checks=tuple(self.checks),
+            number=self.number,
+            title=self.title,
+            seconds=round(max(0.0, self.end - self.start), 3),
+            checks=tuple(self.checks),
             failures=tuple(Failure(what, _difference(details)) for what, details in self.failures),
             log=logs.get(self.number, ""),
         )
 
 
-def result(name: str, text: str, ended: Ended, *, logs: Mapping[int, str] | None = None, left_out: int = 0) -> FileResult:
+def result(
+    name: str, text: str, ended: Ended, *, logs: Mapping[int, str] | None = None, left_out: int = 0
+) -> FileResult:
     """Put together what came of a file from its output. logs: number of a block -> its error log."""
     output = parse(text)
     blocks = _blocks(output, ended, logs or {})
@@ -106,8 +111,14 @@ def result(name: str, text: str, ended: Ended, *, logs: Mapping[int, str] | None
     if trouble and at_work:
         blocks = (*blocks[:-1], replace(blocks[-1], unfinished=True))
     return FileResult(
-        name=name, seconds=round(ended.seconds, 3), blocks=blocks, trouble=trouble,
-        skipped="" if trouble else output.skipped or "", left_out=left_out, output=text, tail=tuple(_tail(text)) if trouble else (),
+        name=name,
+        seconds=round(ended.seconds, 3),
+        blocks=blocks,
+        trouble=trouble,
+        skipped="" if trouble else output.skipped or "",
+        left_out=left_out,
+        output=text,
+        tail=tuple(_tail(text)) if trouble else (),
     )
 
 
@@ -166,13 +177,15 @@ def _mark(blocks: list[_Open], found: "re.Match[str]", ended: Ended) -> None:
 
 
 def _owner(blocks: list[_Open], description: str) -> _Open:
-    """The block that a check is of. What is looked at when a server has ended may be of a block before the current one."""
+    """The block that a check is of. A check after the end of a server may be of a block before the current one."""
     if not blocks:
         blocks.append(_Open(0, UNTITLED, 0.0, 0.0))
     current = blocks[-1]
     if current.title in description:
         return current
-    return max((each for each in blocks if each.title in description), key=lambda each: len(each.title), default=current)
+    return max(
+        (each for each in blocks if each.title in description), key=lambda each: len(each.title), default=current
+    )
 
 
 def _take(block: _Open, check: Check) -> list[str] | None:

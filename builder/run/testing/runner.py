@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Runner(Struct, frozen=True, kw_only=True):
-    """scratch: a folder of its own on disk. cancel: set to end all that runs."""
+    """scratch: a directory of its own on disk. cancel: set to end all that runs."""
 
     room: Room
     sandbox: Sandbox
@@ -48,7 +48,7 @@ class Runner(Struct, frozen=True, kw_only=True):
             Interrupted: the user has enough; all that ran has ended by then.
         """
         marks = resources.files(__package__).joinpath("marks.pm").read_text(encoding="utf-8")
-        longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # so that none is begun alone at the end
+        longest = sorted(range(len(files)), key=lambda number: -files[number].count)  # none is begun alone at the end
         self.reporter.expect("test", {file.name: None for file in files}, jobs=self.jobs)
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="test") as pool:
             running: dict[int, Future[FileResult | None]] = {}
@@ -67,7 +67,7 @@ class Runner(Struct, frozen=True, kw_only=True):
         return _results(running)
 
     def _one(self, number: int, file: TestFile, marks: str) -> FileResult | None:
-        """What came of a file; nothing when it was broken off."""
+        """The result of a file; nothing when it was broken off."""
         work = os.path.join(self.scratch, str(number))
         os.mkdir(work)
         furnish(work, file, marks)
@@ -96,13 +96,21 @@ class Runner(Struct, frozen=True, kw_only=True):
 
     def _limit(self, killed: str) -> str:
         limits = self.room.limits
-        known = {"time": f"{limits.seconds} s", "memory": f"{limits.memory} MiB of memory", "processes": f"{limits.processes} processes"}
+        known = {
+            "time": f"{limits.seconds} s",
+            "memory": f"{limits.memory} MiB of memory",
+            "processes": f"{limits.processes} processes",
+        }
         return known.get(killed, "")
 
 
 def _results(running: Mapping[int, "Future[FileResult | None]"]) -> list[FileResult]:
     """Of all files that came to their end, in the order of their numbers."""
-    ended = [running[number] for number in sorted(running) if not running[number].cancelled() and not running[number].exception()]
+    ended = [
+        running[number]
+        for number in sorted(running)
+        if not running[number].cancelled() and not running[number].exception()
+    ]
     return [made for each in ended if (made := each.result()) is not None]
 
 

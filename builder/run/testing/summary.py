@@ -1,4 +1,4 @@
-"""What people and programs are told of a run. Pure."""
+"""The summary of a run, for people and for programs. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,11 +7,13 @@ from builder.base import units
 from builder.progress.clean import clean
 from builder.run.testing.results import Block, FileResult, without_debug
 
-_DETAILS = 24  # lines shown of what a failed check says
+_DETAILS = 24  # lines shown of the details of a failed check
 _LOG = 40  # lines shown of a failed block's error log
 
 
-def text(results: Sequence[FileResult], *, not_run: int = 0, seconds: float, jobs: int, shown: Callable[[str], str]) -> str:
+def text(
+    results: Sequence[FileResult], *, not_run: int = 0, seconds: float, jobs: int, shown: Callable[[str], str]
+) -> str:
     """All failures with their differences, what was skipped and why, and the totals.
 
     not_run: how many files besides the results an interrupt left out. shown: name of a kept file -> its path.
@@ -66,7 +68,7 @@ def _quoted(lines: Sequence[str], most: int, what: str, *, last: bool = False) -
 
 
 def log_name(name: str, block: Block) -> str:
-    """Where a block's error log is kept, below the folder of the run."""
+    """Where a block's error log is kept, below the directory of the run."""
     return f"{name}/{block.number}.log"
 
 
@@ -94,16 +96,21 @@ def counts(results: Sequence[FileResult], not_run: int = 0) -> dict[str, dict[st
     checks = [check for block in blocks for check in block.checks]
     return {
         "files": {
-            "passed": sum(each.passed and not each.skipped for each in results), "failed": sum(not each.passed for each in results),
-            "skipped": sum(bool(each.skipped) for each in results), "not run": not_run,
+            "passed": sum(each.passed and not each.skipped for each in results),
+            "failed": sum(not each.passed for each in results),
+            "skipped": sum(bool(each.skipped) for each in results),
+            "not run": not_run,
         },
         "blocks": {
-            "passed": sum(each.passed and not each.skipped for each in blocks), "failed": sum(not each.passed for each in blocks),
-            "skipped": sum(bool(each.skipped) for each in blocks), "left out": sum(each.left_out for each in results),
+            "passed": sum(each.passed and not each.skipped for each in blocks),
+            "failed": sum(not each.passed for each in blocks),
+            "skipped": sum(bool(each.skipped) for each in blocks),
+            "left out": sum(each.left_out for each in results),
         },
         "checks": {
             "passed": sum(each.passed and each.directive != "skip" for each in checks),
-            "failed": sum(not each.passed for each in checks), "skipped": sum(each.directive == "skip" for each in checks),
+            "failed": sum(not each.passed for each in checks),
+            "skipped": sum(each.directive == "skip" for each in checks),
         },
     }
 
@@ -127,13 +134,22 @@ def data(results: Sequence[FileResult], *, not_run: int = 0, seconds: float) -> 
 
 def _row(result: FileResult) -> dict[str, Any]:
     return {
-        "name": result.name, "passed": result.passed, "seconds": result.seconds, "trouble": result.trouble,
-        "skipped": result.skipped, "left_out": result.left_out,
+        "name": result.name,
+        "passed": result.passed,
+        "seconds": result.seconds,
+        "trouble": result.trouble,
+        "skipped": result.skipped,
+        "left_out": result.left_out,
         "blocks": [
             {
-                "number": each.number, "title": each.title, "passed": each.passed, "skipped": each.skipped, "seconds": each.seconds,
+                "number": each.number,
+                "title": each.title,
+                "passed": each.passed,
+                "skipped": each.skipped,
+                "seconds": each.seconds,
                 "unfinished": each.unfinished,
-                "checks": len(each.checks), "log": log_name(result.name, each) if each.log else "",
+                "checks": len(each.checks),
+                "log": log_name(result.name, each) if each.log else "",
                 "failures": [{"what": failure.what, "details": list(failure.details)} for failure in each.failures],
             }
             for each in result.blocks

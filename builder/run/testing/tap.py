@@ -42,7 +42,7 @@ class Comment(Struct, frozen=True):
 
 
 class Other(Struct, frozen=True):
-    """A line that is none of the protocol's: what the program, or one that it started, says."""
+    """A line that is none of the protocol's: other output of the program, or of one that it started."""
 
     text: str
 
@@ -51,7 +51,8 @@ Item = Check | Comment | Other
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """What a program said, in order. plan: how many checks it announced. skipped: why it ran none. bail: why it gave up."""
+    """The output of a program, in order. plan: how many checks it announced. skipped: why
+    it ran none. bail: why it gave up."""
 
     items: tuple[Item, ...]
     plan: int | None = None
@@ -65,7 +66,7 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Output:
-    """Read a whole output. What breaks the protocol is told in `problems`; nothing is an error."""
+    """Read a whole output. Breaches of the protocol are told in `problems`; nothing is an error."""
     parser = _Parser()
     for line in text.removesuffix("\n").split("\n"):
         parser.line(line.rstrip())
@@ -81,8 +82,11 @@ def check_of(line: str) -> Check | None:
     told = _DIRECTIVE.search(rest)
     directive = told[1].lower() if told else ""
     return Check(
-        number=int(number) if number else None, passed=not failed or directive == "todo",
-        description=_plain(rest[: told.start()] if told else rest), directive=directive, reason=_plain(told[2]) if told else "",
+        number=int(number) if number else None,
+        passed=not failed or directive == "todo",
+        description=_plain(rest[: told.start()] if told else rest),
+        directive=directive,
+        reason=_plain(told[2]) if told else "",
     )
 
 
@@ -141,6 +145,9 @@ class _Parser:
         if self._plan is not None and 0 < self._before_plan < self._count:
             self._problems.append("its plan stands between checks")
         return Output(
-            items=tuple(self._items), plan=self._plan, skipped=self._skipped if not self._count else None, bail=self._bail,
+            items=tuple(self._items),
+            plan=self._plan,
+            skipped=self._skipped if not self._count else None,
+            bail=self._bail,
             problems=tuple(self._problems),
         )

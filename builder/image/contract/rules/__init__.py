@@ -2,4 +2,13 @@
 
 from builder.image.contract.rules import build_path, glibc, interpreter, lua_ffi, needed, run_path, shadow, writable
 
-RULES = (interpreter.check, needed.check, run_path.check, glibc.check, writable.check, build_path.check, shadow.check, lua_ffi.check)
+RULES = (
+    interpreter.check,
+    needed.check,
+    run_path.check,
+    glibc.check,
+    writable.check,
+    build_path.check,
+    shadow.check,
+    lua_ffi.check,
+)

@@ -13,4 +13,6 @@ _HINT = "strip it, or map the prefix (-ffile-prefix-map, a configure option)"
 def check(image: Image) -> Iterator[Finding]:
     for each in image.traces:
         more = f", {counted(each.count, 'place')}" if each.count > 1 else ""
-        yield Finding(rule=RULE, path=each.path, message=f"names {each.needle} of the build: '{each.text}'{more}", hint=_HINT)
+        yield Finding(
+            rule=RULE, path=each.path, message=f"names {each.needle} of the build: '{each.text}'{more}", hint=_HINT
+        )

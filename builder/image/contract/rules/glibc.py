@@ -1,4 +1,5 @@
-"""Rule `glibc`: nothing in the image belongs to glibc or was linked with it; one process cannot have two C libraries."""
+"""Rule `glibc`: nothing in the image belongs to glibc or was linked with it; one process
+cannot have two C libraries."""
 
 import posixpath
 import re
@@ -9,10 +10,11 @@ from builder.image.contract.finding import Finding
 from builder.image.contract.image import Image
 
 RULE = "glibc"
-# Names of glibc's own files: its loader, and the libraries with its version number (libc.so.6, libm.so.6, libdl.so.2 ...).
+# Names of glibc's own files: its loader, and the libraries with its version numbers (libc.so.6, libdl.so.2 ...).
 _LOADER = re.compile(r"ld-linux[-a-z0-9_]*\.so\.\d")
 _LIBRARY = re.compile(
-    r"lib(?:c|m|mvec)\.so\.6|lib(?:dl|nss_[a-z]+|resolv|thread_db)\.so\.2|lib(?:pthread|nsl)\.so\.0|lib(?:rt|util|anl)\.so\.1"
+    r"lib(?:c|m|mvec)\.so\.6|lib(?:dl|nss_[a-z]+|resolv|thread_db)\.so\.2"
+    r"|lib(?:pthread|nsl)\.so\.0|lib(?:rt|util|anl)\.so\.1"
 )
 _HINT = "build its package with the musl compiler"
 

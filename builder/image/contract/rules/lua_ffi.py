@@ -1,12 +1,12 @@
 """Rule `lua-ffi`: C functions that shipped Lua uses through FFI exist where LuaJIT looks for them.
 
-`ffi.C` is what the process has: the program that holds LuaJIT (or loads its library), the libraries that it needs, and the
-C library. A library of `ffi.load` must be in the image and have what is used of it.
+`ffi.C` is what the process has: the program that holds LuaJIT (or loads its library), the libraries that
+it needs, and the C library. A library of `ffi.load` must be in the image and have what is used of it.
 
-lua-nginx-module and stream-lua-nginx-module are one code base for two subsystems of nginx, and lua-resty-core has the halves
-for both, chosen when it is loaded. So what a subsystem provides (its symbols begin with `ngx_http_lua_ffi_`,
-`ngx_stream_lua_ffi_`) is asked for only when nginx has that subsystem's module, that is, exports any symbol of it. Its
-functions whose names end in `_macos` are compiled there only (`#if (NGX_DARWIN)`), and called there only.
+lua-nginx-module and stream-lua-nginx-module are one code base for two subsystems of nginx, and lua-resty-core has the
+halves for both, chosen when it is loaded. So what a subsystem provides (its symbols begin with `ngx_http_lua_ffi_`,
+`ngx_stream_lua_ffi_`) is asked for only when nginx has that subsystem's module, that is, exports any symbol of it.
+Its functions whose names end in `_macos` are compiled there only (`#if (NGX_DARWIN)`), and called there only.
 """
 
 import re
@@ -19,7 +19,7 @@ from builder.image.contract.image import Image
 from builder.image.contract.lua_ffi import ANY, Module
 
 RULE = "lua-ffi"
-_LUAJIT = "luaL_newstate"  # whoever has it can run Lua
+_LUAJIT = "luaL_newstate"  # a program that has it can run Lua
 _SUBSYSTEM = re.compile(r"ngx_(?:http|stream)_lua_ffi_")
 _FOREIGN = re.compile(r"ngx_(?:http|stream)_lua_ffi_\w+_macos")
 _SHOWN = 3
@@ -53,7 +53,7 @@ def _wanted(modules: dict[str, Module], constants: set[str]) -> dict[tuple[str |
 
 
 def _process(image: Image) -> frozenset[str]:
-    """What `ffi.C` can find in any program that runs Lua."""
+    """The symbols that `ffi.C` can find in any program that runs Lua."""
     found: set[str] = set()
     for program, files in _hosts(image).items():
         found.update(*(image.elves[each].exports for each in files))
@@ -66,11 +66,14 @@ def _process(image: Image) -> frozenset[str]:
 def _hosts(image: Image) -> dict[str, tuple[str, ...]]:
     """Programs that have LuaJIT in them or load it -> the program and its libraries."""
     loaded = {path: (path, *each.libraries) for path, each in image.programs.items()}
-    return {path: files for path, files in loaded.items() if any(_LUAJIT in image.elves[each].exports for each in files)}
+    return {
+        path: files for path, files in loaded.items() if any(_LUAJIT in image.elves[each].exports for each in files)
+    }
 
 
 def _library(image: Image, library: str) -> frozenset[str]:
-    """What a library of `ffi.load` exports; every library of the image together when its name is not known."""
+    """The symbols that a library of `ffi.load` exports; every library of the image together
+    when its name is not known."""
     if library == ANY:
         return frozenset().union(*(each.exports for each in image.elves.values() if not each.interpreter))
     path = _located(image, library)
@@ -84,7 +87,9 @@ def _located(image: Image, library: str) -> str | None:
         return found if found in image.elves else None
     name = library if "." in library else f"{library}.so"
     name = name if name.startswith("lib") else f"lib{name}"
-    return next((path for host in _hosts(image) if (path := linking.locate(image.rootfs, image.elves, host, name))), None)
+    return next(
+        (path for host in _hosts(image) if (path := linking.locate(image.rootfs, image.elves, host, name))), None
+    )
 
 
 def _finding(image: Image, use: tuple[str | None, str], symbol: str, places: list[str], *, declared: bool) -> Finding:
@@ -95,14 +100,19 @@ def _finding(image: Image, use: tuple[str | None, str], symbol: str, places: lis
     return Finding(
         rule=RULE,
         path=places[0],
-        message=f"uses {shown} through FFI{nowhere}, and {_lacking(image, library)}" + (f"; also at {', '.join(also)}" if also else ""),
+        message=f"uses {shown} through FFI{nowhere}, and {_lacking(image, library)}"
+        + (f"; also at {', '.join(also)}" if also else ""),
         hint="add the nginx module or library that has it, or leave out the Lua that uses it",
     )
 
 
 def _lacking(image: Image, library: str | None) -> str:
     if library is None:
-        return "nginx, its libraries and the C library do not export it" if _hosts(image) else "no program of the image runs Lua"
+        return (
+            "nginx, its libraries and the C library do not export it"
+            if _hosts(image)
+            else "no program of the image runs Lua"
+        )
     if library == ANY:
         return "no shipped library exports it"
     path = _located(image, library)

@@ -27,7 +27,8 @@ def check(image: Image) -> Iterator[Finding]:
 
 
 def _missing_later(image: Image, path: str) -> Iterator[tuple[str, str]]:
-    """What a library lacks that no program needs: one is enough that could load it (dlopen) with everything."""
+    """Symbols that a library lacks which no program needs: one program that could load it
+    (dlopen) with everything is enough."""
     for owner, name in linking.load(image.rootfs, image.elves, path).missing:
         if not any(_provided(image, program, name) for program in image.programs):
             yield owner, name
@@ -43,5 +44,11 @@ def _provided(image: Image, program: str, name: str) -> bool:
 
 def _finding(image: Image, path: str, name: str) -> Finding:
     elsewhere = sorted(each for each in image.rootfs.entries if posixpath.basename(each) == posixpath.basename(name))
-    hint = f"it is at {elsewhere[0]}: link with that folder as run path" if elsewhere else "add the package that has it to the image"
-    return Finding(rule=RULE, path=path, message=f"needs {name}, which musl's loader does not find in the image", hint=hint)
+    hint = (
+        f"it is at {elsewhere[0]}: link with that directory as run path"
+        if elsewhere
+        else "add the package that has it to the image"
+    )
+    return Finding(
+        rule=RULE, path=path, message=f"needs {name}, which musl's loader does not find in the image", hint=hint
+    )

@@ -1,7 +1,9 @@
-"""Rule `run-path`: the folders in which programs and libraries look for libraries are in the image, and are fixed places.
+"""Rule `run-path`: the directories in which programs and libraries look for libraries are
+in the image, and are fixed places.
 
-A relative or empty run path is searched below the working folder of whoever starts the program: anybody who can write there
-can put a library into it. With set-user-id or file capabilities, musl ignores a program's run paths that use $ORIGIN.
+A relative or empty run path is searched below the working directory in which the program is
+started: any user who can write there can put a library into it. With set-user-id or file
+capabilities, musl ignores a program's run paths that use $ORIGIN.
 """
 
 import posixpath
@@ -27,12 +29,21 @@ def check(image: Image) -> Iterator[Finding]:
 def _problems(image: Image, entry: Entry, elf: Elf) -> Iterator[tuple[str, str]]:
     folders = linking.expanded(elf, posixpath.dirname(entry.path))
     if elf.run_paths and not folders:
-        yield f"its run path {':'.join(elf.run_paths)} has a variable that musl does not know", "use $ORIGIN or an absolute path"
+        yield (
+            f"its run path {':'.join(elf.run_paths)} has a variable that musl does not know",
+            "use $ORIGIN or an absolute path",
+        )
     for written, folder in zip(elf.run_paths, folders, strict=False):
         if not folder.startswith("/"):
-            yield f"its run path '{written}' is relative to the working folder of whoever starts it", "use an absolute path"
+            yield (
+                f"its run path '{written}' is relative to the working directory in which it is started",
+                "use an absolute path",
+            )
         elif not image.rootfs.is_folder(folder):
-            yield f"its run path {written} is not a folder of the image", "link without it, or add what belongs there"
+            yield (
+                f"its run path {written} is not a directory of the image",
+                "link without it, or add what belongs there",
+            )
     gains = entry.mode & _SET_ID or any(name == capability.XATTR for name, _ in entry.xattrs)
     if gains and elf.interpreter and any("$" in written for written in elf.run_paths):
         yield "it has capabilities, so musl ignores its run paths with $ORIGIN", "link it with an absolute run path"
