@@ -16,7 +16,7 @@ def run(opened: Session) -> int:
     """
     options = opened.options
     if options.all or options.dry_run:
-        raise UsageError("--check builds again what it is given", hint="leave out --all and --dry-run")
+        raise UsageError("--check builds the named packages again", hint="leave out --all and --dry-run")
     builder = opened.builder
     if options.names:
         lock, profile, names, _ = located(opened, options.names)

@@ -1,7 +1,7 @@
-"""The lock as values: what was resolved and pinned, for every image and profile.
+"""The lock as values: all that was resolved and pinned, for every image and profile.
 
-Two profiles share a package block when everything below it (version, features, requirements, all the way down) is the same;
-so a block's outputs hold for all profiles it names.
+Two profiles share a package block when everything below it (version, features, requirements, all the way down) is the
+same; so a block's outputs hold for all profiles it names.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ class LockedOutput(Struct, frozen=True, kw_only=True):
     """Outputs of one derivation on one platform.
 
     key: the derivation's digest that these outputs belong to; a different key means different inputs, so the pin is out
-    of date, while the same key with other outputs means that the build is not reproducible.
-    trees: output name ("out", "dev", "debug") -> tree digest. sandbox: "chroot" when built in that weaker mode, else "".
+    of date, while the same key with other outputs means that the build is not reproducible. trees: output name ("out",
+    "dev", "debug") -> tree digest. sandbox: "chroot" when built in that weaker mode, else "".
     """
 
     key: str
@@ -45,7 +45,7 @@ class LockedPackage(Struct, frozen=True, kw_only=True):
 
 
 class LockedLayer(Struct, frozen=True, kw_only=True):
-    """An image's layer on one platform. key: digest of what it was composed from; layer, base: SHA-256 (hex) of the
+    """An image's layer on one platform. key: digest of all that it was composed from; layer, base: SHA-256 (hex) of the
     uncompressed tar (OCI image-spec: DiffID); size: bytes of the layer's uncompressed tar."""
 
     key: str
@@ -57,7 +57,8 @@ class LockedLayer(Struct, frozen=True, kw_only=True):
 class LockedImage(Struct, frozen=True, kw_only=True):
     """An image in one profile: packages and base packages as "name version".
 
-    below: the image of the same profile that it stands on, or "". packages: those that it adds; the base is the lowest one's.
+    below: the image of the same profile that it extends, or "". packages: those that it adds; the base is the lowest
+    one's.
     """
 
     name: str

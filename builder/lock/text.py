@@ -1,7 +1,7 @@
 """`lock.toml` as text: written by machine, read with every problem named at its place.
 
-One block a package, blocks and keys in one fixed order, lists of more than one item with each item on a line of its own:
-branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
+One block a package, blocks and keys in one fixed order, lists of more than one item with each item on a line of its
+own: branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
 """
 
 import hashlib
@@ -25,10 +25,10 @@ from builder.recipe.recipe import OUTPUTS, SOURCE, read_source
 from builder.recipe.source import Source, default_filename
 
 HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"
-# A lock that cannot be read is not replaced unasked: the versions and the measured pins in it would be lost without a word.
+# A lock that cannot be read is not replaced unasked: the versions and the measured pins in it would be lost silently.
 UNREADABLE = (
-    "take it from version control: `git checkout {path}`; where there is none, remove it and run `builder resolve`, which "
-    "chooses and measures everything anew"
+    "take it from version control: `git checkout {path}`; where there is none, remove it and run `builder resolve`, "
+    "which chooses and measures everything anew"
 )
 _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 
@@ -52,14 +52,17 @@ def _image_block(image: LockedImage) -> str:
         *_list("packages", image.packages), *_list("base", image.base),
     ]
     for platform, layer in sorted(image.outputs.items()):
-        lines.append(f'\n[image.output.{platform}]\nkey = "{layer.key}"\nlayer = "{layer.layer}"\nsize = {layer.size}\n')
+        lines.append(
+            f'\n[image.output.{platform}]\nkey = "{layer.key}"\nlayer = "{layer.layer}"\nsize = {layer.size}\n'
+        )
         lines += _list("base", layer.base)
     return "".join(lines)
 
 
 def _package_block(package: LockedPackage) -> str:
     lines = [
-        f'\n[[package]]\nname = "{package.name}"\nversion = "{package.version}"\n', *_list("profiles", package.profiles),
+        f'\n[[package]]\nname = "{package.name}"\nversion = "{package.version}"\n',
+        *_list("profiles", package.profiles),
         f'recipe = "{package.recipe}"\n', *_list("features", package.features), *_list("requires", package.requires),
         *_list("build-requires", package.build_requires),
     ]
@@ -154,7 +157,7 @@ def remember(lock: Lock, text: str, cache_dir: str | None) -> None:
 
 
 def table_of(lock: Lock) -> dict[str, Any]:
-    """What reading the lock's text gives: tables with the keys that are there."""
+    """The tables that reading the lock's text gives, with the keys that are there."""
     found = {"lock-version": LOCK_VERSION, "image": [], "package": []}
     images = sorted(lock.images, key=lambda each: (each.name, each.profile))
     packages = sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles))
@@ -167,7 +170,9 @@ def _image_table(image: LockedImage) -> dict[str, Any]:
         platform: _filled({"key": each.key, "layer": each.layer, "size": each.size}, base=each.base)
         for platform, each in image.outputs.items()
     }
-    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe} | ({"from": image.below} if image.below else {})
+    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe} | (
+        {"from": image.below} if image.below else {}
+    )
     return _filled(table, packages=image.packages, base=image.base) | ({"output": outputs} if outputs else {})
 
 
@@ -204,7 +209,7 @@ def _filled(table: dict[str, Any], **lists: tuple[str, ...]) -> dict[str, Any]:
 
 @paused()
 def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None, torn: bool = False) -> Lock:
-    """Read a lock. `path` is for messages. `cache_dir`: folder to remember in what this very text says, or None.
+    """Read a lock. `path` is for messages. `cache_dir`: directory to remember the tables of this text in, or None.
 
     torn: also read one whose blocks do not fit together, as a merge can leave it; it is good for relocking only.
 
@@ -212,7 +217,7 @@ def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None, t
         LockError: with all problems.
     """
     mark = hashlib.sha256(text.encode()).hexdigest()
-    name = f"lock-{mark[0]}"  # one of 16, so that the folder does not grow
+    name = f"lock-{mark[0]}"  # one of 16, so that the directory does not grow
     known = memo.read(cache_dir, name)
     if known is not None and known[0] == mark:
         return _lock(known[1])
@@ -246,7 +251,9 @@ def _read(text: str, path: str) -> dict[str, Any]:
     version = data.get("lock-version")
     if isinstance(version, int) and version > LOCK_VERSION:
         message = f"is {version}, but this builder reads {LOCK_VERSION}"
-        raise LockError([Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder")
+        raise LockError(
+            [Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder"
+        )
     problems = []
     table: dict[str, Any] = shape.read(LOCK, data, f"{path}: ", problems)
     if problems:
@@ -281,7 +288,9 @@ def _named(problem: Problem, data: Mapping[str, Any]) -> Problem:
 
 def _lock(table: Mapping[str, Any]) -> Lock:
     images = sorted(map(_image, table.get("image", ())), key=lambda each: (each.name, each.profile))
-    packages = sorted(map(_package, table.get("package", ())), key=lambda each: (each.name, each.version, each.profiles))
+    packages = sorted(
+        map(_package, table.get("package", ())), key=lambda each: (each.name, each.version, each.profiles)
+    )
     return Lock(images=tuple(images), packages=tuple(packages))
 
 
@@ -290,7 +299,9 @@ def _image(table: Mapping[str, Any]) -> LockedImage:
         name=table["name"], profile=table["profile"], recipe=table["recipe"], below=table.get("from", ""),
         packages=tuple(table.get("packages", ())), base=tuple(table.get("base", ())),
         outputs={
-            platform: LockedLayer(key=each["key"], layer=each["layer"], size=each["size"], base=tuple(each.get("base", ())))
+            platform: LockedLayer(
+                key=each["key"], layer=each["layer"], size=each["size"], base=tuple(each.get("base", ()))
+            )
             for platform, each in table.get("output", {}).items()
         },
     )
@@ -311,7 +322,7 @@ def _output(table: Mapping[str, Any]) -> LockedOutput:
     return LockedOutput(key=table["key"], trees=trees, sandbox=table.get("sandbox", ""))
 
 
-# ---- what only the whole lock can tell
+# ---- checks of the whole lock
 
 
 def _check(lock: Lock, place: str, problems: Problems) -> None:
@@ -321,8 +332,13 @@ def _check(lock: Lock, place: str, problems: Problems) -> None:
         at = f"{place}package '{package.id}'"
         for profile in package.profiles:
             if profile not in profiles:
-                problems.append(Problem(f"{at}.profiles", f"no image is in profile '{profile}'", near(profile, sorted(profiles))))
-        _check_wants(held, package.profiles, {"requires": package.requires, "build-requires": package.build_requires}, at, problems)
+                problems.append(
+                    Problem(f"{at}.profiles", f"no image is in profile '{profile}'", near(profile, sorted(profiles)))
+                )
+        _check_wants(
+            held, package.profiles, {"requires": package.requires, "build-requires": package.build_requires}, at,
+            problems,
+        )
         _check_sources(package, at, problems)
     seen: set[tuple[str, str]] = set()
     for image in lock.images:
@@ -343,8 +359,9 @@ def _check_below(lock: Lock, image: LockedImage, at: str, problems: Problems) ->
         found = lock.image(below, image.profile)
         if found is None:
             known = sorted(each.name for each in lock.images if each.profile == image.profile)
-            if len(seen) == 2:  # what is missing further down is said there
-                problems.append(Problem(f"{at}.from", f"there is no image '{below}' in profile '{image.profile}'", near(below, known)))
+            if len(seen) == 2:  # the images below report their own missing ones
+                text = f"there is no image '{below}' in profile '{image.profile}'"
+                problems.append(Problem(f"{at}.from", text, near(below, known)))
             return
         below = found.below
     if below == image.name:
@@ -361,7 +378,9 @@ def _held(lock: Lock, place: str, problems: Problems) -> set[tuple[str, str]]:
             held[profile, package.name] = other or mine
             if other is not None:
                 text = "is there twice" if other == mine else f"'{other}' is in profile '{profile}' too"
-                problems.append(Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'"))
+                problems.append(
+                    Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'")
+                )
     return {(profile, each.id) for each in lock.packages for profile in each.profiles}
 
 
@@ -377,7 +396,8 @@ def _check_cycles(lock: Lock, place: str, problems: Problems) -> None:
 
 
 def _check_wants(
-    held: set[tuple[str, str]], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str, problems: Problems
+    held: set[tuple[str, str]], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str,
+    problems: Problems
 ) -> None:
     for kind, ids in wants.items():
         for number, each in enumerate(ids):
@@ -392,5 +412,7 @@ def _check_sources(package: LockedPackage, at: str, problems: Problems) -> None:
     seen: set[tuple[str, str | None]] = set()
     for number, source in enumerate(package.sources):
         if (source.name, source.platform) in seen:
-            problems.append(Problem(f"{at}.source[{number}]", f"two sources are called '{source.name}'", "remove one of them"))
+            problems.append(
+                Problem(f"{at}.source[{number}]", f"two sources are called '{source.name}'", "remove one of them")
+            )
         seen.add((source.name, source.platform))
