@@ -289,7 +289,8 @@ def test_what_is_not_there(project: Small, argv: list[str], text: str) -> None:
 def test_no_project(tmp_path: Path, project: Small) -> None:
     answer = project.run("list", "--root", str(tmp_path))
     assert (answer.code, answer.err) == (
-        2, f"builder: {tmp_path}: there is no directory recipes/ here or above\n  next: change into the project, or name it with --root DIR\n"
+        2, f"builder: {tmp_path}: there is no directory recipes/ here or above\n"
+        "  next: change into the project, or name it with --root DIR\n"
     )
 
 

@@ -302,9 +302,10 @@ def policy(tmp_path: Path) -> Path:
      "  next: such as 127.0.0.1, or 0.0.0.0 for all of IPv4\n"),
     (["--policy", "policy/p.json", "--port", "1936"], "port 1936 is named twice\n  next: give each listener a port of its own\n"),
     (["--reload", "--policy", "policy/p.json", "--port", "1:80"], "--policy --port: a reload takes edits under lua/, "
-     "and changes nothing else\n  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
+     "and changes nothing else\n"
+     "  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
     (["--reload", "--status-port", "1", "--listen", "::", "--profile", "upstream"], "--status-port --listen --profile: a reload takes "
-     "what was edited under lua/, and nothing else changes\n"
+     "edits under lua/, and changes nothing else\n"
      "  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
 ])  # fmt: skip
 def test_a_useless_command_line_is_refused_before_anything_is_built(

@@ -13,6 +13,9 @@ def run(opened: Session) -> int:
     """Check the named packages, or all that an image needs.
 
     Exit code 1 when any is not reproduced, or gives other outputs than the lock pins.
+
+    Raises:
+        UsageError: the arguments do not go together, or name no package.
     """
     options = opened.options
     if options.all or options.dry_run:

@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
         self.groups: list[tuple[str, list[Parser]]] = []
 
     def error(self, message: str) -> NoReturn:
+        """Raise UsageError, where the base class ends the process."""
         raise UsageError(message, where=self.name, hint=self._help)
 
     @property
