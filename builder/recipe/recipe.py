@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 from msgspec.structs import replace
 
 from builder.base import canonical, shape
@@ -18,7 +18,7 @@ from builder.base.shape import JsonSchema, Problems, Table, near
 from builder.recipe import requirement
 from builder.recipe.requirement import Requirement
 from builder.recipe.shapes import DEFAULT_TOOLS, OUTPUTS, RECIPE, SOURCE, path_problem
-from builder.recipe.source import OPTIONAL, Patch, PatchSet, Source, default_filename
+from builder.recipe.source import Patch, PatchSet, Source, default_filename
 from builder.recipe.styles import STYLES
 
 __all__ = [
@@ -157,13 +157,7 @@ def _wants(table: Mapping[str, Any], key: str) -> tuple[Requirement, ...]:
 
 def read_source(table: Mapping[str, Any]) -> Source:
     """A source of a recipe or a lock, whose table is already checked."""
-    locations = tuple(table.get("locations", ()))
-    known = {key: table[key] for key in OPTIONAL if key in table}
-    filename = table.get("filename") or default_filename(locations)
-    return Source(
-        name=table.get("name", "main"), locations=locations, filename=filename, strip=table.get("strip", 1),
-        include=tuple(table.get("include", ())), **known,
-    )
+    return convert({"filename": default_filename(table.get("locations", ())), **table}, Source)
 
 
 def _patch_set(table: Mapping[str, Any]) -> PatchSet:

@@ -7,13 +7,12 @@ A location is one of
 """
 
 import re
+from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-OPTIONAL = ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform")  # keys of a source without a default
 
-
-class Source(Struct, frozen=True, kw_only=True):
+class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One pinned source of one version of a package.
 
     name: its name in the build, where it lies at /sources/<name>. locations: in order of preference.
@@ -28,15 +27,15 @@ class Source(Struct, frozen=True, kw_only=True):
     name: str = "main"
     locations: tuple[str, ...] = ()
     filename: str = ""
+    strip: int = 1
     size: int | None = None
     sha256: str | None = None
     tree: str | None = None
-    strip: int = 1
     unpacked: int | None = None
     entries: int | None = None
     folder: str | None = None
-    include: tuple[str, ...] = ()
     platform: str | None = None
+    include: tuple[str, ...] = ()
 
 
 class Patch(Struct, frozen=True, kw_only=True):
@@ -65,7 +64,7 @@ class PatchSet(Struct, frozen=True, kw_only=True):
     skip: dict[str, str] = field(default_factory=dict)
 
 
-def default_filename(locations: tuple[str, ...]) -> str:
+def default_filename(locations: Sequence[str]) -> str:
     """The file name that a source has unless it says another: the last part of its first location's path. A query is no
     part of it: it can hold a signature."""
     return re.split("[?#]", locations[0])[0].rsplit("/", 1)[1] if locations else ""
