@@ -83,8 +83,3 @@ class Environment(Struct, frozen=True, kw_only=True, dict=True):
 
 
 STANDARD = Environment()
-
-
-def build_env(cores: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of a build that may use `cores` processors."""
-    return {**BUILD_ENV, "CORES": str(cores), **(extra or {})}

@@ -98,9 +98,8 @@ class Builder(Struct, kw_only=True):
         """
         graph = Graph.of(lock.in_profile(profile), targets)
         if not look:
-            self.refuse_platform(
-                graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs]
-            )
+            unpinned = (name for name, each in graph.packages.items() if self.options.platform not in each.outputs)
+            self.refuse_platform(graph, unpinned)
         plan = Plan(
             graph=graph, recipes=self.recipes, host_platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
@@ -110,8 +109,7 @@ class Builder(Struct, kw_only=True):
         return plan
 
     def refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
-        """Refuse to build for a platform without tools, before anything is fetched: steps run on this machine's
-        processor.
+        """Refuse to build for a platform whose tools do not run here, before anything is fetched.
 
         names: packages that must be built.
 
@@ -139,16 +137,16 @@ class Builder(Struct, kw_only=True):
         Raises:
             UnmeasuredError: only fetching would tell.
         """
-        source = self._source(package, name)
-        found = self._folder_tree(source) if source.folder is not None else source.tree or self._measured(source)
+        here = (None, self.options.platform)
+        source = next(each for each in package.sources if each.name == name and each.platform in here)
+        if source.folder is not None:
+            return self._folder_tree(source)
+        found = source.tree
+        if found is None and source.sha256 and (record := self.store.record(unpack_key(source))) is not None:
+            found = record.trees["out"]  # as an archive of these bytes was unpacked before
         if found is None:
             raise UnmeasuredError(package.id)
         return found
-
-    def _source(self, package: LockedPackage, name: str) -> Source:
-        return next(
-            each for each in package.sources if each.name == name and each.platform in (None, self.options.platform)
-        )
 
     def source_tree(self, package: LockedPackage, name: str) -> str:
         """The digest of one source's tree: pinned, measured before, or of a directory of this repository.
@@ -159,12 +157,8 @@ class Builder(Struct, kw_only=True):
         try:
             return self._known_tree(package, name)
         except UnmeasuredError:
-            return self._fetch([package])[name]
-
-    def _measured(self, source: Source) -> str | None:
-        """The tree of an archive of these bytes, as it was unpacked before."""
-        record = self.store.record(unpack_key(source)) if source.sha256 else None
-        return record.trees["out"] if record is not None else None
+            found = self.fetcher().fetch(self.wanted([package]))
+            return next(pin.tree for each, pin in found.items() if each.source.name == name and pin.tree)
 
     def _folder_tree(self, source: Source) -> str:
         if source not in self._folders:
@@ -179,10 +173,6 @@ class Builder(Struct, kw_only=True):
             for source in package.sources
             if source.folder is None and source.platform in (None, self.options.platform)
         ]
-
-    def _fetch(self, packages: Iterable[LockedPackage]) -> dict[str, str]:
-        found = self.fetcher().fetch(self.wanted(packages))
-        return {each.source.name: pinned.tree for each, pinned in found.items() if pinned.tree}
 
     def build(self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = ()) -> Built:
         """Realise all that the targets need and return the outputs that are known then.
@@ -258,9 +248,8 @@ class Builder(Struct, kw_only=True):
                 worktree.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
             except OSError as error:  # it names a file of the project, but the store has no room
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                    raise explain(
-                        OSError(error.errno, ""), "copy a directory of the project", self.store.root
-                    ) from error
+                    full = OSError(error.errno, "")
+                    raise explain(full, "copy a directory of the project", self.store.root) from error
                 raise
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
@@ -300,8 +289,7 @@ class Builder(Struct, kw_only=True):
             self.fetcher().fetch(wanted)
 
     def _took(self, plan: Plan, name: str) -> float | None:
-        """How long the package took the last time: with these very inputs, or else with those of the build that the
-        lock pins."""
+        """Seconds of the package's last build: with these very inputs, or else with those that the lock pins."""
         package = plan.graph.packages[name]
         pin = package.outputs.get(self.options.platform)
         for key in (plan.keys.get(name), pin.key if pin is not None else None):
@@ -311,8 +299,7 @@ class Builder(Struct, kw_only=True):
         return 1.0 if package.sources == () else None
 
     def open_executor(self, plan: Plan) -> Executor:
-        """The executor of this command's builds, opened once; the tools that it needs are realised before its first
-        build."""
+        """The executor of this command's builds, opened once; its tools are realised before its first build."""
         if self._opened is None:
             self._opened = self.executor(lambda package: self.tool(plan, package))
         return self._opened

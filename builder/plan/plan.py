@@ -7,13 +7,13 @@ an unchanged project is planned to the end, and after a change only its dependan
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from graphlib import TopologicalSorter
 from typing import Protocol
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from builder.base.order import topological
 from builder.base.platform import BUILD
 from builder.lock.lock import LockedPackage
 from builder.plan.derivation import Derivation, Input, Trees, derive
@@ -54,9 +54,7 @@ class Graph(Struct, frozen=True, kw_only=True):
             package = packages[name]
             needs[name] = package.requires + package.build_requires
             stack.extend(needs[name])
-        return cls(
-            packages={name: packages[name] for name in needs}, order=tuple(TopologicalSorter(needs).static_order())
-        )
+        return cls(packages={name: packages[name] for name in needs}, order=tuple(topological(needs)))
 
     def closure(self, names: Iterable[str]) -> list[str]:
         """`names` and all they need at run time, sorted."""
@@ -241,7 +239,7 @@ def is_builtin(recipe: Recipe, version: str) -> bool:
 
 def priorities(needed: Mapping[str, Iterable[str]], weight: Callable[[str], float]) -> dict[str, float]:
     """Seconds from the start of each task to the end of the longest chain after it: the greatest starts first."""
-    order = list(TopologicalSorter(needed).static_order())
+    order = topological(needed)
     after: dict[str, float] = dict.fromkeys(order, 0.0)
     for name in reversed(order):
         after[name] += weight(name)
