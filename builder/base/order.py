@@ -1,7 +1,7 @@
 """Dependency order of graphs that are walked on every run.
 
-The standard library's graphlib takes 58 ms for 10,000 names of four needs each, this 4 ms; only the scheduler, which asks
-for the ready names one by one, uses graphlib.
+The standard library's graphlib takes 58 ms for 10,000 names with four needs each, this 4 ms. Only the scheduler uses
+graphlib: it asks for the ready names one by one.
 """
 
 from collections.abc import Iterable, Mapping

@@ -59,7 +59,7 @@ class Forecast(Struct, kw_only=True):
         }
 
     def text(self) -> str:
-        """For people."""
+        """Lines for the user."""
         lines = [f"fetch   {each.title}: {each.source.filename} ({_size(each)})" for each in self.fetch.values()]
         lines += [f"{'build ' if each.sure else 'build?'}  {each.package}: {each.why}" for each in self.build.values()]
         lines += [f"image   {name} in {profile}: {what}" for name, profile, what in self.images]

@@ -1,4 +1,4 @@
-"""From arguments to an exit code. stdout is data, stderr is people."""
+"""From arguments to an exit code. Data goes to stdout, messages go to stderr."""
 
 import errno
 import os

@@ -32,7 +32,7 @@ def say_json(kind: str, data: Any) -> None:
 
 
 def shown_path(path: str) -> str:
-    """A path as a person types it here: relative when it lies below the current directory."""
+    """A path as the user types it here: relative when it lies below the current directory."""
     near = os.path.relpath(path)
     return path if near.startswith("..") else near
 

@@ -216,8 +216,9 @@ def _named(problem: Problem, data: Mapping[str, Any]) -> Problem:
 
 def _lock(table: Mapping[str, Any]) -> Lock:
     images = sorted(convert(table.get("image", []), list[LockedImage]), key=lambda each: (each.name, each.profile))
-    packages = sorted(map(_package, table.get("package", ())), key=lambda each: (each.name, each.version, each.profiles))
-    return Lock(images=tuple(images), packages=tuple(packages))
+    packages = map(_package, table.get("package", ()))
+    ordered = sorted(packages, key=lambda each: (each.name, each.version, each.profiles))
+    return Lock(images=tuple(images), packages=tuple(ordered))
 
 
 def _package(table: Mapping[str, Any]) -> LockedPackage:

@@ -96,7 +96,7 @@ class Reporter:
         self._tasks: dict[Task, None] = {}  # those that run, in the order they began
 
     def say(self, text: str) -> None:
-        """One or more lines for people."""
+        """Print one or more lines for the user."""
         with self._lock:
             self._on_text(clean_lines(scrubbed(text)))
 

@@ -54,7 +54,7 @@ class Version(Struct, frozen=True, kw_only=True):
     style: str = "copy"
     own_style: bool = False  # says how it is built all by itself: the recipe's [build] and features are not for it
     build: Mapping[str, Any] = field(default_factory=dict)  # options of the style, variables not yet expanded
-    end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream mends nothing
+    end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream fixes nothing
 
 
 class Limits(Struct, frozen=True, kw_only=True):

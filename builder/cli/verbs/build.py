@@ -113,7 +113,7 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
 
 
 def _described(made: Made) -> dict[str, Any]:
-    """An image that was made: for people, and as data."""
+    """A finished image: a line for the user, and data."""
     request, written = made.request, made.written
     shown = replace(written, layout=shown_path(written.layout), layer_file=shown_path(written.layer_file))
     return {

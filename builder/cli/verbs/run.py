@@ -115,7 +115,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _started(opened: Session, service: Service, place: Place, tools: str, nginx: Process) -> None:
-    """nginx runs: say so to other commands, and to people when it answers."""
+    """nginx runs: tell other commands, and the user when it answers."""
     own = process(os.getpid())
     assert own is not None, "we run"
     Instance(builder=own, nginx=nginx, tools=tools, place=place).write()
