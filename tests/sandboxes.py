@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builder.base.environment import BASE_FILES, build_env
+from builder.base.environment import BASE_FILES, BUILD_ENV
 from builder.sandbox import Mount, Outcome, Sandbox, SandboxSpec, plan_mounts, tree_listing
 from builder.sandbox.bwrap import Bubblewrap
 from builder.sandbox.chroot import Chroot
@@ -77,7 +77,7 @@ class Runner:
         writable = (Mount(f"{self.work}/build", "/build", True), Mount(f"{self.work}/output", "/output", True))
         spec = SandboxSpec(
             mounts=plan.mounts + writable, links=plan.links, folders=plan.folders, files=dict(BASE_FILES),
-            argv=("/bin/sh", "-c", script), env=build_env(2),
+            argv=("/bin/sh", "-c", script), env={**BUILD_ENV, "CORES": "2"},
         )  # fmt: skip
         return replace(spec, **changes)
 

@@ -1,1 +1,1 @@
-"""Foundations: what every other folder may use, and what uses none of them."""
+"""Foundations: every other directory may use them, and they use none of the others."""

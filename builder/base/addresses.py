@@ -2,7 +2,7 @@
 
 import re
 
-# A scheme; a user's name and password; host and path; the query or fragment with what follows.
+# A scheme; a user's name and password; host and path; the query or fragment with all that follows.
 _ADDRESS = re.compile(r"""([A-Za-z][A-Za-z0-9+.-]{0,20}://)(?:[^\s/?#]*@)?([^\s?#'"<>]*)([?#][^\s'"<>]*)?""")
 _PUNCTUATION = ":;,.)"
 
@@ -16,7 +16,7 @@ def shown(address: str) -> str:
 
 
 def host(address: str) -> str:
-    """Host and port, without a user's name and password; of something that is no address, what stands there."""
+    """Host and port, without a user's name and password; of a text that is no address, the part that stands there."""
     return re.split("[/?#]", address.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
 
 

@@ -1,7 +1,7 @@
 """Canonical JSON: one value, one spelling. Keys of derivations and digests of recipes are SHA-256 of these bytes.
 
-UTF-8, keys sorted by code point, no white space, no floats in what callers give (RFC 8785 without its number rules, which integers and
-strings do not need).
+UTF-8, keys sorted by code point, no white space, no floats in the callers' values (RFC 8785 without its number rules,
+which integers and strings do not need).
 """
 
 import hashlib

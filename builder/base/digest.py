@@ -1,8 +1,7 @@
-"""SHA-256 digests in their two spellings, and streaming over files.
+"""SHA-256 digests in their spellings, and streaming over files.
 
-Trees and outputs are named by the SRI spelling `sha256-<base64>` (W3C Subresource Integrity, section 3.5; what
-`nix hash path --sri` prints). Archive bytes are named by 64 hexadecimal digits, as publishers print them. This module
-is the place for what Python's `hashlib` lacks or gained late (`file_digest` came with 3.11); no package does it for us.
+Trees and outputs are named by the SRI spelling `sha256-<base64>` (W3C Subresource Integrity, section 3.5), as
+`nix hash path --sri` prints them. Archive bytes are named by 64 hexadecimal digits, as publishers print them.
 """
 
 import binascii
@@ -17,6 +16,7 @@ CHUNK = 1 << 20
 
 
 def is_hex(text: str) -> bool:
+    """Whether `text` is a SHA-256 digest in hexadecimal digits."""
     return _HEX.match(text) is not None
 
 
@@ -26,10 +26,12 @@ def is_sri(text: str) -> bool:
 
 
 def to_sri(hex_digest: str) -> str:
+    """The SRI spelling of a hexadecimal digest."""
     return "sha256-" + binascii.b2a_base64(bytes.fromhex(hex_digest), newline=False).decode("ascii")
 
 
 def to_hex(sri: str) -> str:
+    """The hexadecimal spelling of an SRI digest."""
     return binascii.a2b_base64(sri.removeprefix("sha256-")).hex()
 
 
@@ -39,13 +41,17 @@ def of_bytes(data: bytes) -> str:
 
 
 def of_file(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, in constant memory."""
+    """Hexadecimal SHA-256 of a file's bytes, in constant memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with open(path, "rb") as file:
         return of_stream(file)
 
 
 def of_stream(stream: BinaryIO) -> str:
-    """Hexadecimal SHA-256 of what is left in `stream`."""
+    """Hexadecimal SHA-256 of the rest of `stream`."""
     hasher = hashlib.sha256()
     while chunk := stream.read(CHUNK):
         hasher.update(chunk)

@@ -1,7 +1,7 @@
-"""What every build finds around it besides its inputs. All of it is the same on every machine, and part of each key.
+"""The surroundings of every build besides its inputs. They are the same on every machine, and part of each key.
 
-The wall clock is the host's: no namespace can fix it, so builds take `SOURCE_DATE_EPOCH` for a time. How many processors
-a build may use is the executor's to say (`CORES`, `MAKEFLAGS`), and must not matter.
+The wall clock is the host's: no namespace can fix it, so builds take `SOURCE_DATE_EPOCH` for a time. The executor says
+how many processors a build may use (`CORES`, `MAKEFLAGS`); the number must not matter.
 """
 
 from collections.abc import Mapping
@@ -51,11 +51,11 @@ BASE_FILES: Mapping[str, str] = MappingProxyType({
 class Environment(Struct, frozen=True, kw_only=True, dict=True):
     """The surroundings of a build, as a value that any executor can make.
 
-    variables: the whole environment, but for what the executor adds. files: path -> text, read-only; they stand in for
-    what inputs have at these paths. uid, gid: of the one user. open_files: at a time and a process.
-    build: a writable directory with src/ and tmp/, the home of the user. output: a writable directory, what the build
-    makes. sources: holds the trees of the sources, by name. script: path of the build's script; argv: what runs it.
-    workdir: where it starts.
+    variables: the whole environment, but for the executor's own. files: path -> text, read-only; they replace the
+    inputs' files at these paths. uid, gid: of the one user. open_files: most open files of one process. build: a
+    writable directory with src/ and tmp/, the home of the user. output: a writable directory for the result. sources:
+    directory of the trees of the sources, by name. script: path of the build's script; argv: the command that runs it.
+    workdir: the directory where it starts.
     """
 
     variables: Mapping[str, str] = BUILD_ENV
@@ -83,8 +83,3 @@ class Environment(Struct, frozen=True, kw_only=True, dict=True):
 
 
 STANDARD = Environment()
-
-
-def build_env(cores: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of a build that may use so many processors."""
-    return {**BUILD_ENV, "CORES": str(cores), **(extra or {})}

@@ -5,7 +5,7 @@
     ├── UsageError                2   bad arguments
     │   ├── RecipeError           2   a recipe, image, profile or settings file is wrong (carries all problems)
     │   ├── LockError             2   lock.toml is wrong (carries all problems)
-    │   └── ConflictError         2   no version satisfies everybody
+    │   └── ConflictError         2   no version satisfies all requirements
     ├── SourceError               3   a source could not be had
     │   ├── MismatchError         3   bytes or tree are not the pinned ones
     │   └── ArchiveError          3   an archive is hostile or damaged
@@ -37,7 +37,7 @@ class Problem(Struct, frozen=True):
 
 
 class BuilderError(Exception):
-    """Base of all errors: `message` (what), `where` (file, table, key, or object), `hint` (what to do next)."""
+    """Base of all errors: `message`, `where` (file, table, key, or object), `hint` (the next step)."""
 
     exit_code = 4
     reason = "error"
@@ -90,7 +90,7 @@ class ConflictError(UsageError):
 
 
 class SourceError(BuilderError):
-    """sources: one row for each source that could not be had, with all that is known of it, for `--json`."""
+    """sources: one row for each missing source, with all that is known of it, for `--json`."""
 
     exit_code = 3
     reason = "source"

@@ -1,4 +1,4 @@
-"""Globs over tree paths: `*` and `?` stay within one name, `**` crosses folders, `**/` may stand for nothing."""
+"""Globs over tree paths: `*` and `?` stay within one name, `**` crosses directories, `**/` may stand for nothing."""
 
 import re
 from collections.abc import Iterable

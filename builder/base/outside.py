@@ -1,8 +1,8 @@
-"""How programs outside the sandbox are started: git, apt, pip, and what sets a sandbox up.
+"""Starting programs outside the sandbox: git, apt, pip, and those that set a sandbox up.
 
 A checkout may be hostile, and it is the current directory of the command that looks at it. So a program is named by its
-absolute path, found on the absolute entries of PATH alone; it runs in a directory that the checkout cannot write; and of
-our environment it gets only what it needs. `PYTHONPATH`, `LD_PRELOAD` and `GIT_DIR`, for example, never reach one.
+absolute path, found on the absolute entries of PATH alone; it runs in a directory that the checkout cannot write; and
+of our environment it gets only what it needs. `PYTHONPATH`, `LD_PRELOAD` and `GIT_DIR`, for example, never reach one.
 """
 
 import os
@@ -29,7 +29,8 @@ def find(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
 def environment(
     *prefixes: str, environ: Mapping[str, str] = os.environ, more: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, str]:
-    """The whole environment of a program: the basis of every one, what begins with one of `prefixes`, and `more`."""
+    """The whole environment of a program: the basis of every one, the variables that begin with one of `prefixes`, and
+    `more`."""
     found = {
         name: text for name, text in environ.items() if name in _KEPT or (prefixes and name.startswith(prefixes))
     }
@@ -41,7 +42,8 @@ def environment(
 
 
 def start(argv: Iterable[str], *, env: Mapping[str, str], cwd: str = "/", **how: Any) -> "subprocess.Popen[bytes]":
-    """Start a program; `how` is what `subprocess.Popen` takes. Its path is absolute, or read from `cwd` with a slash.
+    """Start a program; `how` has the arguments of `subprocess.Popen`. Its path is absolute, or read from `cwd` with a
+    slash.
 
     Raises:
         OSError: it cannot be started.

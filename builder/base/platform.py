@@ -1,4 +1,4 @@
-"""The platforms: what images are for (host platform) and where builds run (build platform). One table for all."""
+"""The platforms that images are for (host platform) and that builds run on (build platform). One table for all."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Platform(Struct, frozen=True, kw_only=True):
-    """machine: as uname(2) and the contract call the processor. oci: as Go, and so the image specification, calls it."""
+    """machine: the processor's name in uname(2) and in the contract. oci: its name in image indexes."""
 
     machine: str
     oci: str

@@ -1,16 +1,16 @@
-"""Putting a finished folder in the place of an old one, so that an interrupt leaves one of the two, whole.
+"""Putting a finished directory in the place of an old one, so that an interrupt leaves one of the two, whole.
 
-    out/                     locked (flock) while a folder of it is replaced; other commands wait
-      openresty/             what users see
-      .openresty.new/        being written; what a killed process left is removed by the next one
-      .openresty.old/        only where the kernel cannot exchange folders
+    out/                     locked (flock) while a directory of it is replaced; other commands wait
+      openresty/             the directory that users see
+      .openresty.new/        being written; the next process removes the one of a killed process
+      .openresty.old/        only where the kernel cannot exchange directories
 
-Linux exchanges two folders in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image. Where
-the file system or the C library cannot, the old folder is renamed to `.old` first: between the two renames the name is
-absent, and whoever comes next puts the old folder back before anything else.
+Linux exchanges two directories in one step (renameat2(2), RENAME_EXCHANGE), so there is no moment without an image.
+Where the file system or the C library cannot, the old directory is renamed to `.old` first: between the two renames the
+name is absent, and the next process puts the old directory back before anything else.
 
-Only what the builder wrote is replaced: a folder with a file of another name than the builder writes there is somebody's
-own, and so is a link. An empty folder counts as free.
+Only the builder's own directories are replaced: one with a file of another name than the builder writes there belongs
+to the user, and so does a link. An empty directory counts as free.
 """
 
 import errno
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from builder.base import within
 from builder.base.errors import MachineError, RefusedError
 
-_AT_FDCWD = -100  # paths are taken from the working folder (fcntl.h)
+_AT_FDCWD = -100  # paths are taken from the working directory (fcntl.h)
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _DEEPEST = 8  # of directories within each other: the builder writes fewer, and what removes them has no deep stack
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -32,13 +32,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 @contextmanager
 def replacing(target: str, ours: re.Pattern[str]) -> Iterator[str]:
-    """A fresh folder beside `target` that takes its place when the block ends well, and goes when it does not.
+    """A fresh directory beside `target` that takes its place when the block ends well, and goes when it does not.
 
-    ours: what paths of files in such a folder look like, from the folder on; with any other file it is not replaced.
+    ours: pattern of the paths of files in such a directory, from the directory on; one with any other file stays.
 
     Raises:
-        RefusedError: what is there was not written by the builder.
-        MachineError: the folder above cannot be written to.
+        RefusedError: the builder did not write what is there.
+        MachineError: the directory above cannot be written to.
     """
     place = os.path.abspath(target)
     above = os.path.dirname(place)
@@ -67,12 +67,15 @@ def replacing(target: str, ours: re.Pattern[str]) -> Iterator[str]:
 def _require_ours(place: str, ours: re.Pattern[str]) -> None:
     found = stranger(place, ours)
     if found is not None:
-        what = f"it holds {found}, which the builder did not write" if found else "it is no folder that the builder wrote"
-        raise RefusedError(f"{what}, so it is not replaced", where=place, hint="move it to another place, then run the command again")
+        text = f"it holds {found}, which the builder did not write" if found else "the builder did not write it"
+        raise RefusedError(
+            f"{text}, so it is not replaced", where=place, hint="move it to another place, then run the command again"
+        )
 
 
 def stranger(place: str, ours: re.Pattern[str]) -> str | None:
-    """The path below `place` of the first file that is not ours, "" where `place` itself is no folder; None for neither."""
+    """The path below `place` of the first file that is not ours, "" where `place` itself is no directory; None for
+    neither."""
     if not os.path.lexists(place):
         return None
     if not stat.S_ISDIR(os.lstat(place).st_mode):
@@ -104,7 +107,7 @@ def _fresh(place: str) -> Iterator[str]:
 
 
 def _recover(place: str) -> None:
-    """Undo what a killed process left. The lock is held, so nobody is at work on any of it."""
+    """Clean up after a killed process. The lock is held, so no other process is at work on any of it."""
     old = _beside(place, "old")
     if os.path.lexists(old) and not os.path.lexists(place):
         os.rename(old, place)
@@ -123,7 +126,7 @@ def _put(fresh: str, place: str) -> None:
 
 
 def _beside(place: str, kind: str) -> str:
-    """A hidden name in the same folder: "out/.openresty.new"."""
+    """A hidden name in the same directory: "out/.openresty.new"."""
     return os.path.join(os.path.dirname(place), f".{os.path.basename(place)}.{kind}")
 
 

@@ -3,13 +3,13 @@
     store = "/big/builder"          # BUILDER_STORE
     jobs = 2                        # builds and downloads at a time
     cores = 8                       # processor cores that all builds share
-    distdirs = ["~/archives"]       # folders with source archives, besides those given with --distdir
+    distdirs = ["~/archives"]       # directories with source archives, besides those given with --distdir
 
     [mirrors]                       # BUILDER_MIRROR_<NAME>, several separated by spaces
     debian = ["https://mirror.example.org/debian"]
 
-The file is settings.toml in the configuration folder (XDG Base Directory Specification, "builder" below it), or where
-BUILDER_SETTINGS says.
+The file is settings.toml in the configuration directory (XDG Base Directory Specification, "builder" below it), or
+where BUILDER_SETTINGS says.
 """
 
 import os
@@ -23,7 +23,7 @@ from builder.base.errors import MachineError, Problem, RecipeError
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """cache_dir: the user's cache folder of builder. store: absolute.
+    """cache_dir: the user's cache directory of builder. store: absolute.
     jobs, cores: None where the user leaves the choice."""
 
     cache_dir: str
@@ -45,11 +45,13 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     problems: list[Problem] = []
     table: dict[str, Any] = {}
     if environ.get("BUILDER_SETTINGS") or os.path.exists(path):
-        from builder.base import settings_file  # noqa: PLC0415 - most users have no such file, and reading it takes 15 ms
+        from builder.base import settings_file  # noqa: PLC0415 - most users have no such file, and it takes 15 ms
 
         table = settings_file.read(path, problems)
     if store and not store.startswith(("/", "~/")):
-        problems.append(Problem("BUILDER_STORE", f"'{store}' is not an absolute path", "like /big/builder or ~/builder"))
+        problems.append(
+            Problem("BUILDER_STORE", f"'{store}' is not an absolute path", "like /big/builder or ~/builder")
+        )
     if problems:
         raise RecipeError(problems)
     cache = _base("cache", environ)
@@ -81,10 +83,10 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def _base(kind: str, environ: Mapping[str, str]) -> str:
-    """The user's "cache" or "config" folder of builder.
+    """The user's "cache" or "config" directory of builder.
 
-    On Linux this is what platformdirs says (a test compares them); its import alone would take a third of the time that
-    a command has which finds nothing to do.
+    On Linux platformdirs says the same (a test compares them); its import alone would take a third of the time of a
+    command that finds nothing to do.
     """
     if sys.platform != "linux":
         import platformdirs  # noqa: PLC0415

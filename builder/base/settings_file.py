@@ -1,4 +1,4 @@
-"""What the settings file may say: its keys, and reading it."""
+"""The settings file: its keys, and reading it."""
 
 from typing import Any
 
@@ -16,16 +16,16 @@ def _folder_problem(text: str) -> str:
 _FOLDER = Text(check=_folder_problem, hint="like /big/builder or ~/builder")
 _ADDRESS = Text(r"https?://[^/\s]+(?:/\S*)?", "https://HOST/PATH of the mirror's root")
 SETTINGS = Table({
-    "store": Field(_FOLDER, "folder of the store"),
+    "store": Field(_FOLDER, "directory of the store"),
     "jobs": Field(Number(1), "builds and downloads at a time"),
     "cores": Field(Number(1), "processor cores that all builds share"),
-    "distdirs": Field(ListOf(_FOLDER), "folders with source archives"),
+    "distdirs": Field(ListOf(_FOLDER), "directories with source archives"),
     "mirrors": Field(MapOf(ListOf(_ADDRESS, 1), "[a-z0-9-]+"), "base addresses by mirror name, in order of preference"),
 }, doc="A user's settings of builder.")
 
 
 def read(path: str, problems: Problems) -> dict[str, Any]:
-    """What the file says; problems are added, and then the table is not complete."""
+    """The file's table; problems are added, and then it is not complete."""
     try:
         return SETTINGS.read(tomli.loads(textfile.read(path).decode()), f"{path}: ", problems) or {}
     except OSError as error:

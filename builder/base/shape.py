@@ -1,10 +1,10 @@
 """Typed readers for parsed TOML: one definition gives both the decoder and the JSON Schema.
 
-A shape reads a plain value and returns it normalised; what is wrong goes to a list of `Problem`, with the exact place,
+A shape reads a plain value and returns it normalised; errors go to a list of `Problem`, with the exact place,
 so that a file's problems are reported all at once. Nothing here opens a file.
 
-Call `read`, not a shape's own: making places costs more than all checks, so it reads without places first, and once more
-with them when something is wrong.
+Call `read`, not a shape's own: making places costs more than all checks, so it reads without places first, and once
+more with them when something is wrong.
 """
 
 import re
@@ -41,14 +41,14 @@ def near(word: str, known: Sequence[str]) -> str:
 
 
 def read(shape: "Shape", value: Any, place: str, problems: Problems) -> Any:
-    """`value` as `shape` reads it; what is wrong is added to `problems`. A `place` that ends in ": " is a file's name."""
+    """`value` as `shape` reads it; errors are added to `problems`. A `place` that ends in ": " is a file's name."""
     quick: Problems = []
     found = shape.read(value, "", quick)
     return shape.read(value, place, problems) if quick else found
 
 
 class Shape(Struct, frozen=True, dict=True):
-    """What a value must look like. `read` returns None after it has noted a problem; an empty place does not matter."""
+    """The form of a value. `read` returns None after it has noted a problem; an empty place does not matter."""
 
     def read(self, value: Any, place: str, problems: Problems) -> Any:
         raise NotImplementedError
@@ -68,7 +68,9 @@ class Text(Shape, frozen=True):
         if not isinstance(value, str):
             problems.append(Problem(place, f"must be text, not {kind_of(value)}", self.hint))
         elif self.pattern and not self._fits(value):
-            problems.append(Problem(place, f"'{value}' is not of the right form", self.hint or f"it must match {self.pattern}"))
+            problems.append(
+                Problem(place, f"'{value}' is not of the right form", self.hint or f"it must match {self.pattern}")
+            )
         elif self.check and (message := self.check(value)):
             problems.append(Problem(place, message, self.hint))
         else:
@@ -95,7 +97,8 @@ class Choice(Shape, frozen=True):
         if isinstance(value, str) and value in self.words:
             return value
         shown = f"'{value}'" if isinstance(value, str) else kind_of(value)
-        problems.append(Problem(place, f"{shown} is not one of {', '.join(self.words)}", near(str(value), self.words) if place else ""))
+        hint = near(str(value), self.words) if place else ""
+        problems.append(Problem(place, f"{shown} is not one of {', '.join(self.words)}", hint))
         return None
 
     def schema(self) -> JsonSchema:
@@ -124,7 +127,9 @@ class Number(Shape, frozen=True):
         if not isinstance(value, int) or isinstance(value, bool):
             problems.append(Problem(place, f"must be a whole number, not {kind_of(value)}"))
         elif value < self.minimum:
-            problems.append(Problem(place, f"must be at least {self.minimum}, not {value if value > -_LARGEST else 'that'}"))
+            problems.append(
+                Problem(place, f"must be at least {self.minimum}, not {value if value > -_LARGEST else 'that'}")
+            )
         elif value > _LARGEST:
             problems.append(Problem(place, f"must be at most {_LARGEST}"))
         else:
@@ -169,7 +174,9 @@ class MapOf(Shape, frozen=True):
             return None
         for key in value:
             if not self._fits(key):
-                problems.append(Problem(join(place, key), "the key is not of the right form", f"it must match {self.keys}"))
+                problems.append(
+                    Problem(join(place, key), "the key is not of the right form", f"it must match {self.keys}")
+                )
         return {key: self.item.read(each, join(place, key), problems) for key, each in value.items()}
 
     @cached_property
@@ -177,7 +184,10 @@ class MapOf(Shape, frozen=True):
         return re.compile(self.keys).fullmatch
 
     def schema(self) -> JsonSchema:
-        return {"type": "object", "propertyNames": {"pattern": f"^(?:{self.keys})$"}, "additionalProperties": self.item.schema()}
+        return {
+            "type": "object", "propertyNames": {"pattern": f"^(?:{self.keys})$"},
+            "additionalProperties": self.item.schema(),
+        }
 
 
 class Field(Struct, frozen=True):
@@ -191,7 +201,7 @@ class Field(Struct, frozen=True):
 class Table(Shape, frozen=True):
     """A table with named keys; a key that is not named is a problem. `check` sees the read table and may add problems.
 
-    Absent optional keys stay absent in what `read` returns.
+    Absent optional keys stay absent in the table that `read` returns.
     """
 
     fields: Mapping[str, Field]

@@ -1,7 +1,7 @@
-"""Reading the files of a project (recipes, images, profiles, the lock, tests, what is in out/), and settings; writing new ones.
+"""Reading the files of a project (recipes, images, profiles, the lock, tests, out/), and settings; writing new ones.
 
-A checkout is somebody else's: where a file is expected there may be a pipe, which never ends, or a link to a device, which
-fills the memory; and where one is to be written, a link to a file of the user.
+A checkout comes from others: where a file is expected there may be a pipe, which never ends, or a link to a device,
+which fills the memory; and where one is to be written, a link to a file of the user.
 """
 
 import errno
@@ -33,7 +33,7 @@ def read(path: str, *, largest: int = LARGEST) -> bytes:
 
 
 def new(path: str) -> TextIO:
-    """A new file, open to be written, in place of what is at `path`: a link there is replaced, and never followed.
+    """A new file, open to be written, in place of any at `path`: a link there is replaced, and never followed.
 
     Raises:
         OSError: it cannot be made.

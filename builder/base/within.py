@@ -14,7 +14,7 @@ _MOST_LINKS = 40  # that Linux follows for one path
 def leads_out(root: str, path: str) -> str:
     """The real path of `path` when links lead it out of the directory `root`; "" when it lies at or below that.
 
-    What is not there yet lies where it would be made.
+    A path that does not exist yet lies where it would be made.
     """
     top, real = os.path.realpath(root), os.path.realpath(path)
     return "" if os.path.commonpath([top, real]) == top else real
@@ -28,10 +28,10 @@ def links(path: str) -> Iterator[str]:
 
 
 def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Each folder at or below `top` with its folders and its other names, links too, sorted; what is taken from the list of
-    folders is left out.
+    """Each directory at or below `top` with its directories and its other names, links too, sorted; a directory that
+    the caller takes from the list is left out.
 
-    As os.walk, which until Python 3.12 needs a stack as deep as the folders, and a checkout can have a thousand.
+    As os.walk, which until Python 3.12 needs a stack as deep as the directories, and a checkout can have a thousand.
     """
     todo = [top]
     while todo:
@@ -39,7 +39,7 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
         try:
             with os.scandir(folder) as found:
                 entries = sorted((each.name, each.is_dir(follow_symlinks=False)) for each in found)
-        except OSError:  # no folder, or one that cannot be read
+        except OSError:  # no directory, or one that cannot be read
             continue
         folders = [name for name, is_folder in entries if is_folder]
         yield folder, folders, [name for name, is_folder in entries if not is_folder]

@@ -1,4 +1,5 @@
-"""The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only for what is built."""
+"""The verb `build`: from a lock to outputs in the store, packages in dependency order, sources only of packages that
+are built."""
 
 import errno
 import hashlib
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from builder.fetch import Fetcher
 
 _MOST_NAMED = 10  # packages that were not built because others failed
-UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when choosing what to start first
+UNKNOWN_SECONDS = 30.0  # how long a build without a record is taken to need when builds are put in order
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """What a build gave: the outputs of each package of the graph that is known now, and which were newly built."""
+    """The result of a build: the outputs of each package of the graph that is known now, and the newly built ones."""
 
     graph: Graph
     trees: Mapping[str, Trees]
@@ -54,7 +55,7 @@ class Built(Struct, frozen=True, kw_only=True):
 
 
 class StoreView:
-    """What the plan asks of a store, remembered for one run."""
+    """The plan's view of a store (`builder.plan.plan.Known`)."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -75,7 +76,8 @@ class Builder(Struct, kw_only=True):
     recipes: Mapping[str, Recipe]
     store: Store
     fetcher: Callable[[], "Fetcher"]  # opened when a source must be fetched
-    executor: Callable[[Callable[[str], str | None]], Executor]  # given what finds the tree of a tool by its name
+    # Given a function that finds the tree of a tool by its name.
+    executor: Callable[[Callable[[str], str | None]], Executor]
     reporter: Reporter
     options: Options
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -83,7 +85,8 @@ class Builder(Struct, kw_only=True):
     _opened: Executor | None = None
 
     def plan(
-        self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False, doubted: frozenset[str] = frozenset()
+        self, lock: Lock, profile: str, targets: Iterable[str], *, look: bool = False,
+        doubted: frozenset[str] = frozenset()
     ) -> Plan:
         """The plan for some packages ("name version") of a profile, advanced as far as lock and store allow.
 
@@ -95,7 +98,8 @@ class Builder(Struct, kw_only=True):
         """
         graph = Graph.of(lock.in_profile(profile), targets)
         if not look:
-            self.refuse_platform(graph, [name for name, each in graph.packages.items() if self.options.platform not in each.outputs])
+            unpinned = (name for name, each in graph.packages.items() if self.options.platform not in each.outputs)
+            self.refuse_platform(graph, unpinned)
         plan = Plan(
             graph=graph, recipes=self.recipes, host_platform=self.options.platform,
             source_tree=self._known_tree if look else self.source_tree, known=StoreView(self.store),
@@ -105,7 +109,7 @@ class Builder(Struct, kw_only=True):
         return plan
 
     def refuse_platform(self, graph: Graph, names: Iterable[str]) -> None:
-        """Steps run on this machine's processor, with tools that build for it: say what lacks before anything is fetched.
+        """Refuse to build for a platform whose tools do not run here, before anything is fetched.
 
         names: packages that must be built.
 
@@ -120,9 +124,11 @@ class Builder(Struct, kw_only=True):
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise MachineError(
-                f"there is no tool set that runs on {machine} and builds for {platform}; to be built are {', '.join(missing[:3])}{more}",
+                f"there is no tool set that runs on {machine} and builds for {platform}; "
+                f"to be built are {', '.join(missing[:3])}{more}",
                 where=f"--platform {platform}",
-                hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, and needs no tools",
+                hint=f"leave out --platform; `builder fetch --platform {platform}` brings the sources for it, "
+                "and needs no tools",
             )
 
     def _known_tree(self, package: LockedPackage, name: str) -> str:
@@ -131,26 +137,28 @@ class Builder(Struct, kw_only=True):
         Raises:
             UnmeasuredError: only fetching would tell.
         """
-        source = self._source(package, name)
-        found = self._folder_tree(source) if source.folder is not None else source.tree or self._measured(source)
+        here = (None, self.options.platform)
+        source = next(each for each in package.sources if each.name == name and each.platform in here)
+        if source.folder is not None:
+            return self._folder_tree(source)
+        found = source.tree
+        if found is None and source.sha256 and (record := self.store.record(unpack_key(source))) is not None:
+            found = record.trees["out"]  # as an archive of these bytes was unpacked before
         if found is None:
             raise UnmeasuredError(package.id)
         return found
 
-    def _source(self, package: LockedPackage, name: str) -> Source:
-        return next(each for each in package.sources if each.name == name and each.platform in (None, self.options.platform))
-
     def source_tree(self, package: LockedPackage, name: str) -> str:
-        """The digest of one source's tree: pinned, measured before, or of a folder of this repository."""
+        """The digest of one source's tree: pinned, measured before, or of a directory of this repository.
+
+        Raises:
+            SourceError: it cannot be fetched, or is not the pinned one.
+        """
         try:
             return self._known_tree(package, name)
         except UnmeasuredError:
-            return self._fetch([package])[name]
-
-    def _measured(self, source: Source) -> str | None:
-        """The tree that an archive of these bytes was found to hold before."""
-        record = self.store.record(unpack_key(source)) if source.sha256 else None
-        return record.trees["out"] if record is not None else None
+            found = self.fetcher().fetch(self.wanted([package]))
+            return next(pin.tree for each, pin in found.items() if each.source.name == name and pin.tree)
 
     def _folder_tree(self, source: Source) -> str:
         if source not in self._folders:
@@ -166,15 +174,11 @@ class Builder(Struct, kw_only=True):
             if source.folder is None and source.platform in (None, self.options.platform)
         ]
 
-    def _fetch(self, packages: Iterable[LockedPackage]) -> dict[str, str]:
-        found = self.fetcher().fetch(self.wanted(packages))
-        return {each.source.name: pinned.tree for each, pinned in found.items() if pinned.tree}
-
     def build(self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = ()) -> Built:
-        """Realise what the targets need and return what is known then.
+        """Realise all that the targets need and return the outputs that are known then.
 
         Raises:
-            BuilderError: the first failure, with the others named; what was built before it stays.
+            BuilderError: the first failure, with the others named; the outputs built before it stay.
             RefusedError: under `locked`, an output that the lock does not have.
         """
         needed = plan.to_build(targets, force=force)
@@ -188,7 +192,9 @@ class Builder(Struct, kw_only=True):
         self._remember(plan)
         for name in plan.graph.order:
             if name in plan.trees and name in plan.keys and name not in outputs:
-                outputs[name] = LockedOutput(key=plan.keys[name], trees=plan.trees[name], sandbox=self._sandbox_of(plan, name))
+                outputs[name] = LockedOutput(
+                    key=plan.keys[name], trees=plan.trees[name], sandbox=self._sandbox_of(plan, name)
+                )
         return Built(graph=plan.graph, trees=plan.trees, outputs=outputs, realised=tuple(sorted(needed)))
 
     @property
@@ -218,13 +224,13 @@ class Builder(Struct, kw_only=True):
         missing = [name for name in pins if name not in plan.keys or plan.locked(name) is None]
         if missing:
             raise RefusedError(
-                f"the lock pins no output for what these inputs give: {', '.join(missing)}",
+                f"the lock pins no output for these inputs: {', '.join(missing)}",
                 where=f"lock.toml, platform {self.options.platform}",
                 hint="build once without --locked, look at the difference of lock.toml, commit it",
             )
 
     def _bring_sources(self, plan: Plan, needed: Iterable[str]) -> None:
-        """Have all archives on this machine before anything is built, so that all that is missing is said at once."""
+        """Have all archives on this machine before anything is built, so that all missing ones are reported at once."""
         packages = [plan.graph.packages[name] for name in sorted(needed)]
         if wanted := self.wanted(packages):
             self.fetcher().fetch(wanted, unpack=False)
@@ -240,17 +246,22 @@ class Builder(Struct, kw_only=True):
         with self.store.stage() as stage:
             try:
                 worktree.copy(self.root, source.folder or "", f"{stage}/tree", source.include)
-            except OSError as error:  # which names a file of the project, whatever it is that has no room
+            except OSError as error:  # it names a file of the project, but the store has no room
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                    raise explain(OSError(error.errno, ""), "copy a folder of the project", self.store.root) from error
+                    full = OSError(error.errno, "")
+                    raise explain(full, "copy a directory of the project", self.store.root) from error
                 raise
             self.store.add_tree(f"{stage}/tree", expect=tree)
 
-    def _run(self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]) -> None:
+    def _run(
+        self, plan: Plan, needed: Mapping[str, tuple[str, ...]], outputs: dict[str, LockedOutput], force: set[str]
+    ) -> None:
         took = {name: self._took(plan, name) for name in needed}
         seconds = {name: UNKNOWN_SECONDS if known is None else known for name, known in took.items()}
         self.reporter.expect("build", took, jobs=self.options.jobs)
-        realiser = Realiser(store=self.store, executor=self.open_executor(plan), reporter=self.reporter, cancel=self.cancel)
+        realiser = Realiser(
+            store=self.store, executor=self.open_executor(plan), reporter=self.reporter, cancel=self.cancel
+        )
 
         def prepare(name: str) -> Callable[[], None] | None:
             plan.key(name)
@@ -278,7 +289,7 @@ class Builder(Struct, kw_only=True):
             self.fetcher().fetch(wanted)
 
     def _took(self, plan: Plan, name: str) -> float | None:
-        """How long the package took the last time: with these very inputs, or else with those of the build that the lock pins."""
+        """Seconds of the package's last build: with these very inputs, or else with those that the lock pins."""
         package = plan.graph.packages[name]
         pin = package.outputs.get(self.options.platform)
         for key in (plan.keys.get(name), pin.key if pin is not None else None):
@@ -288,7 +299,7 @@ class Builder(Struct, kw_only=True):
         return 1.0 if package.sources == () else None
 
     def open_executor(self, plan: Plan) -> Executor:
-        """What runs the builds of this command, opened once; the tools that it needs are realised before its first build."""
+        """The executor of this command's builds, opened once; its tools are realised before its first build."""
         if self._opened is None:
             self._opened = self.executor(lambda package: self.tool(plan, package))
         return self._opened
@@ -309,7 +320,7 @@ class Builder(Struct, kw_only=True):
             )
 
     def order(self, plan: Plan, name: str) -> Order:
-        """What to build for a package whose inputs are all known."""
+        """The order to build a package whose inputs are all known."""
         package = plan.graph.packages[name]
         recipe = self.recipes[package.name]
         version = recipe.version(package.version)
@@ -338,7 +349,7 @@ def with_outputs(lock: Lock, profile: str, platform: str, outputs: Mapping[str, 
 
 
 def _raise_failures(result: scheduler.Result) -> None:
-    """Raise the first failure, which then also says what else failed and how, and what was not built because of it."""
+    """Raise the first failure, which then also names the other failures and the packages not built because of them."""
     if not result.failed:
         return
     first, *others = result.failed.values()

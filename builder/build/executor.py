@@ -21,7 +21,8 @@ from builder.progress.reporter import Task
 class Job(Struct, frozen=True, kw_only=True):
     """One execution. tree_path: tree digest -> directory that holds the tree, read-only.
 
-    stage: an empty directory that is the executor's until it returns. log: path of the file that becomes the build's log.
+    stage: an empty directory that is the executor's until it returns. log: path of the file that becomes the build's
+    log.
     """
 
     derivation: Derivation
@@ -37,7 +38,7 @@ class Executor(ABC):
     @property
     @abstractmethod
     def weakness(self) -> str:
-        """The name of an isolation that is weaker than new namespaces and no network; "" for none. The lock says it of outputs."""
+        """The name of an isolation that is weaker than new namespaces and no network; "" for none. The lock names it."""
 
     def execute(self, job: Job, cancel: threading.Event) -> str:
         """Run a derivation to its end; the directory of its output, below the stage.
@@ -52,17 +53,19 @@ class Executor(ABC):
         output = self._execute(job, cancel)
         assert output.startswith(job.stage + "/"), "outputs are moved into the store from the stage"
         if not stat.S_ISDIR(os.lstat(output).st_mode):
-            raise BuildError("its output is no directory", where=job.derivation.id, hint="the steps put files into $OUT")
+            raise BuildError(
+                "its output is no directory", where=job.derivation.id, hint="the steps put files into $OUT"
+            )
         return output
 
     @abstractmethod
     def _execute(self, job: Job, cancel: threading.Event) -> str: ...
 
     def prepare(self) -> None:  # noqa: B027 - most adapters need no time
-        """Begin what takes time before the first execution, without waiting for it."""
+        """Begin slow preparations for the first execution, without waiting for them."""
 
     def close(self) -> None:  # noqa: B027 - most adapters keep nothing
-        """End what is kept between executions."""
+        """End all that is kept between executions."""
 
     def __enter__(self) -> Self:
         return self

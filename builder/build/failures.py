@@ -1,6 +1,7 @@
 """Builds that failed are remembered beside their logs, so that the next try can say so.
 
-`<key>.failed` is empty and its time is that of the failure. A build that works removes it, and gc removes it with the log.
+`<key>.failed` is empty and its time is that of the failure. A build that works removes it, and gc removes it with the
+log.
 """
 
 import os

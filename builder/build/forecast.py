@@ -1,4 +1,4 @@
-"""What a build would do, and why, by looking alone: nothing is fetched, built or written."""
+"""The work of a build before it is done, and the reasons, by looking alone: nothing is fetched, built or written."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ class Build(Struct, frozen=True, kw_only=True):
 
 
 class Forecast(Struct, kw_only=True):
-    """fetch: archives that are not in the store. images: (name, profile, what happens to it)."""
+    """fetch: archives that are not in the store. images: (name, profile, its fate)."""
 
     fetch: dict[str, Wanted] = field(default_factory=dict)
     build: dict[str, Build] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Forecast(Struct, kw_only=True):
     images: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, plan: Plan, targets: Iterable[str], store: Store, before: Lock | None, wanted: Archives) -> bool:
-        """Take in what building `targets` would do; whether that is anything. before: the lock as it was written."""
+        """Add the work of building `targets`; whether there is any. before: the lock as it was written."""
         needed = plan.to_build(targets)
         old = {each.id: each for each in before.packages} if before else {}
         for name in plan.graph.order:
@@ -49,7 +49,8 @@ class Forecast(Struct, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         return {
             "fetch": [
-                {"package": each.package, "version": each.version, "source": each.source.name, "file": each.source.filename,
+                {"package": each.package, "version": each.version,
+                 "source": each.source.name, "file": each.source.filename,
                  "size": each.source.size} for each in self.fetch.values()
             ],
             "build": list(self.build.values()),
@@ -58,7 +59,7 @@ class Forecast(Struct, kw_only=True):
         }
 
     def text(self) -> str:
-        """For people."""
+        """Lines for the user."""
         lines = [f"fetch   {each.title}: {each.source.filename} ({_size(each)})" for each in self.fetch.values()]
         lines += [f"{'build ' if each.sure else 'build?'}  {each.package}: {each.why}" for each in self.build.values()]
         lines += [f"image   {name} in {profile}: {what}" for name, profile, what in self.images]
@@ -66,7 +67,8 @@ class Forecast(Struct, kw_only=True):
         sure = sum(each.sure for each in self.build.values())
         maybe = len(self.build) - sure
         lines.append(
-            f"to fetch: {units.counted(len(self.fetch), 'archive')}, {units.size(total)}; to build: {units.counted(sure, 'package')}"
+            f"to fetch: {units.counted(len(self.fetch), 'archive')}, {units.size(total)}; "
+            f"to build: {units.counted(sure, 'package')}"
             + (f", perhaps {maybe} more" if maybe else "") + f"; reused: {len(self.reused - self.build.keys())}"
         )
         return "\n".join(lines)
@@ -76,7 +78,9 @@ def _size(wanted: Wanted) -> str:
     return "size not pinned" if wanted.source.size is None else units.size(wanted.source.size)
 
 
-def _build(plan: Plan, name: str, needed: dict[str, tuple[str, ...]], store: Store, before: LockedPackage | None) -> Build:
+def _build(
+    plan: Plan, name: str, needed: dict[str, tuple[str, ...]], store: Store, before: LockedPackage | None
+) -> Build:
     """Why a package is built."""
     package = plan.graph.packages[name]
     pin = package.outputs.get(plan.host_platform)

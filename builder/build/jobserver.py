@@ -1,12 +1,12 @@
 """Cores shared between builds: a GNU make jobserver that all running sandboxes and the builder draw on.
 
 A pipe holds one byte a core. The builder takes one before it starts a build, and each `make` inside takes one for every
-job beyond its first (GNU make manual, "POSIX Jobserver Interaction"; pipe style, which make 4.3 knows). So the number of
-compilers at work is the number of cores, however the builds divide them.
+job beyond its first (GNU make manual, "POSIX Jobserver Interaction"; pipe style, which make 4.3 knows). So the number
+of compilers at work is the number of cores, however the builds divide them.
 
 Builds are strangers: one may fill the pipe, empty it, and set flags on its descriptors. So the builder reads and writes
-through descriptions of its own (open(2)), which never wait, and counts by the builds that run, not by what it finds. A
-build that keeps all tokens delays the start of others until its own limit of time at the most.
+through descriptions of its own (open(2)), which never wait, and counts by the builds that run, not by the bytes that it
+finds. A build that keeps all tokens delays the start of others until its own limit of time at the most.
 """
 
 import fcntl

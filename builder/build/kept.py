@@ -1,7 +1,8 @@
-"""What --keep-failed leaves: the tree of a build that failed, made harmless for the user who looks into it.
+"""The tree that --keep-failed keeps of a failed build, made harmless for the user.
 
-Folders are 0700 and files 0600 or 0700 and belong to the caller; access lists and other attributes go, and so do pipes and
-sockets, and links that lead out of the tree. Links to where the tree lay in the sandbox lead to the same place here.
+Directories are 0700 and files 0600 or 0700 and belong to the caller; access lists and other attributes go, and so do
+pipes and sockets, and links that lead out of the tree. Links to where the tree lay in the sandbox lead to the same
+place here.
 """
 
 import os
@@ -12,12 +13,16 @@ from builder.store.remove import remove_tree
 
 LEFT_OUT = ".builder-left-out"  # a list, at the top of the tree
 _INSIDE = "/build"
-_DEEP = 200  # folders in each other
+_DEEP = 200  # nested directories
 _LONG = 3000  # bytes of a path; the kernel takes 4096, and a name can add 256
 
 
 def settle(top: str) -> None:
-    """Make a tree harmless where it lies. No process of its build may run. OSError: what cannot be changed."""
+    """Make a tree harmless where it lies. No process of its build may run.
+
+    Raises:
+        OSError: something in it cannot be changed.
+    """
     links: list[str] = []
     gone: list[str] = []
     stack = [top]
@@ -58,7 +63,8 @@ def _make_own(path: str, status: os.stat_result) -> None:
 
 
 def _settle_links(real: str, top: str, links: list[str]) -> list[str]:
-    """Lead links to the sandbox's place of the tree to the one here, and remove those that lead out; what was removed."""
+    """Lead links to the sandbox's place of the tree to the one here, and remove those that lead out; returns the
+    removed ones."""
     for path in links:
         text = os.readlink(path)
         if text == _INSIDE or text.startswith(_INSIDE + "/"):

@@ -35,11 +35,13 @@ _ROOM = 1 << 20  # bytes; a disk with less is full
 class LocalExecutor(Executor):
     """sandbox: opens the sandbox when the first build needs it, since the tools that start it are built first.
 
-    cores: what all builds together may use. keep_failed: directory that the tree of a failed build is moved to, or "" to
+    cores: shared by all builds. keep_failed: directory that the tree of a failed build is moved to, or "" to
     drop it.
     """
 
-    def __init__(self, sandbox: Callable[[], Sandbox], reporter: Reporter, *, cores: int, keep_failed: str = "") -> None:
+    def __init__(
+        self, sandbox: Callable[[], Sandbox], reporter: Reporter, *, cores: int, keep_failed: str = ""
+    ) -> None:
         self._find, self._reporter, self._keep_failed = sandbox, reporter, keep_failed
         self._jobserver = Jobserver(cores)
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class LocalExecutor(Executor):
             return self._opened
 
     def prepare(self) -> None:
-        with suppress(SandboxError):  # the tools may still have to be built; what is wrong then is told by the first build
+        with suppress(SandboxError):  # the tools may still have to be built; the first build reports any other error
             self.sandbox.prepare()
 
     def close(self) -> None:
@@ -92,8 +94,12 @@ class LocalExecutor(Executor):
         """The sandbox of a build: read-only inputs at their final paths, sources, and the two writable directories."""
         around = derivation.environment
         assert around.umask == UMASK, "sandboxes have one umask"
-        layout = plan_mounts([tree_listing(tree_path(each.tree), each.package) for each in derivation.inputs], around.files)
-        sources = [Mount(tree_path(tree), f"{around.sources}/{name}") for name, tree in sorted(derivation.sources.items())]
+        layout = plan_mounts(
+            [tree_listing(tree_path(each.tree), each.package) for each in derivation.inputs], around.files
+        )
+        sources = [
+            Mount(tree_path(tree), f"{around.sources}/{name}") for name, tree in sorted(derivation.sources.items())
+        ]
         writable = [Mount(build, around.build, writable=True), Mount(output, around.output, writable=True)]
         jobserver = self._jobserver
         return SandboxSpec(
@@ -113,7 +119,8 @@ class LocalExecutor(Executor):
         )
 
     def shell(
-        self, derivation: Derivation, tree_path: Callable[[str], str], stage: str, words: tuple[str, ...], failed: str = ""
+        self, derivation: Derivation, tree_path: Callable[[str], str], stage: str, words: tuple[str, ...],
+        failed: str = ""
     ) -> int:
         """Run `words`, or a shell, on this terminal in the sandbox of a build whose sources are ready; the exit code.
 
@@ -201,5 +208,6 @@ def _failed(job: Job, outcome: Outcome, step: str, place: str, *, full: bool) ->
     return (StoreError if full else BuildError)(
         f"{message}\n{tail}",
         where=derivation.id,
-        hint=f"{hint}`builder log {name}` shows the whole log ({log}); {more}; `builder shell {name}` opens its sandbox",
+        hint=f"{hint}`builder log {name}` shows the whole log ({log}); {more}; "
+        f"`builder shell {name}` opens its sandbox",
     )

@@ -1,8 +1,8 @@
-"""The log of a sandbox: what it writes goes through a pipe, which is read here and written to a file.
+"""The log of a sandbox: its output goes through a pipe, which is read here and written to a file.
 
-So a build holds no descriptor of a file of ours (fchmod(2) would make it setuid), and can write neither over what it wrote
-before nor more than there is room for. A log has at most 33 MiB: what is between its beginning and its end is left out,
-and the log says so. No line is held in memory, however long it is.
+So a build holds no descriptor of a file of ours (fchmod(2) would make it setuid), and can neither overwrite its earlier
+lines nor write more than there is room for. A log has at most 33 MiB: the middle is left out, and the log says so. No
+line is held in memory, however long it is.
 """
 
 import os
@@ -17,14 +17,14 @@ _CHUNK = 1 << 16
 _PERIOD = 0.5  # seconds between lines that are shown
 _STEP = b"\n==> "  # announces a step, see `Derivation.script`
 _WINDOW = 4096  # bytes of the end that are looked at for the newest line and step
-_AFTER = 1 << 20  # bytes: no pipe holds more, so what was written before the end is in these
+_AFTER = 1 << 20  # bytes: no pipe holds more, so all that was written before the end is in these
 
 
 class Log:
-    """Context manager around a run, which `sandbox.watch` lets it follow. `task` is shown the newest line twice a second, or
-    with `every` each line as it comes.
+    """Context manager around a run, which `sandbox.watch` lets it follow. `task` is shown the newest line twice a
+    second, or with `every` each line as it comes.
 
-    fd: what the sandbox writes to. step: the last step that was announced.
+    fd: for the sandbox to write to. step: the last step that was announced.
     """
 
     def __init__(self, path: str, task: Task, *, every: bool = False) -> None:
@@ -46,7 +46,9 @@ class Log:
         os.set_blocking(self._read, False)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self.fd)
         left = _AFTER  # a process elsewhere may hold the pipe open, and write
         while left > 0 and (chunk := self._next()):
@@ -61,7 +63,7 @@ class Log:
         return self._read
 
     def look(self) -> None:
-        """Read what is there, some of it when it is much."""
+        """Read the bytes that are there, or a part of them when they are many."""
         if chunk := self._next():
             self._take(chunk)
             self._fresh = True

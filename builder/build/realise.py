@@ -2,7 +2,7 @@
 
     stage/
       run/           the executor's; the output lies below it
-      dev/, debug/   what the split takes out of the output
+      dev/, debug/   files that the split takes out of the output
 
 Nothing of it has a name in the store before the build has ended well, the outputs were split and the witnesses of its
 patches were found.
@@ -31,7 +31,7 @@ from builder.tree import difference, join, nar
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What to build: the derivation, and of its recipe what does not belong in a key."""
+    """One build to do: the derivation, and those parts of its recipe that do not belong in a key."""
 
     derivation: Derivation
     patches: tuple[PatchSet, ...] = ()
@@ -62,7 +62,7 @@ class Realiser(Struct, kw_only=True):
                     record = self._build(order)
             if order.pinned is not None and dict(order.pinned) != dict(record.trees):
                 raise self._not_reproduced(order, record.trees)
-            if not again:  # before the lock is released: who waits for it looks for this record
+            if not again:  # before the lock is released: the next holder looks for this record
                 self.store.put_record(derivation.key, record)
                 failures.forget(self.store.log_path(derivation.key))
         return LockedOutput(key=derivation.key, trees=record.trees, sandbox=record.sandbox)
@@ -105,7 +105,8 @@ class Realiser(Struct, kw_only=True):
                 for name, tree in derivation.sources.items()
             ]
         else:
-            parts = [join.Part(each.package, self.store.tree_path(each.tree)) for each in derivation.inputs if each.output == "out"]
+            inputs = (each for each in derivation.inputs if each.output == "out")
+            parts = [join.Part(each.package, self.store.tree_path(each.tree)) for each in inputs]
         chosen = {name: options[name] for name in ("include", "exclude", "move") if name in options}
         join.join(parts, output, **chosen)
         added = {name: options.get(name, {}) for name in ("files", "programs", "links")}
@@ -134,7 +135,8 @@ class Realiser(Struct, kw_only=True):
             raise BuildError(
                 f"the build went through, but patches left no trace in its output: {names}",
                 where=derivation.id,
-                hint="a witness must be a string or symbol that the built files have; see [[version.patches.patch]] in its recipe",
+                hint="a witness must be a string or symbol that the built files have; "
+                "see [[version.patches.patch]] in its recipe",
             )
         parts = {name: folder for name, folder in folders.items() if name == "out" or os.listdir(folder)}
         return {name: self.store.add_tree(folder) for name, folder in parts.items()}
@@ -151,9 +153,14 @@ class Realiser(Struct, kw_only=True):
                 listed = read_series(series, os.path.dirname(patches.series))
             except OSError as error:
                 hint = "correct `series` of these patches in the recipe"
-                raise RecipeError([Problem(place, f"'{patches.series}' cannot be read: {error.strerror}")], hint=hint) from error
+                raise RecipeError(
+                    [Problem(place, f"'{patches.series}' cannot be read: {error.strerror}")], hint=hint
+                ) from error
             if problems := [Problem(place, text) for text in series_problems(patches, listed)]:
-                raise RecipeError(problems, hint=f"make the recipe's list agree with {patches.series}, or name what is left out in `skip`")
+                raise RecipeError(
+                    problems,
+                    hint=f"make the recipe's list agree with {patches.series}, or name the patches left out in `skip`",
+                )
 
     def _not_reproduced(self, order: Order, built: Mapping[str, str]) -> BuildError:
         pinned = order.pinned or {}
@@ -167,7 +174,7 @@ class Realiser(Struct, kw_only=True):
         return BuildError(
             "not reproduced: the same inputs gave other bytes than lock.toml pins\n" + "\n".join(lines),
             where=order.derivation.id,
-            hint=f"`builder build --check {order.derivation.name}` shows whether the build is deterministic on this machine; "
+            hint=f"`builder build --check {order.derivation.name}` shows whether the build is deterministic here; "
             "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again",
         )
 
@@ -184,11 +191,17 @@ def _fit(derivation: Derivation, output: str) -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise BuildError("its output has a path that is too long", where=derivation.id, hint="make shorter paths in its steps") from error
+        raise BuildError(
+            "its output has a path that is too long", where=derivation.id, hint="make shorter paths in its steps"
+        ) from error
 
 
 def read_series(path: str, prefix: str) -> list[str]:
-    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #). Raises OSError."""
+    """Paths of the patches that a quilt series file lists, in order (quilt(1), "series file": comments start with #).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     lines = textfile.read(path).decode("utf-8", "replace").split("\n")
     names = [line.split("#", 1)[0].split() for line in lines]
     return [f"{prefix}/{words[0]}" if prefix else words[0] for words in names if words]

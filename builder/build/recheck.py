@@ -1,8 +1,8 @@
 """The verb `build --check`: build again under other conditions and compare bit for bit.
 
-What differs from the first build: the number of cores, the order in which make's jobs run, the umask, the locale and time
-zone of the builder's own process, the folder that store and build lie in, and the wall clock, which is later. What a build
-sees of these is meant to be nothing; an output that shows any of them is not reproducible.
+These differ from the first build: the number of cores, the order in which make's jobs run, the umask, the locale and
+time zone of the builder's own process, the directory that store and build lie in, and the wall clock, which is later. A
+build should see none of them; an output that shows any of them is not reproducible.
 """
 
 import os
@@ -24,7 +24,7 @@ _OTHER = {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What building a package again gave: differences by line (none: reproduced), or the error of the second build."""
+    """The result of building a package again: lines of differences (none: reproduced), or the second build's error."""
 
     package: str
     same: bool
@@ -65,12 +65,13 @@ class Recheck(Struct, kw_only=True):
                 lines.append(f"output {name} is there only {'the first' if name in first else 'the second'} time")
                 continue
             lines.append(f"output {name}: {first[name]}, then {second[name]}")
-            lines += ["  " + line for line in difference.of_trees(self.store.tree_path(first[name]), other.tree_path(second[name]))]
+            found = difference.of_trees(self.store.tree_path(first[name]), other.tree_path(second[name]))
+            lines += ["  " + line for line in found]
         return lines
 
 
 def _free(place: str) -> None:
-    """Make what the second store protected removable."""
+    """Make the second store's protected trees removable."""
     for folder, _, _ in os.walk(place):
         os.chmod(folder, 0o700)
 

@@ -1,7 +1,7 @@
 """Runs tasks in dependency order on a few threads. It knows neither packages nor builds.
 
-The order is kept by `graphlib` of the standard library: an import of networkx alone (135 ms) would cost more than a whole
-incremental build may take.
+The order is kept by `graphlib` of the standard library: an import of networkx alone (135 ms) would cost more than a
+whole incremental build may take.
 """
 
 import heapq
@@ -16,7 +16,7 @@ Work = Callable[[], None]
 
 
 class Result(Struct):
-    """What became of the tasks. failed: in the order of their failure; skipped: those that needed a
+    """The fate of the tasks. failed: in the order of their failure; skipped: those that needed a
     failed one, or whose turn did not come any more."""
 
     done: list[str] = field(default_factory=list)
@@ -35,12 +35,15 @@ def run(
 ) -> Result:
     """Run every task of `needs` (task -> tasks that come before it), at most `jobs` at a time.
 
-    `prepare` is called in this thread when a task's turn has come; it returns the work for a worker thread, or None when
-    there is nothing to do. Among ready tasks the one with the highest priority goes first, then by name. On the first
-    failure no more are started, unless `keep_going`: then all that does not need a failed one still runs. An exception in
-    this thread (an interrupt too) sets `cancel` and waits for the workers.
+    `prepare` is called in this thread when a task's turn has come; it returns the work for a worker thread, or None
+    when there is nothing to do. Among ready tasks the one with the highest priority goes first, then by name. On the
+    first failure no more are started, unless `keep_going`: then all that does not need a failed one still runs. An
+    exception in this thread (an interrupt too) sets `cancel` and waits for the workers.
     """
-    chosen = _Run(needs=needs, prepare=prepare, jobs=jobs, priority=priority, keep_going=keep_going, cancel=cancel or threading.Event())
+    chosen = _Run(
+        needs=needs, prepare=prepare, jobs=jobs, priority=priority, keep_going=keep_going,
+        cancel=cancel or threading.Event(),
+    )
     return chosen.loop()
 
 
@@ -98,7 +101,7 @@ class _Run:
         return bool(self.result.failed) and not self.keep_going
 
     def take(self) -> None:
-        """Move what the sorter found ready into the heap."""
+        """Move the tasks that the sorter found ready into the heap."""
         for name in self.sorter.get_ready():
             heapq.heappush(self.ready, (-self.priority.get(name, 0), name))
 

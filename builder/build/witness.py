@@ -1,4 +1,4 @@
-"""Witnesses: whether what a patch brings can be seen in what was built.
+"""Witnesses: whether the effect of a patch can be seen in the built files.
 
 A patch that is listed but was never applied leaves no trace, and nothing else fails. So a patch names a string that
 some built file must hold, or a symbol that some built ELF file (System V ABI, chapter 4, "Symbol Table") must have, in
@@ -19,9 +19,12 @@ _ARCHIVE = b"!<arch>\n"
 
 
 def missing(patches: Iterable[Patch], trees: Sequence[str]) -> list[Patch]:
-    """The patches whose witness no regular file below the folders `trees` shows, in their order.
+    """The patches whose witness no regular file below the directories `trees` shows, in their order.
 
-    Patches that say why they can have none are passed over. Raises OSError when a tree cannot be read.
+    Patches that say why they can have none are passed over.
+
+    Raises:
+        OSError: a tree cannot be read.
     """
     wanted = [patch for patch in patches if patch.none is None]
     for path in _files(trees):
@@ -69,7 +72,7 @@ def _symbol_tables(data: mmap.mmap | bytes) -> Iterator[tuple[frozenset[int], by
     """Each symbol table of an ELF file: where the names of its symbols begin, and the strings they begin in.
 
     Read here and not with a library: only two kinds of section matter, a damaged file must not raise, and a debug file
-    can have 100,000 symbols. What does not hold together counts as absent.
+    can have 100,000 symbols. A section that does not fit the file counts as absent.
     """
     order = {1: "<", 2: ">"}.get(data[5], "<")
     wide = data[4] == 2
@@ -107,7 +110,7 @@ def _bytes_of(path: bytes) -> Iterator[mmap.mmap | None]:
 
 
 def _files(trees: Sequence[str]) -> Iterator[bytes]:
-    """Regular files below folders, or the tree itself when it is a file; links are not followed."""
+    """Regular files below directories, or the tree itself when it is a file; links are not followed."""
     stack = [os.fsencode(tree) for tree in reversed(trees)]
     while stack:
         path = stack.pop()

@@ -1,4 +1,4 @@
-"""What `builder shell` lays beside a build for people: its steps as files, a command that runs one, and the shell's start.
+"""Files that `builder shell` lays beside a build: its steps, a command that runs one, and the shell's start.
 
     /.builder/            read-only, first on the shell's PATH
       step                `step configure`: one step as the build runs it, in a shell of its own
@@ -18,7 +18,7 @@ _LEFT = "/tmp/.builder-exit"  # noqa: S108 - inside the sandbox
 PREPARED = ("unpack", "patch")  # steps that have run when the shell opens
 
 _STEP = """#!/bin/sh
-# Runs steps of this build: each in a shell of its own, in the folder of the sources, ended by its first failure.
+# Runs steps of this build: each in a shell of its own, in the directory of the sources, ended by its first failure.
 set -eu
 cd {place}/steps
 say='==> %s\\n'
@@ -29,7 +29,9 @@ for name; do
 done
 for name; do
     printf "$say" "$name"
-    (cd /build/src && sh -eu "{place}/steps/$name") || {{ code=$?; echo "step: '$name' ended with exit code $code" >&2; exit $code; }}
+    (cd /build/src && sh -eu "{place}/steps/$name") || {{
+        code=$?; echo "step: '$name' ended with exit code $code" >&2; exit $code
+    }}
 done
 """
 _START = """{settings}
@@ -42,8 +44,9 @@ code=$?
 test ! -f {left} || read -r code < {left}
 exit "$code"
 """
-# The process group that has the terminal when the shell begins lies outside of its process namespace. The shell cannot give the
-# terminal back to it, says so, and forgets its exit code. So it leaves the code in a file; the caller sets the terminal right.
+# The process group that has the terminal when the shell begins lies outside of its process namespace. The shell cannot
+# give the terminal back to it, says so, and forgets its exit code. So it leaves the code in a file; the caller sets the
+# terminal right.
 _SETTINGS = """PS1={prompt}
 trap 'echo $? > {left}; exec 2>&-' EXIT
 """
@@ -55,8 +58,8 @@ def names(derivation: Derivation) -> list[str]:
 
 
 def write(folder: str, derivation: Derivation, *, prepare: bool, quiet: bool = False) -> None:
-    """Fill the folder that becomes /.builder. prepare: whether the sources are to be unpacked and patched first; quiet:
-    without naming these steps."""
+    """Fill the directory that becomes /.builder. prepare: whether the sources are to be unpacked and patched first;
+    quiet: without naming these steps."""
     os.makedirs(f"{folder}/steps")
     for step in derivation.steps:
         with open(f"{folder}/steps/{step.name}", "a", encoding="utf-8") as file:
@@ -67,7 +70,8 @@ def write(folder: str, derivation: Derivation, *, prepare: bool, quiet: bool = F
     texts = {
         "step": _STEP.format(place=PLACE, names=" ".join(names(derivation))),
         "start": _START.format(
-            settings=settings, place=PLACE, left=_LEFT, prepare=f"{PLACE}/step {' '.join(words)} >&2 || exit" if first else "",
+            settings=settings, place=PLACE, left=_LEFT,
+            prepare=f"{PLACE}/step {' '.join(words)} >&2 || exit" if first else "",
         ),
         "settings": _SETTINGS.format(prompt=shlex.quote(f"{derivation.id} $PWD $ "), left=_LEFT),
     }  # fmt: skip
@@ -78,12 +82,14 @@ def write(folder: str, derivation: Derivation, *, prepare: bool, quiet: bool = F
 
 
 def banner(derivation: Derivation, failed: str) -> str:
-    """Where one is, and what one can do. failed: the kept tree of a failed build that is entered, or ""."""
+    """The greeting: the place, and the commands. failed: the kept tree of a failed build that is entered, or ""."""
     ready = [name for name in names(derivation) if name not in PREPARED]
-    state = "as the failed build left it" if failed else "with the source unpacked and patched" if derivation.sources else "empty"
+    fresh = "with the source unpacked and patched" if derivation.sources else "empty"
+    state = "as the failed build left it" if failed else fresh
     return "\n".join((
         f"the sandbox of {derivation.id}: no network, the build's tools and inputs",
         f"  /build/src   {state}; /output is $OUT, empty",
-        f"  steps        {' '.join(ready) or 'none'}   (run one: step {ready[0] if ready else 'NAME'}; read it: cat {PLACE}/steps/NAME)",
-        f"  exit         ends it; {f'what you change stays in {failed}' if failed else 'what you write is gone then'}",
+        f"  steps        {' '.join(ready) or 'none'}   "
+        f"(run one: step {ready[0] if ready else 'NAME'}; read it: cat {PLACE}/steps/NAME)",
+        f"  exit         ends it; {f'your changes stay in {failed}' if failed else 'your changes are lost then'}",
     ))

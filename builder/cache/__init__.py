@@ -1,1 +1,1 @@
-"""What is remembered between runs, to be quick. Losing any of it changes no answer."""
+"""Results that are remembered between runs, to be quick. Losing any of them changes no answer."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """No collections inside. Afterwards they go on, but pass over what was made by then (freed by its last reference)."""
+    """No collections inside. Afterwards they go on, but pass over all objects made by then (freed by their last
+    reference)."""
     was_on = gc.isenabled()
     gc.disable()
     try:

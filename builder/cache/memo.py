@@ -1,8 +1,8 @@
-"""A folder of remembered results: what can always be computed again, kept so that unchanged files need not be read again.
+"""A directory of remembered results: each can be computed again, and spares reading unchanged files again.
 
-One file a result: 32 bytes SHA-256 of the rest, then Python's `marshal` of (stamp, value). The digest finds torn and flipped
-bytes, since `marshal` trusts its input; the folder belongs to its user alone (mode 0700). Everything that fails means
-"not remembered": a memo can never be an error.
+One file a result: 32 bytes SHA-256 of the rest, then Python's `marshal` of (stamp, value). The digest finds torn and
+flipped bytes, since `marshal` trusts its input; the directory belongs to its user alone (mode 0700). Every failure
+means "not remembered": a memo is never an error.
 """
 
 import contextlib

@@ -1,15 +1,15 @@
 """The no-op in a few milliseconds: a stamp says that a command ended well and that nothing it depends on has changed.
 
 A stamp belongs to one command line in one directory, with the environment and the Python that it was given. It holds a
-fingerprint of everything that the answer depends on (recipes, lock, settings, directories of sources, what lies in out/,
-and the builder's own code) and the text that the command prints when there is nothing to do. The fingerprint is over names,
-sizes, inodes, and times in nanoseconds, of modification and of change of status: the kernel sets the latter itself, so it
-cannot be set back.
+fingerprint of everything that the answer depends on (recipes, lock, settings, directories of sources, out/, and the
+builder's own code) and the text that the command prints when there is nothing to do. The fingerprint is over names,
+sizes, inodes, and times in nanoseconds, of modification and of change of status: the kernel sets the latter itself, so
+it cannot be set back.
 
-A stamp vouches for what was read, not for what lies there when the command ends: a `Watch` takes the fingerprint of each
-path before it is read and again at the end, and leaves a stamp only where the two are equal. A file that changed within the
-clock's tick before it was looked at could change again without a trace, so a look waits until all files are older than that;
-where a file system's clock is so coarse that this takes long, the next run leaves the stamp.
+A stamp vouches for the files as they were read, not as they are when the command ends: a `Watch` takes the fingerprint
+of each path before it is read and again at the end, and leaves a stamp only where the two are equal. A file that
+changed within the clock's tick before it was looked at could change again without a trace, so a look waits until all
+files are older than that; where a file system's clock is so coarse that this takes long, the next run leaves the stamp.
 
 This module is loaded by every start of `builder`: it imports next to nothing.
 """
@@ -43,8 +43,8 @@ def sure_from(changed: int) -> int:
 def fingerprint(path: str) -> Fingerprint:
     """Digest over all files at or below `path`, and the times at which they changed, in nanoseconds.
 
-    Of a path that ends in a slash, only the directory itself is listed, without those below it. A link counts as itself and
-    as the file that it leads to.
+    Of a path that ends in a slash, only the directory itself is listed, without those below it. A link counts as itself
+    and as the file that it leads to.
 
     Raises:
         OSError: a file vanished meanwhile.
@@ -87,7 +87,7 @@ def _add(path: str, found: os.stat_result, rows: list[str], changed: set[int]) -
 
 
 class Watch:
-    """What a command reads, each path with the fingerprint that it had before."""
+    """The paths that a command reads, each with the fingerprint that it had before."""
 
     def __init__(self, known: Mapping[str, Fingerprint] = MappingProxyType({})) -> None:
         """known: fingerprints that were taken before anything was read."""
@@ -96,7 +96,7 @@ class Watch:
         self._sure = True
 
     def look(self, *paths: str) -> None:
-        """Take the fingerprints of paths that are about to be read. What is young is waited for, but not for long."""
+        """Take the fingerprints of paths that are about to be read. Young files are waited for, but not for long."""
         if _left(changed := self._take(paths, self._known)) > 0:
             _wait(changed)
             self._sure = _left(self._take(paths)) <= 0 and self._sure
@@ -144,7 +144,9 @@ def _wait(changed: set[int]) -> None:
 
 
 def answer(argv: list[str], taken: dict[str, Fingerprint] | None = None) -> str | None:
-    """What the command prints when there is nothing to do, if it ended well and nothing has changed since; else None.
+    """The text that the command prints when there is nothing to do, if it ended well and nothing has changed since.
+
+    None otherwise.
 
     taken: gets the fingerprints that this took, by path, for a `Watch`.
     """
@@ -167,20 +169,25 @@ def _mark(fingerprints: list[str], text: str) -> str:
 
 
 def _file(argv: list[str]) -> str:
-    """Where the stamp of a command line lies: one for each directory, environment, Python and set of installed packages."""
+    """Where the stamp of a command line lies: one for each directory, environment, Python and set of installed
+    packages."""
     home = os.environ.get("HOME") or os.path.expanduser("~")
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not cache.startswith("/"):  # as in `settings`
         cache = os.path.join(home, ".cache")
     names = sorted(name for name in os.environ if name in _VARIABLES or name.startswith("BUILDER_"))
-    told = [os.getcwd(), own_code(), sys.version, *_installed(), *(f"{name}={os.environ[name]}" for name in names), "", *argv]
+    told = [
+        os.getcwd(), own_code(), sys.version, *_installed(), *(f"{name}={os.environ[name]}" for name in names), "",
+        *argv,
+    ]
     name = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
     return os.path.join(cache, "builder", "stamps", name)
 
 
 def _installed() -> list[str]:
     """Directories of installed packages, each with the time at which a package was last added, removed or replaced."""
-    return [f"{path}\0{os.stat(path).st_mtime_ns}" for path in sys.path if path.endswith("-packages") and os.path.isdir(path)]
+    found = (path for path in sys.path if path.endswith("-packages") and os.path.isdir(path))
+    return [f"{path}\0{os.stat(path).st_mtime_ns}" for path in found]
 
 
 def _write(path: str, text: str) -> None:
@@ -193,7 +200,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _forget_old(folder: str) -> None:
-    """Remove the oldest stamps when there are many: of directories that are gone, of command lines that are not given again."""
+    """Remove the oldest stamps when there are many: of directories that are gone, of command lines that are not given
+    again."""
     stamps = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder))
     for _, path in stamps[:-_MOST]:
         os.unlink(path)

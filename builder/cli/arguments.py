@@ -1,4 +1,4 @@
-"""The arguments of every verb, in one place: the parser is also what help and shell completion are made from."""
+"""The arguments of every verb, in one place; help and shell completion are made from the same parser."""
 
 import argparse
 import shlex
@@ -11,7 +11,7 @@ from builder.base import platform
 from builder.base.errors import UsageError
 from builder.cache.noop import Fingerprint
 from builder.cli.options import Options
-from builder.cli.parser import Parser, meant
+from builder.cli.parser import Parser, meant, port, ports, positive
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
@@ -46,7 +46,7 @@ def parse(argv: Sequence[str], taken: Mapping[str, Fingerprint] = MappingProxyTy
 
 
 def _check_verb(top: Parser, argv: Sequence[str]) -> None:
-    """Raise UsageError when something else stands where the verb stands."""
+    """Raise UsageError when another word stands in the verb's place."""
     known = verbs(top)
     word = argv[0].partition("=")[0]
     if word in known or word in top.options():
@@ -63,7 +63,7 @@ def _check_verb(top: Parser, argv: Sequence[str]) -> None:
     other = next((each for each in argv if not each.startswith("-")), None)
     if other is not None and verb is None:
         raise no_verb(other, known)
-    raise UsageError("a verb is missing", hint="`builder help` shows the verbs, behind which options stand")
+    raise UsageError("a verb is missing", hint="`builder help` shows the verbs; options stand after the verb")
 
 
 def no_verb(word: str, known: Iterable[str]) -> UsageError:
@@ -73,7 +73,7 @@ def no_verb(word: str, known: Iterable[str]) -> UsageError:
 
 
 def verbs(top: Parser) -> dict[str, Parser]:
-    """The parser of each verb."""
+    """The parser of each verb, by name."""
     return {each.name: each for _, group in top.groups for each in group}
 
 
@@ -96,12 +96,12 @@ def parser() -> Parser:
 
 
 def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
-    """A verb with what all verbs take. examples: command lines, each with a comment."""
+    """A verb with the options of all verbs. examples: command lines, each with a comment."""
     shown = "examples:\n" + "\n".join(f"  {each}" for each in examples)
     made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=shown)
     made.name, made.summary = name, text
     made.add_argument("--root", default=".", metavar="DIR", help="the project (default: here or above)")
-    made.add_argument("--store", metavar="DIR", help="the store (default: settings, else the user's cache folder)")
+    made.add_argument("--store", metavar="DIR", help="the store (default: settings, else the user's cache directory)")
     amount = made.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes: warnings and errors only")
     amount.add_argument("-v", "--verbose", action="store_true", help="every task, and every line of builds' logs")
@@ -110,7 +110,7 @@ def _command(commands: Verbs, name: str, text: str, *examples: str) -> Parser:
 
 def _target(made: Parser) -> None:
     made.named("profiles", "--profile", metavar="NAME", help="profile (default: the image's first)")
-    made.add_argument("--platform", default=platform.DEFAULT, choices=tuple(platform.PLATFORMS))
+    made.add_argument("--platform", default=platform.DEFAULT, choices=tuple(platform.PLATFORMS), help="host platform")
 
 
 def _image(made: Parser, default: str = "gateway", *, positional: bool = False) -> None:
@@ -121,15 +121,15 @@ def _image(made: Parser, default: str = "gateway", *, positional: bool = False) 
 
 
 def _sources(made: Parser) -> None:
-    text = "folder with archives, by name or by SHA-256 (repeatable)"
+    text = "directory with archives, by name or by SHA-256 (repeatable)"
     made.add_argument("--distdir", action="append", default=[], metavar="DIR", help=text)
-    made.add_argument("--offline", action="store_true", help="open no socket; what is missing is listed")
+    made.add_argument("--offline", action="store_true", help="open no socket; list the missing sources")
 
 
 def _sandboxed(made: Parser) -> None:
     text = "chroot: weaker, root only, where the kernel refuses namespaces"
     made.add_argument("--sandbox", choices=("auto", "chroot"), default="auto", help=text)
-    made.add_argument("--cores", type=_positive, metavar="N", help="cores that all builds share (default: all)")
+    made.add_argument("--cores", type=positive, metavar="N", help="cores that all builds share (default: all)")
 
 
 def _json(made: Parser) -> None:
@@ -137,29 +137,7 @@ def _json(made: Parser) -> None:
 
 
 def _locked(made: Parser) -> None:
-    made.add_argument("--locked", action="store_true", help="the lock must be fresh and hold every output; write nothing to it")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, at least 1")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 1 to 65535")
-    return int(text)
-
-
-def _ports(rules: int) -> Callable[[str], tuple[int, int]]:
-    """Of "8080:80": where it listens, and the port of the policy whose rules it takes; that one may be left out."""
-
-    def parse(text: str) -> tuple[int, int]:
-        own, found, policy = text.partition(":")
-        return _port(own), _port(policy) if found else rules
-
-    return parse
+    made.add_argument("--locked", action="store_true", help="the lock must be fresh and complete; write nothing to it")
 
 
 def _resolve(commands: Verbs) -> None:
@@ -168,9 +146,10 @@ def _resolve(commands: Verbs) -> None:
         "builder resolve                         # bring lock.toml up to date by the smallest step",
         "builder resolve --update openssl        # let one package move",
         "builder resolve --check                 # write nothing: exit code 1 if the lock is stale",
-        "builder resolve --check --update-all    # write nothing: say what an update would change",
+        "builder resolve --check --update-all    # write nothing: show the changes of an update",
     )
-    made.named("packages", "--update", action="append", default=[], metavar="NAME", help="choose this package anew (repeatable)")
+    text = "choose this package anew (repeatable)"
+    made.named("packages", "--update", action="append", default=[], metavar="NAME", help=text)
     made.add_argument("--update-all", action="store_true", help="choose every package anew")
     made.add_argument("--check", action="store_true", help="write nothing; exit 1 if the lock is stale")
     _sources(made)
@@ -184,8 +163,8 @@ def _fetch(commands: Verbs) -> None:
         "builder fetch --to archives     # and copy the archives, for a machine without network",
     )
     _image(made, positional=True)
-    made.add_argument("--all", action="store_true", help="of all images and profiles")
-    made.add_argument("--to", metavar="DIR", help="also copy the archives to a folder, for --distdir elsewhere")
+    made.add_argument("--all", action="store_true", help="sources of all images and profiles")
+    made.add_argument("--to", metavar="DIR", help="also copy the archives to a directory, for --distdir elsewhere")
     _sources(made)
     _json(made)
 
@@ -196,25 +175,25 @@ def _build(commands: Verbs) -> None:
         "builder build                                         # the default image, into out/",
         "builder build openresty --profile upstream            # another image, in another profile",
         "builder build --all                                   # every image whose outputs are required",
-        "builder build --dry-run                               # only say what would be done, and why",
+        "builder build --dry-run                               # only show the work to do, and why",
         "builder build zlib --keep-failed                      # one package; keep the tree of a failure",
         "builder build --locked --offline --distdir archives   # in CI, without network",
         "builder build --check zlib                            # build again and compare bit for bit",
     )
     made.named("targets", "names", nargs="*", metavar="NAME", help="an image or packages (default: image gateway)")
     made.add_argument("--all", action="store_true", help="every image, in every profile whose outputs are required")
-    made.add_argument("--dry-run", action="store_true", help="only say what would be fetched and built, and why")
+    made.add_argument("--dry-run", action="store_true", help="only show the fetches and builds to do, and why")
     _target(made)
     _sources(made)
     _sandboxed(made)
-    made.add_argument("--jobs", type=_positive, metavar="N", help="builds at a time (default: one a core)")
-    made.add_argument("--keep-going", action="store_true", help="after a failure build all that does not need it")
+    made.add_argument("--jobs", type=positive, metavar="N", help="builds at a time (default: one a core)")
+    made.add_argument("--keep-going", action="store_true", help="after a failure build all that can still be built")
     made.add_argument("--keep-failed", action="store_true", help="keep the tree of a failed build in out/failed/")
     _locked(made)
-    made.add_argument("--allow-weak-sandbox", action="store_true", help="with --locked, accept outputs of --sandbox chroot")
+    made.add_argument("--allow-weak-sandbox", action="store_true", help="accept chroot's outputs under --locked")
     made.add_argument("--check", action="store_true", help="build again under other conditions and compare bit for bit")
-    made.add_argument("--compression", choices=("gzip", "zstd"), default="gzip", help="of the layers")
-    made.add_argument("--out", metavar="DIR", help="where images go (default: out/ of the project)")
+    made.add_argument("--compression", choices=("gzip", "zstd"), default="gzip", help="format of the layers")
+    made.add_argument("--out", metavar="DIR", help="directory of the images (default: out/ of the project)")
     _json(made)
 
 
@@ -225,12 +204,12 @@ def _test(commands: Verbs) -> None:
         "builder test t/routing.t --filter 'redirect'  # some blocks of one file",
         "builder test --suite ../lua-resty-x/t         # the tests of a component",
     )
-    made.add_argument("paths", nargs="*", metavar="PATH", help="files and folders of the suite (default: all of it)")
-    made.add_argument("--suite", metavar="DIR", help="another folder of test files than t/; the folder above it is shown to them, too")
-    made.add_argument("--filter", metavar="REGEX", help="only blocks whose title fits, and files whose name does")
-    made.add_argument("--junit", metavar="FILE", help="also write a report as JUnit's XML")
-    made.add_argument("--limit", type=_positive, default=120, metavar="SECONDS", help="of a file (default: 120)")
-    made.add_argument("--jobs", type=_positive, metavar="N", help="files at a time (default: one a core)")
+    made.add_argument("paths", nargs="*", metavar="PATH", help="files and directories of the suite (default: all)")
+    made.add_argument("--suite", metavar="DIR", help="test directory instead of t/; its tests see its parent, too")
+    made.add_argument("--filter", metavar="REGEX", help="only blocks whose title matches, and files whose name does")
+    made.add_argument("--junit", metavar="FILE", help="also write a JUnit XML report")
+    made.add_argument("--limit", type=positive, default=120, metavar="SECONDS", help="limit of a file (default: 120)")
+    made.add_argument("--jobs", type=positive, metavar="N", help="files at a time (default: one a core)")
     _image(made, "gateway-test")
     _sources(made)
     _locked(made)
@@ -241,17 +220,17 @@ def _run(commands: Verbs) -> None:
     made = _command(
         commands, "run", "run the gateway of an image on this machine, with the checkout's Lua in it",
         "builder run --policy policy.json                   # http on 8080, https on 8443, until Ctrl-C",
-        "builder run --policy policy.json --port 9000:80    # the rules of port 80, served on port 9000",
+        "builder run --policy policy.json --port 9000:80    # port 9000 serves the rules of port 80",
         "builder run --reload                               # in another terminal, after an edit under lua/",
     )
     made.add_argument("--policy", metavar="FILE", help="the policy file; replace it, and the gateway follows")
-    made.add_argument("--reload", action="store_true", help="have the one that runs take what was edited under lua/")
-    text = "where it listens for {}, and the port of the policy whose rules that takes (repeatable; default: {})"
-    made.add_argument("--port", type=_ports(80), action="append", metavar="PORT[:80]", help=text.format("http", "8080:80"))
-    made.add_argument("--tls-port", type=_ports(443), action="append", metavar="PORT[:443]", help=text.format("https", "8443:443"))
-    made.add_argument("--status-port", type=_port, metavar="PORT", help="of /status and /metrics (default: 1936)")
-    made.add_argument("--listen", metavar="ADDRESS", help="on which address (default: 127.0.0.1)")
-    made.add_argument("--workers", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    made.add_argument("--reload", action="store_true", help="let the running gateway take the edits under lua/")
+    for option, name, own, rules in (("--port", "HTTP", 8080, 80), ("--tls-port", "HTTPS", 8443, 443)):
+        text = f"{name}: HOST_PORT:POLICY_PORT, for example {own}:{rules} (repeatable; default: {own}:{rules})"
+        made.add_argument(option, type=ports(rules), action="append", metavar=f"PORT[:{rules}]", help=text)
+    made.add_argument("--status-port", type=port, metavar="PORT", help="port of /status and /metrics (default: 1936)")
+    made.add_argument("--listen", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
+    made.add_argument("--workers", type=positive, metavar="N", help="worker processes (default: one a core)")
     _image(made, positional=True)
     _sources(made)
     _locked(made)
@@ -261,11 +240,11 @@ def _audit(commands: Verbs) -> None:
     made = _command(
         commands, "audit", "check the lock against recipes, sources and store",
         "builder audit                  # exit code 1 when there is a finding",
-        "builder audit --since main     # what changed since a git revision, and is it sound?",
-        "builder audit --rules          # what is looked for",
+        "builder audit --since main     # the changes since a git revision, and their findings",
+        "builder audit --rules          # the list of rules",
     )
     _image(made, "all images", positional=True)
-    made.add_argument("--all", action="store_true", help="every image and profile, also those whose outputs need not be pinned")
+    made.add_argument("--all", action="store_true", help="every image and profile, also those with optional outputs")
     made.add_argument("--since", metavar="REV", help="compare with the lock of a git revision")
     made.add_argument("--rules", action="store_true", help="list the rules and end")
     _json(made)
@@ -280,7 +259,8 @@ def _shell(commands: Verbs) -> None:
     )
     made.named("packages", "name", metavar="NAME", help="a package")
     made.add_argument("--failed", action="store_true", help="enter the tree that build --keep-failed left, as it is")
-    made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run instead of a shell").required = False
+    words = made.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="run it instead of a shell")
+    words.required = False
     _image(made)
     _sources(made)
     _sandboxed(made)
@@ -288,18 +268,20 @@ def _shell(commands: Verbs) -> None:
 
 def _graph(commands: Verbs) -> None:
     made = _command(
-        commands, "graph", "show what an image is made of",
-        "builder graph --runtime                     # what lies in the image, without tools",
+        commands, "graph", "show the packages of an image and their dependencies",
+        "builder graph --runtime                     # packages in the image, without tools",
         "builder graph openresty --format svg        # a drawing of all of it",
     )
     _image(made, positional=True)
-    made.add_argument("--format", choices=("text", "dot", "svg"), default="text", help="of what is printed (default: text)")
-    made.add_argument("--runtime", action="store_true", help="leave out what only builds need")
+    made.add_argument("--format", choices=("text", "dot", "svg"), default="text", help="output format (default: text)")
+    made.add_argument("--runtime", action="store_true", help="leave out packages that only builds need")
     _json(made)
 
 
 def _why(commands: Verbs) -> None:
-    made = _command(commands, "why", "show why one package needs another", "builder why gateway zlib    # every shortest chain")
+    made = _command(
+        commands, "why", "show why one package needs another", "builder why gateway zlib    # every shortest chain"
+    )
     made.named("targets", "dependant", metavar="A", help="a package or image")
     made.named("packages", "dependency", metavar="B", help="a package")
     _image(made)
@@ -307,7 +289,7 @@ def _why(commands: Verbs) -> None:
 
 
 def _log(commands: Verbs) -> None:
-    made = _command(commands, "log", "print the log of a package's build", "builder log nginx    # of its last build")
+    made = _command(commands, "log", "print the log of a package's build", "builder log nginx    # its last build")
     made.named("packages", "name", metavar="NAME", help="a package")
     _image(made)
     _json(made)
@@ -316,8 +298,8 @@ def _log(commands: Verbs) -> None:
 def _list(commands: Verbs) -> None:
     made = _command(
         commands, "list", "list packages with version, state and size",
-        "builder list                      # of the default image",
-        "builder list openresty --json     # of another one, as data",
+        "builder list                      # the default image",
+        "builder list openresty --json     # another image, as data",
     )
     _image(made, positional=True)
     _json(made)
@@ -326,31 +308,31 @@ def _list(commands: Verbs) -> None:
 def _store(commands: Verbs) -> None:
     made = _command(
         commands, "store", "look after the store",
-        "builder store path                 # where it lies",
-        "builder store roots                # what projects keep in it",
-        "builder store verify --remove      # find every flipped bit, and take out what is damaged",
+        "builder store path                 # its directory",
+        "builder store roots                # the projects' roots in it, with their sizes",
+        "builder store verify --remove      # find every flipped bit, and remove damaged entries",
     )
-    text = "path: print where it lies; roots: list what projects keep; verify: read everything and find every flipped bit"
+    text = "path: print its directory; roots: list the projects' roots; verify: read it all and find every flipped bit"
     made.add_argument("action", choices=("path", "roots", "verify"), metavar="{path,roots,verify}", help=text)
-    made.add_argument("--remove", action="store_true", help="with verify: remove what is damaged, so that it is fetched or built again")
+    made.add_argument("--remove", action="store_true", help="with verify: remove damaged entries, to be made again")
     _json(made)
 
 
 def _gc(commands: Verbs) -> None:
     made = _command(
-        commands, "gc", "remove from the store what no project needs",
-        "builder gc --dry-run     # say what would go, and remove nothing",
+        commands, "gc", "remove from the store all that no project needs",
+        "builder gc --dry-run     # show the removals, and remove nothing",
         "builder gc --archives    # downloaded archives, too",
     )
     made.add_argument("--archives", action="store_true", help="remove downloaded archives that no root keeps, too")
-    made.add_argument("--dry-run", action="store_true", help="remove nothing, and say what would be removed")
+    made.add_argument("--dry-run", action="store_true", help="only show the removals")
     _json(made)
 
 
 def _doctor(commands: Verbs) -> None:
     made = _command(
-        commands, "doctor", "check whether this machine can build, and tell what to do",
-        "builder doctor              # each check, and what to do where one fails",
+        commands, "doctor", "check whether this machine can build",
+        "builder doctor              # each check, and the remedy where one fails",
         "builder doctor --offline    # without asking mirror and index",
     )
     made.add_argument("--offline", action="store_true", help="open no socket; mirror and index are not asked")
@@ -359,21 +341,21 @@ def _doctor(commands: Verbs) -> None:
 
 def _clean(commands: Verbs) -> None:
     made = _command(
-        commands, "clean", "remove from out/ what the builder made",
-        "builder clean --dry-run    # say what would go, and remove nothing",
+        commands, "clean", "remove the builder's files from out/",
+        "builder clean --dry-run    # show the removals, and remove nothing",
     )
-    made.add_argument("--dry-run", action="store_true", help="remove nothing, and say what would be removed")
+    made.add_argument("--dry-run", action="store_true", help="only show the removals")
     _json(made)
 
 
 def _schema(commands: Verbs) -> None:
     made = _command(
-        commands, "schema", "print the JSON Schema of a kind of file, or of what a verb prints with --json",
+        commands, "schema", "print the JSON Schema of a kind of file, or of a verb's --json output",
         "builder schema recipe         # for an editor",
-        "builder schema output list    # of `builder list --json`",
+        "builder schema output list    # the output of `builder list --json`",
     )
-    made.add_argument("kind", choices=("recipe", "image", "profile", "output"), help="of files; or output, with the kind of document")
-    made.named("documents", "document", nargs="?", metavar="KIND", help="with output: what `kind` says in the document; the verb, mostly")
+    made.add_argument("kind", choices=("recipe", "image", "profile", "output"), help="kind of file, or output")
+    made.named("documents", "document", nargs="?", metavar="KIND", help="with output: kind of document, like a verb")
 
 
 def _completion(commands: Verbs) -> None:
@@ -381,7 +363,7 @@ def _completion(commands: Verbs) -> None:
         commands, "completion", "print shell completion",
         "builder completion bash > ~/.local/share/bash-completion/completions/builder",
     )
-    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
+    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
 
 
 def _version(commands: Verbs) -> None:
@@ -389,7 +371,7 @@ def _version(commands: Verbs) -> None:
 
 
 def _help(commands: Verbs) -> None:
-    made = _command(commands, "help", "show the verbs, or what one of them takes", "builder help build    # the options of a verb")
+    made = _command(commands, "help", "show the verbs, or the options of one", "builder help build    # its options")
     made.named("verbs", "verb", nargs="?", metavar="VERB", help="a verb (default: all verbs)")
 
 

@@ -13,10 +13,13 @@ def run(opened: Session) -> int:
     """Check the named packages, or all that an image needs.
 
     Exit code 1 when any is not reproduced, or gives other outputs than the lock pins.
+
+    Raises:
+        UsageError: the arguments do not go together, or name no package.
     """
     options = opened.options
     if options.all or options.dry_run:
-        raise UsageError("--check builds again what it is given", hint="leave out --all and --dry-run")
+        raise UsageError("--check builds the named packages again", hint="leave out --all and --dry-run")
     builder = opened.builder
     if options.names:
         lock, profile, names, _ = located(opened, options.names)

@@ -1,4 +1,4 @@
-"""`builder build --dry-run`: what would be fetched, built and reused, and why."""
+"""`builder build --dry-run`: the fetches and builds to do, and the reasons."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from builder.plan.plan import Plan
 
 
 def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> int:
-    """Say what `builder build` with these arguments would do. Nothing is fetched, built or written."""
+    """Show the work of `builder build` with these arguments. Nothing is fetched, built or written."""
     forecast = Forecast()
     before = opened.workspace.written
     lock = opened.lock
@@ -37,7 +37,7 @@ def run(opened: Session, packages: list[str], images: Sequence[LockedImage]) -> 
 
 
 def _current(opened: Session, image: LockedImage, plan: Plan) -> bool:
-    """Whether the image of this lock lies in its folder, and no output is to be pinned."""
+    """Whether the image of this lock lies in its directory, and no output is to be pinned."""
     if any(plan.locked(name) is None for name in plan.keys):
         return False
     return opened.maker.is_current(image, plan)

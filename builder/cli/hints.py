@@ -16,15 +16,16 @@ from builder.resolve.workspace import find_root
 _COMMAND = re.compile(r"\bbuilder (?P<verb>store [a-z]+|[a-z]+)(?P<rest>[^`;]*)")
 _WEAKER = "; or, as root, use the weaker --sandbox chroot"
 _GIT = re.compile(r"`git (?!-)")
-_CHOICES = {  # options that say what a command is about, and their defaults
-    "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": platform.DEFAULT, "--sandbox": "auto",
+_CHOICES = {  # options that choose a command's subject, and their defaults
+    "--root": ".", "--store": None, "--image": None, "--profile": None, "--platform": platform.DEFAULT,
+    "--sandbox": "auto",
 }
 
 
 def completed(hint: str, options: Options, image: str = "", profile: str = "") -> str:
-    """A hint whose commands say what the failed command's arguments said, where they take it.
+    """A hint whose commands have the failed command's arguments, where they take them.
 
-    image, profile: of what failed, where the arguments name none and a command that names none would take others.
+    image, profile: of the failure, where the arguments name none and a command that names none would take others.
     """
     known = _known()
 
@@ -52,7 +53,7 @@ def _known() -> Mapping[str, Parser]:
 
 
 def _place(options: Options) -> str:
-    """The option of git that names the project, where the command was not started in its folder."""
+    """The option of git that names the project, where the command was not started in its directory."""
     given = options.root
     try:
         root = find_root(given)

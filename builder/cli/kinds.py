@@ -193,7 +193,8 @@ KINDS: Mapping[str, Any] = {
     "resolve": Resolved, "resolve-check": Stale, "fetch": list[Source], "build": list[BuiltImage | BuiltPackages],
     "build-dry-run": DryRun,
     "check": list[Checked], "test": Tested, "list": list[Row], "graph": Graph, "why": list[list[Edge]], "log": Log,
-    "audit": list[Finding], "audit-rules": list[Rule], "store-path": Path, "store-roots": list[Kept], "store-verify": list[Damage],
+    "audit": list[Finding], "audit-rules": list[Rule], "store-path": Path, "store-roots": list[Kept],
+    "store-verify": list[Damage],
     "gc": Freed, "clean": Removed, "doctor": list[Answer],
     "version": Version, "error": Error,
 }
@@ -209,7 +210,9 @@ def schema(kind: str | None) -> JsonSchema:
     if kind is None:
         return {"$schema": _DRAFT, "title": "builder output", "anyOf": [_document(each) for each in KINDS]}
     if kind not in KINDS:
-        raise UsageError(f"there is no kind of document '{kind}'", hint=meant(kind, list(KINDS), hint=f"known: {', '.join(KINDS)}"))
+        raise UsageError(
+            f"there is no kind of document '{kind}'", hint=meant(kind, list(KINDS), hint=f"known: {', '.join(KINDS)}")
+        )
     return {"$schema": _DRAFT, "title": f"builder output {kind}", **_document(kind)}
 
 

@@ -1,4 +1,4 @@
-"""From arguments to an exit code. stdout is data, stderr is people."""
+"""From arguments to an exit code. Data goes to stdout, messages go to stderr."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def run(argv: list[str], taken: Mapping[str, Fingerprint] = MappingProxyType({})
     except BuilderError as error:
         _tell(error, as_json)
         return error.exit_code
-    except BrokenPipeError:  # the reader of stdout has gone: nobody is left to tell
+    except BrokenPipeError:  # the reader of stdout has gone
         _close_stdout()
         return 141
     except OSError as error:
@@ -42,16 +42,16 @@ def run(argv: list[str], taken: Mapping[str, Fingerprint] = MappingProxyType({})
         _tell(MachineError("this machine gives the command no more memory, or no more threads", hint=hint), as_json)
         return MachineError.exit_code
     except KeyboardInterrupt:
-        tests = "what was built stays, tests begin again"
+        tests = "finished builds stay, tests begin again"
         others = "nothing is lost, the same command goes on where it was"
         sys.stderr.write(f"builder: interrupted; {tests if argv[:1] == ['test'] else others}\n")
         return 130
 
 
 def _machine(error: OSError) -> MachineError:
-    """What the operating system refused, and no module told in its own words."""
+    """The error for a refusal of the operating system that no module explained."""
     message, where = error.strerror or str(error), error.filename
-    if error.args and isinstance(error.args[0], list):  # shutil.Error: a list of (from, to, what was said)
+    if error.args and isinstance(error.args[0], list):  # shutil.Error: a list of (from, to, message)
         _, where, said = error.args[0][0]
         message = re.sub(r"^\[Errno \d+\] ([^:]*).*", r"\1", said, flags=re.DOTALL)
     if where is None and _cannot_flush():
@@ -61,7 +61,7 @@ def _machine(error: OSError) -> MachineError:
 
 
 def _cannot_flush() -> bool:
-    """Whether what is left for stdout cannot be written; it is dropped then, or Python would fail with it at its end."""
+    """Whether the rest for stdout cannot be written; it is dropped then, or Python would fail with it at its end."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -87,7 +87,7 @@ def _answer(argv: list[str], taken: Mapping[str, Fingerprint]) -> int:
 
 
 def verb(name: str) -> Callable[[Options], int]:
-    """What a verb does."""
+    """The function of a verb."""
     found: Callable[[Options], int] = import_module(f"builder.cli.verbs.{name}").run
     return found
 

@@ -29,7 +29,9 @@ def located(opened: Session, names: Sequence[str]) -> tuple[Lock, str, list[str]
         return lock, profile, [package_id(opened, profile, name) for name in names], True
     if opened.options.locked:
         hint = unneeded.recipe(project, lock, profile, more[0])
-        raise RefusedError(f"--locked builds only what the lock holds, and it holds no '{more[0]}'", where=LOCK, hint=hint)
+        raise RefusedError(
+            f"--locked builds only packages of the lock, and it holds no '{more[0]}'", where=LOCK, hint=hint
+        )
     others = [package_id(opened, profile, name) for name in names if name not in more]
     lock = relock.alone(project, lock, profile, [*more, *others])
     ids = {word: each.id for each in lock.in_profile(profile).values() for word in (each.name, each.id)}

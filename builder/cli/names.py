@@ -1,17 +1,24 @@
-"""builder --names KIND: names for shell completion, one a line, from the names of files. It is fast and never complains."""
+"""builder --names KIND: names for shell completion, one a line, from the names of files. It never complains."""
 
 import os
 import sys
 from contextlib import suppress
 
-_FOLDERS = {"packages": ("", "tools"), "images": ("images",), "profiles": ("profiles",), "targets": ("images", "", "tools")}
+_FOLDERS = {
+    "packages": ("", "tools"), "images": ("images",), "profiles": ("profiles",), "targets": ("images", "", "tools")
+}
+_MARKS = str.maketrans("", "", "-._")  # besides letters and digits
 
 
 def tell(kinds: list[str]) -> int:
-    """Print the names of recipes, images or profiles of the project around here, of which there are none where there is no project;
-    or of verbs or kinds of documents."""
+    """Print the names of recipes, images or profiles of the project around here, or of verbs or kinds of documents.
+
+    Where there is no project, there are no names.
+    """
     recipes = _recipes(os.getcwd())
-    found = {name for kind in kinds for folder in _FOLDERS.get(kind, ()) for name in _names(os.path.join(recipes, folder))}
+    found = {
+        name for kind in kinds for folder in _FOLDERS.get(kind, ()) for name in _names(os.path.join(recipes, folder))
+    }
     if "verbs" in kinds:
         from builder.cli import arguments  # noqa: PLC0415
 
@@ -33,5 +40,5 @@ def _recipes(folder: str) -> str:
 def _names(folder: str) -> list[str]:
     with suppress(OSError):
         names = [name.removesuffix(".toml") for name in os.listdir(folder) if name.endswith(".toml")]
-        return [name for name in names if name.isascii() and name.replace("-", "").replace(".", "").replace("_", "").isalnum()]
+        return [name for name in names if name.isascii() and name.translate(_MARKS).isalnum()]
     return []

@@ -1,4 +1,4 @@
-"""What a command line says, as one value: the arguments of all verbs, each with its default."""
+"""A command line as one value: the arguments of all verbs, each with its default."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from builder.cache.noop import Fingerprint
 class Options(Struct, frozen=True, kw_only=True):
     """argv: the words themselves. taken: fingerprints that were taken before anything was read.
 
-    Help says what each other one is for (`arguments`); a verb reads those that it takes.
+    Help explains each other one (`arguments`); a verb reads those that it takes.
     """
 
     argv: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Options(Struct, frozen=True, kw_only=True):
     quiet: bool = False
     verbose: bool = False
     json: bool = False
-    # what it is about
+    # its subject
     image: str | None = None
     profile: str | None = None
     platform: str = platform.DEFAULT

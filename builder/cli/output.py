@@ -1,7 +1,7 @@
-"""What goes to stdout. Every `--json` document has one form, whose schemas `builder.cli.kinds` holds:
+"""Printing to stdout. Every `--json` document has one form, whose schemas `builder.cli.kinds` holds:
 
-    {"version": 1, "kind": "list", "data": ...}          what a verb was asked for
-    {"version": 1, "kind": "error", "error": {...}}      why it gives no answer
+    {"version": 1, "kind": "list", "data": ...}          the answer of a verb
+    {"version": 1, "kind": "error", "error": {...}}      the reason why it has none
 
 `version` rises when a key goes or changes its meaning; a new key does not change it.
 """
@@ -32,7 +32,7 @@ def say_json(kind: str, data: Any) -> None:
 
 
 def shown_path(path: str) -> str:
-    """A path as a person types it here: relative when it lies below the current directory."""
+    """A path as the user types it here: relative when it lies below the current directory."""
     near = os.path.relpath(path)
     return path if near.startswith("..") else near
 

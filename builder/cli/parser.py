@@ -1,8 +1,8 @@
-"""The argument parser with what `argparse` lacks: no abbreviated options, errors that name the word that was meant, and help
-that groups the verbs."""
+"""The argument parser with features that `argparse` lacks: no abbreviated options, errors that name the word that was
+meant, and help that groups the verbs."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from builder.base.errors import UsageError
@@ -19,11 +19,12 @@ class Parser(argparse.ArgumentParser):
         self.groups: list[tuple[str, list[Parser]]] = []
 
     def error(self, message: str) -> NoReturn:
+        """Raise UsageError, where the base class ends the process."""
         raise UsageError(message, where=self.name, hint=self._help)
 
     @property
     def _help(self) -> str:
-        return f"`builder help {self.name}".rstrip() + "` shows what is possible"
+        return f"`builder help {self.name}".rstrip() + "` shows the choices"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As the base class, and names the choice that was meant."""
@@ -31,7 +32,8 @@ class Parser(argparse.ArgumentParser):
             known = [str(each) for each in action.choices]
             word = "".join(f"{each}: " for each in action.option_strings)
             raise UsageError(
-                f"{word}'{value}' is none of: {', '.join(known)}", where=self.name, hint=meant(str(value), known, hint=self._help)
+                f"{word}'{value}' is none of: {', '.join(known)}", where=self.name,
+                hint=meant(str(value), known, hint=self._help)
             )
 
     def format_help(self) -> str:
@@ -61,3 +63,35 @@ def meant(word: str, known: Sequence[str], *, hint: str) -> str:
     close = [each for each in known if len(word) > 2 and each.startswith(word)]
     close = close or [bare[each] for each in difflib.get_close_matches(word.lstrip("-"), bare, n=1)]
     return f"did you mean '{close[0]}'?" if close else hint
+
+
+def positive(text: str) -> int:
+    """Read a whole number, at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number, at least 1")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Read a port number.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port, 1 to 65535")
+    return int(text)
+
+
+def ports(rules: int) -> Callable[[str], tuple[int, int]]:
+    """Reader of HOST_PORT:POLICY_PORT. Without the second, `rules` is the port of the policy."""
+
+    def parse(text: str) -> tuple[int, int]:
+        own, found, policy = text.partition(":")
+        return port(own), port(policy) if found else rules
+
+    return parse

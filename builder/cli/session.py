@@ -1,4 +1,4 @@
-"""What a command works with, opened once and closed in the right order: workspace, store, fetcher, builder, reporter."""
+"""The tools of a command, opened once and closed in the right order: workspace, store, fetcher, builder, reporter."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ class Session(Struct, dict=True):
     options: Options
     stack: ExitStack
     watch: noop.Watch
-    topic: tuple[str, str] = ("", "")  # image and profile of what is built now, where commands that name none take others
+    topic: tuple[str, str] = ("", "")  # image and profile of the build, where commands that name none take others
     _fresh: bool = False
 
     @cached_property
@@ -55,7 +55,7 @@ class Session(Struct, dict=True):
         return Workspace.open(options.root, self.settings.cache_dir, torn=torn)
 
     def out(self, name: str) -> str:
-        """The path of what the project has below out/.
+        """The path of a file or directory below the project's out/.
 
         Raises:
             UsageError: a link leads elsewhere, where the builder has nothing to write or to remove.
@@ -64,7 +64,9 @@ class Session(Struct, dict=True):
         real = os.path.realpath(path)
         if real != os.path.join(os.path.realpath(self.workspace.root), "out", name):
             hint = "remove the link; `builder build --out DIR` writes images to another place"
-            raise UsageError(f"a link leads to {real}, and the builder replaces only what is its own", where=path, hint=hint)
+            raise UsageError(
+                f"a link leads to {real}, and the builder replaces only its own files", where=path, hint=hint
+            )
         return path
 
     @cached_property
@@ -99,7 +101,8 @@ class Session(Struct, dict=True):
         from builder.fetch import Fetcher, Mirrors  # noqa: PLC0415
 
         return Fetcher(
-            self.store, mirrors=Mirrors(self.settings.mirrors), distdirs=(*self.options.distdir, *self.settings.distdirs),
+            self.store, mirrors=Mirrors(self.settings.mirrors),
+            distdirs=(*self.options.distdir, *self.settings.distdirs),
             offline=self.options.offline, reporter=self.reporter, verbose=self.options.verbose,
         )
 
@@ -147,7 +150,9 @@ class Session(Struct, dict=True):
         name = self.workspace.project.folder_of(image.name, image.profile)
         given = self.options.out
         if given and not within.leads_out(os.path.join(self.workspace.root, PACKAGES), given):
-            raise UsageError("images do not go among the recipes", where=given, hint="name another folder with --out")
+            raise UsageError(
+                "images do not go among the recipes", where=given, hint="name another directory with --out"
+            )
         return os.path.join(given, name) if given else self.out(name)
 
     def image_directory(self, image: LockedImage) -> str:
@@ -156,7 +161,7 @@ class Session(Struct, dict=True):
         return self.target(image)
 
     def executor(self, tool: Callable[[str], str | None], cores: int = 0) -> "LocalExecutor":
-        """What runs builds on this machine. tool: gives the directory of a tool's output by its name."""
+        """The executor of this machine. tool: gives the directory of a tool's output by its name."""
         from builder.build.local import LocalExecutor  # noqa: PLC0415
 
         failed = self.out("failed") if self.options.keep_failed and not cores else ""
@@ -167,12 +172,14 @@ class Session(Struct, dict=True):
         from builder import sandbox  # noqa: PLC0415
 
         if self.options.sandbox == "chroot":
-            self.reporter.warn("--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode")
+            self.reporter.warn(
+                "--sandbox chroot: builds share the host's processes, and are recorded as built in the weaker mode"
+            )
         scratch = self.stack.enter_context(self.store.stage()) if self.options.sandbox == "chroot" else ""
         return sandbox.find(self.options.sandbox, tool("launcher") or "", scratch=scratch, self_exe=_COMPILER)
 
     def launcher(self, image: LockedImage) -> str:
-        """The tool root with the launcher for what is run from an image, to be given to `sandbox.find`; "" for the system's."""
+        """The tool root with the launcher for programs of an image, for `sandbox.find`; "" for the system's."""
         if outside.find("bwrap"):
             return ""
         name = package_id(self, image.profile, "launcher")
@@ -182,7 +189,7 @@ class Session(Struct, dict=True):
 
     @property
     def lock(self) -> Lock:
-        """The lock, fresh; what relocking changed is told. Commands that build write it with what they pin."""
+        """The lock, fresh; changes by relocking are reported. Commands that build write it with their pins."""
         if self._fresh and self.workspace.lock is not None:
             return self.workspace.lock
         self._fresh = True
@@ -193,10 +200,12 @@ class Session(Struct, dict=True):
         return found
 
     def about(self, image: LockedImage) -> None:
-        """What follows is about this image: hints name it and its profile, unless commands take these by themselves."""
+        """Make this image the subject: hints name it and its profile, unless commands take these by themselves."""
         project, default = self.workspace.project, self.workspace.default_image
         profiles = project.profiles_of(default) if default in project.images else ()
-        self.topic = (image.name if image.name != default else "", image.profile if image.profile not in profiles[:1] else "")
+        self.topic = (
+            image.name if image.name != default else "", image.profile if image.profile not in profiles[:1] else ""
+        )
 
     def image(self, name: str | None = None, profile: str | None = None) -> LockedImage:
         """The locked image that the arguments name, in the profile that they name or its default.
@@ -208,7 +217,9 @@ class Session(Struct, dict=True):
         wanted = name or self.options.image or self.workspace.default_image
         if wanted not in project.images:
             known = sorted(project.images)
-            raise UsageError(f"there is no image '{wanted}'", hint=meant(wanted, known, hint=f"images here: {', '.join(known)}"))
+            raise UsageError(
+                f"there is no image '{wanted}'", hint=meant(wanted, known, hint=f"images here: {', '.join(known)}")
+            )
         profiles = project.profiles_of(wanted)
         profile = profile or self.options.profile or profiles[0]
         found = self.lock.image(wanted, profile)
@@ -220,7 +231,7 @@ class Session(Struct, dict=True):
 
 @contextmanager
 def session(options: Options) -> Iterator[Session]:
-    """A session that closes what it opened, also on errors and interrupts. Hints of errors name what its arguments name."""
+    """A session that closes all that it opened, also on errors and interrupts. Hints of errors repeat its arguments."""
     with ExitStack() as stack:
         opened = Session(options, stack, noop.Watch(options.taken))
         try:

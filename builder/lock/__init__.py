@@ -1,1 +1,1 @@
-"""lock.toml: its values, its text, what differs between two, and merging."""
+"""lock.toml: its values, its text, the differences between two, and merging."""

@@ -1,4 +1,4 @@
-"""What differs between two locks, in lines for people."""
+"""The differences between two locks, in lines for the user."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ class Change(Struct, frozen=True):
 
 
 def changes(before: Lock | None, after: Lock) -> tuple[Change, ...]:
-    """What is new in `after`: versions first, then sources and pins, then packages and images whose recipe changed."""
+    """The changes in `after`: versions first, then sources and pins, then packages and images whose recipe changed."""
     old = before or Lock()
     return (*_versions(old, after), *_blocks(old, after), *_images(old, after))
 

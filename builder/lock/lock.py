@@ -1,7 +1,8 @@
-"""The lock as values: what was resolved and pinned, for every image and profile.
+"""The lock as values: all that was resolved and pinned, for every image and profile.
 
-Two profiles share a package block when everything below it (version, features, requirements, all the way down) is the same;
-so a block's outputs hold for all profiles it names.
+Two profiles share a package block when everything below it (version, features, requirements, all the way down) is the
+same; so a block's outputs hold for all profiles it names. The fields stand in the order of lock.toml, and `rename` has
+their names there: the text is written and read by these definitions.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,12 @@ from builder.recipe.source import Source
 LOCK_VERSION = 1
 
 
-class LockedOutput(Struct, frozen=True, kw_only=True):
+class LockedOutput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Outputs of one derivation on one platform.
 
     key: the derivation's digest that these outputs belong to; a different key means different inputs, so the pin is out
-    of date, while the same key with other outputs means that the build is not reproducible.
-    trees: output name ("out", "dev", "debug") -> tree digest. sandbox: "chroot" when built in that weaker mode, else "".
+    of date, while the same key with other outputs means that the build is not reproducible. trees: output name ("out",
+    "dev", "debug") -> tree digest. sandbox: "chroot" when built in that weaker mode, else "".
     """
 
     key: str
@@ -26,7 +27,10 @@ class LockedOutput(Struct, frozen=True, kw_only=True):
     sandbox: str = ""
 
 
-class LockedPackage(Struct, frozen=True, kw_only=True):
+class LockedPackage(
+    Struct, frozen=True, kw_only=True, omit_defaults=True,
+    rename={"build_requires": "build-requires", "sources": "source", "outputs": "output"},
+):
     """One package of one or more profiles. requires and build_requires name others as "name version"."""
 
     name: str
@@ -44,8 +48,8 @@ class LockedPackage(Struct, frozen=True, kw_only=True):
         return f"{self.name} {self.version}"
 
 
-class LockedLayer(Struct, frozen=True, kw_only=True):
-    """An image's layer on one platform. key: digest of what it was composed from; layer, base: SHA-256 (hex) of the
+class LockedLayer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An image's layer on one platform. key: digest of all that it was composed from; layer, base: SHA-256 (hex) of the
     uncompressed tar (OCI image-spec: DiffID); size: bytes of the layer's uncompressed tar."""
 
     key: str
@@ -54,10 +58,11 @@ class LockedLayer(Struct, frozen=True, kw_only=True):
     base: tuple[str, ...] = ()
 
 
-class LockedImage(Struct, frozen=True, kw_only=True):
+class LockedImage(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"below": "from", "outputs": "output"}):
     """An image in one profile: packages and base packages as "name version".
 
-    below: the image of the same profile that it stands on, or "". packages: those that it adds; the base is the lowest one's.
+    below: the image of the same profile that it extends, or "". packages: those that it adds; the base is the lowest
+    one's.
     """
 
     name: str
@@ -69,7 +74,7 @@ class LockedImage(Struct, frozen=True, kw_only=True):
     outputs: Mapping[str, LockedLayer] = field(default_factory=dict)  # platform -> layer
 
 
-class Lock(Struct, frozen=True, kw_only=True):
+class Lock(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"images": "image", "packages": "package"}):
     """The whole lock. Packages are sorted by name, version, profiles; images by name, profile."""
 
     images: tuple[LockedImage, ...] = ()

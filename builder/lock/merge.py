@@ -1,4 +1,4 @@
-"""Two locks that grew from one: the lock with what both added to it."""
+"""Two locks that grew from one: the lock with the additions of both."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -18,8 +18,8 @@ class _DifferError(Exception):
 def merged(base: Lock, ours: Lock, theirs: Lock) -> Lock | None:
     """`ours` with the outputs that `theirs` has and `base` had not; None where they differ in anything else.
 
-    base: the lock that both began with. What is not an output (versions, sources, requirements) must be the same in both,
-    and no output may be one thing here and another there.
+    base: the lock that both began with. All but outputs (versions, sources, requirements) must be the same in both, and
+    no output may be one thing here and another there.
     """
     try:
         return Lock(
@@ -45,7 +45,9 @@ def _bare(block: Block) -> Block:
 
 
 def _identity(block: LockedPackage | LockedImage) -> tuple[object, ...]:
-    return (block.name, block.profile) if isinstance(block, LockedImage) else (block.name, block.version, block.profiles)
+    return (block.name, block.profile) if isinstance(block, LockedImage) else (
+        block.name, block.version, block.profiles
+    )
 
 
 def _outputs(base: Mapping[str, Output], ours: Mapping[str, Output], theirs: Mapping[str, Output]) -> dict[str, Output]:

@@ -1,15 +1,16 @@
 """`lock.toml` as text: written by machine, read with every problem named at its place.
 
-One block a package, blocks and keys in one fixed order, lists of more than one item with each item on a line of its own:
-branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
+One block a package, blocks and keys in one fixed order, lists of more than one item with each item on a line of its
+own: branches that change different packages merge. TOML 1.0.0 (toml.io/en/v1.0.0).
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tomli
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from builder.base import digest, shape
@@ -19,16 +20,16 @@ from builder.base.platform import PLATFORMS
 from builder.base.shape import Field, ListOf, MapOf, Number, Problems, Table, Text, near
 from builder.cache import memo
 from builder.cache.gc_pause import paused
-from builder.lock.lock import LOCK_VERSION, Lock, LockedImage, LockedLayer, LockedOutput, LockedPackage
+from builder.lock.lock import LOCK_VERSION, Lock, LockedImage, LockedPackage
 from builder.recipe import requirement
 from builder.recipe.recipe import OUTPUTS, SOURCE, read_source
-from builder.recipe.source import Source, default_filename
+from builder.recipe.source import default_filename
 
 HEADER = "# Written by `builder resolve`; do not edit. After a merge run it again.\n"
-# A lock that cannot be read is not replaced unasked: the versions and the measured pins in it would be lost without a word.
+# A lock that cannot be read is not replaced unasked: the versions and the measured pins in it would be lost silently.
 UNREADABLE = (
-    "take it from version control: `git checkout {path}`; where there is none, remove it and run `builder resolve`, which "
-    "chooses and measures everything anew"
+    "take it from version control: `git checkout {path}`; where there is none, remove it and run `builder resolve`, "
+    "which chooses and measures everything anew"
 )
 _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 
@@ -39,65 +40,46 @@ _MARKERS = ("<<<<<<< ", ">>>>>>> ", "||||||| ")
 @paused()
 def format(lock: Lock) -> str:
     """The text of a lock; equal locks give equal texts."""
-    parts = [HEADER, f"\nlock-version = {LOCK_VERSION}\n"]
-    parts += map(_image_block, sorted(lock.images, key=lambda each: (each.name, each.profile)))
-    parts += map(_package_block, sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles)))
-    return "".join(parts)
-
-
-def _image_block(image: LockedImage) -> str:
-    lines = [
-        "\n[[image]]\n", f"name = {_text(image.name)}\n", f"profile = {_text(image.profile)}\n",
-        f"recipe = {_text(image.recipe)}\n", *([f"from = {_text(image.below)}\n"] if image.below else []),
-        *_list("packages", image.packages), *_list("base", image.base),
-    ]
-    for platform, layer in sorted(image.outputs.items()):
-        lines.append(f'\n[image.output.{platform}]\nkey = "{layer.key}"\nlayer = "{layer.layer}"\nsize = {layer.size}\n')
-        lines += _list("base", layer.base)
+    lines = [HEADER, "\n"]
+    _write(table_of(lock), "", lines)
     return "".join(lines)
 
 
-def _package_block(package: LockedPackage) -> str:
-    lines = [
-        f'\n[[package]]\nname = "{package.name}"\nversion = "{package.version}"\n', *_list("profiles", package.profiles),
-        f'recipe = "{package.recipe}"\n', *_list("features", package.features), *_list("requires", package.requires),
-        *_list("build-requires", package.build_requires),
-    ]
-    for source in package.sources:
-        lines += _source_lines(source)
-    for platform, output in sorted(package.outputs.items()):
-        lines.append(f'\n[package.output.{platform}]\nkey = "{output.key}"\n')
-        lines += [f'{name} = "{tree}"\n' for name, tree in sorted(output.trees.items())]
-        if output.sandbox:
-            lines.append(f"sandbox = {_text(output.sandbox)}\n")
-    return "".join(lines)
+def table_of(lock: Lock) -> dict[str, Any]:
+    """The tables of a lock's text, in its order: fields of the values by their names in TOML, without defaults."""
+    images = sorted(lock.images, key=lambda each: (each.name, each.profile))
+    packages = sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles))
+    table = to_builtins(Lock(images=tuple(images), packages=tuple(packages)), order="deterministic")
+    for package in table.get("package", ()):
+        for source in package.get("source", ()):
+            if source.get("filename") == default_filename(source.get("locations", ())):
+                del source["filename"]
+        for output in package.get("output", {}).values():
+            sandbox = {"sandbox": output.pop("sandbox")} if "sandbox" in output else {}
+            output.update(output.pop("trees") | sandbox)
+    return {"lock-version": LOCK_VERSION, **table}
 
 
-def _source_lines(source: Source) -> Iterator[str]:
-    yield "\n[[package.source]]\n"
-    if source.name != "main":
-        yield f"name = {_text(source.name)}\n"
-    yield from _list("locations", source.locations)
-    if source.filename != default_filename(source.locations):
-        yield f"filename = {_text(source.filename)}\n"
-    if source.strip != 1:
-        yield f"strip = {source.strip}\n"
-    for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform"):
-        value = getattr(source, key)
-        if value is not None:
-            yield f"{key} = {value if isinstance(value, int) else _text(value)}\n"
-    yield from _list("include", source.include)
-
-
-def _list(key: str, values: tuple[str, ...]) -> Iterator[str]:
-    """Lines of a list; none when it is empty."""
-    if len(values) == 1:
-        yield f"{key} = [{_text(values[0])}]\n"
-    elif values:
-        yield f"{key} = [\n"
-        for value in values:
-            yield f"    {_text(value)},\n"
-        yield "]\n"
+def _write(table: Mapping[str, Any], path: str, lines: list[str]) -> None:
+    """Add the lines of a table whose plain keys come first, and whose tables lie at `path` ("package.")."""
+    for key, value in table.items():
+        kind = type(value)
+        if kind is str:
+            lines.append(f"{key} = {_text(value)}\n")
+        elif kind is int:
+            lines.append(f"{key} = {value}\n")
+        elif kind is dict:
+            for name, each in value.items():
+                lines.append(f"\n[{path}{key}.{name}]\n")
+                _write(each, "", lines)
+        elif type(value[0]) is dict:
+            for each in value:
+                lines.append(f"\n[[{path}{key}]]\n")
+                _write(each, f"{path}{key}.", lines)
+        elif len(value) == 1:
+            lines.append(f"{key} = [{_text(value[0])}]\n")
+        else:
+            lines += [f"{key} = [\n", *(f"    {_text(each)},\n" for each in value), "]\n"]
 
 
 def _text(value: str) -> str:
@@ -153,58 +135,9 @@ def remember(lock: Lock, text: str, cache_dir: str | None) -> None:
     memo.write(cache_dir, f"lock-{mark[0]}", (mark, table_of(lock)))
 
 
-def table_of(lock: Lock) -> dict[str, Any]:
-    """What reading the lock's text gives: tables with the keys that are there."""
-    found = {"lock-version": LOCK_VERSION, "image": [], "package": []}
-    images = sorted(lock.images, key=lambda each: (each.name, each.profile))
-    packages = sorted(lock.packages, key=lambda each: (each.name, each.version, each.profiles))
-    found |= {"image": [_image_table(each) for each in images], "package": [_package_table(each) for each in packages]}
-    return {key: value for key, value in found.items() if value}
-
-
-def _image_table(image: LockedImage) -> dict[str, Any]:
-    outputs = {
-        platform: _filled({"key": each.key, "layer": each.layer, "size": each.size}, base=each.base)
-        for platform, each in image.outputs.items()
-    }
-    table = {"name": image.name, "profile": image.profile, "recipe": image.recipe} | ({"from": image.below} if image.below else {})
-    return _filled(table, packages=image.packages, base=image.base) | ({"output": outputs} if outputs else {})
-
-
-def _package_table(package: LockedPackage) -> dict[str, Any]:
-    table: dict[str, Any] = {"name": package.name, "version": package.version, "recipe": package.recipe}
-    lists = {"features": package.features, "requires": package.requires, "build-requires": package.build_requires}
-    table = _filled(table, profiles=package.profiles, **lists)
-    if package.sources:
-        table["source"] = [_source_table(each) for each in package.sources]
-    if package.outputs:
-        table["output"] = {
-            platform: {"key": each.key, **each.trees} | ({"sandbox": each.sandbox} if each.sandbox else {})
-            for platform, each in package.outputs.items()
-        }
-    return table
-
-
-def _source_table(source: Source) -> dict[str, Any]:
-    kept = ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform")
-    table = {key: value for key in kept if (value := getattr(source, key)) is not None}
-    if source.name != "main":
-        table["name"] = source.name
-    if source.filename != default_filename(source.locations):
-        table["filename"] = source.filename
-    if source.strip != 1:
-        table["strip"] = source.strip
-    return _filled(table, locations=source.locations, include=source.include)
-
-
-def _filled(table: dict[str, Any], **lists: tuple[str, ...]) -> dict[str, Any]:
-    """`table` with the lists that are not empty."""
-    return table | {key: list(values) for key, values in lists.items() if values}
-
-
 @paused()
 def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None, torn: bool = False) -> Lock:
-    """Read a lock. `path` is for messages. `cache_dir`: folder to remember in what this very text says, or None.
+    """Read a lock. `path` is for messages. `cache_dir`: directory to remember the tables of this text in, or None.
 
     torn: also read one whose blocks do not fit together, as a merge can leave it; it is good for relocking only.
 
@@ -212,7 +145,7 @@ def parse(text: str, path: str = "lock.toml", *, cache_dir: str | None = None, t
         LockError: with all problems.
     """
     mark = hashlib.sha256(text.encode()).hexdigest()
-    name = f"lock-{mark[0]}"  # one of 16, so that the folder does not grow
+    name = f"lock-{mark[0]}"  # one of 16, so that the directory does not grow
     known = memo.read(cache_dir, name)
     if known is not None and known[0] == mark:
         return _lock(known[1])
@@ -246,7 +179,9 @@ def _read(text: str, path: str) -> dict[str, Any]:
     version = data.get("lock-version")
     if isinstance(version, int) and version > LOCK_VERSION:
         message = f"is {version}, but this builder reads {LOCK_VERSION}"
-        raise LockError([Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder")
+        raise LockError(
+            [Problem(f"{path}: lock-version", message)], hint="a newer builder wrote this lock; update builder"
+        )
     problems = []
     table: dict[str, Any] = shape.read(LOCK, data, f"{path}: ", problems)
     if problems:
@@ -280,38 +215,21 @@ def _named(problem: Problem, data: Mapping[str, Any]) -> Problem:
 
 
 def _lock(table: Mapping[str, Any]) -> Lock:
-    images = sorted(map(_image, table.get("image", ())), key=lambda each: (each.name, each.profile))
-    packages = sorted(map(_package, table.get("package", ())), key=lambda each: (each.name, each.version, each.profiles))
-    return Lock(images=tuple(images), packages=tuple(packages))
-
-
-def _image(table: Mapping[str, Any]) -> LockedImage:
-    return LockedImage(
-        name=table["name"], profile=table["profile"], recipe=table["recipe"], below=table.get("from", ""),
-        packages=tuple(table.get("packages", ())), base=tuple(table.get("base", ())),
-        outputs={
-            platform: LockedLayer(key=each["key"], layer=each["layer"], size=each["size"], base=tuple(each.get("base", ())))
-            for platform, each in table.get("output", {}).items()
-        },
-    )
+    images = sorted(convert(table.get("image", []), list[LockedImage]), key=lambda each: (each.name, each.profile))
+    packages = map(_package, table.get("package", ()))
+    ordered = sorted(packages, key=lambda each: (each.name, each.version, each.profiles))
+    return Lock(images=tuple(images), packages=tuple(ordered))
 
 
 def _package(table: Mapping[str, Any]) -> LockedPackage:
-    get = table.get
-    return LockedPackage(
-        name=table["name"], version=table["version"], profiles=tuple(table["profiles"]), recipe=table["recipe"],
-        features=tuple(get("features", ())), requires=tuple(get("requires", ())),
-        build_requires=tuple(get("build-requires", ())), sources=tuple(map(read_source, get("source", ()))),
-        outputs={platform: _output(each) for platform, each in get("output", {}).items()},
-    )
+    outputs = {
+        platform: {**each, "trees": {name: each[name] for name in OUTPUTS if name in each}}
+        for platform, each in table.get("output", {}).items()
+    }
+    return convert({**table, "source": [*map(read_source, table.get("source", ()))], "output": outputs}, LockedPackage)
 
 
-def _output(table: Mapping[str, Any]) -> LockedOutput:
-    trees = {name: table[name] for name in OUTPUTS if name in table}
-    return LockedOutput(key=table["key"], trees=trees, sandbox=table.get("sandbox", ""))
-
-
-# ---- what only the whole lock can tell
+# ---- checks of the whole lock
 
 
 def _check(lock: Lock, place: str, problems: Problems) -> None:
@@ -321,8 +239,13 @@ def _check(lock: Lock, place: str, problems: Problems) -> None:
         at = f"{place}package '{package.id}'"
         for profile in package.profiles:
             if profile not in profiles:
-                problems.append(Problem(f"{at}.profiles", f"no image is in profile '{profile}'", near(profile, sorted(profiles))))
-        _check_wants(held, package.profiles, {"requires": package.requires, "build-requires": package.build_requires}, at, problems)
+                problems.append(
+                    Problem(f"{at}.profiles", f"no image is in profile '{profile}'", near(profile, sorted(profiles)))
+                )
+        _check_wants(
+            held, package.profiles, {"requires": package.requires, "build-requires": package.build_requires}, at,
+            problems,
+        )
         _check_sources(package, at, problems)
     seen: set[tuple[str, str]] = set()
     for image in lock.images:
@@ -343,8 +266,9 @@ def _check_below(lock: Lock, image: LockedImage, at: str, problems: Problems) ->
         found = lock.image(below, image.profile)
         if found is None:
             known = sorted(each.name for each in lock.images if each.profile == image.profile)
-            if len(seen) == 2:  # what is missing further down is said there
-                problems.append(Problem(f"{at}.from", f"there is no image '{below}' in profile '{image.profile}'", near(below, known)))
+            if len(seen) == 2:  # the images below report their own missing ones
+                text = f"there is no image '{below}' in profile '{image.profile}'"
+                problems.append(Problem(f"{at}.from", text, near(below, known)))
             return
         below = found.below
     if below == image.name:
@@ -361,7 +285,9 @@ def _held(lock: Lock, place: str, problems: Problems) -> set[tuple[str, str]]:
             held[profile, package.name] = other or mine
             if other is not None:
                 text = "is there twice" if other == mine else f"'{other}' is in profile '{profile}' too"
-                problems.append(Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'"))
+                problems.append(
+                    Problem(f"{place}package '{mine}'", text, f"one block a package in profile '{profile}'")
+                )
     return {(profile, each.id) for each in lock.packages for profile in each.profiles}
 
 
@@ -377,7 +303,8 @@ def _check_cycles(lock: Lock, place: str, problems: Problems) -> None:
 
 
 def _check_wants(
-    held: set[tuple[str, str]], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str, problems: Problems
+    held: set[tuple[str, str]], profiles: Iterable[str], wants: Mapping[str, tuple[str, ...]], at: str,
+    problems: Problems
 ) -> None:
     for kind, ids in wants.items():
         for number, each in enumerate(ids):
@@ -392,5 +319,7 @@ def _check_sources(package: LockedPackage, at: str, problems: Problems) -> None:
     seen: set[tuple[str, str | None]] = set()
     for number, source in enumerate(package.sources):
         if (source.name, source.platform) in seen:
-            problems.append(Problem(f"{at}.source[{number}]", f"two sources are called '{source.name}'", "remove one of them"))
+            problems.append(
+                Problem(f"{at}.source[{number}]", f"two sources are called '{source.name}'", "remove one of them")
+            )
         seen.add((source.name, source.platform))

@@ -1,1 +1,1 @@
-"""From the lock to derivations: keys, and what must be built."""
+"""From the lock to derivations: keys, and the list of builds."""

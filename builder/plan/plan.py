@@ -1,19 +1,19 @@
-"""The plan: which derivations a target needs, which of them the store already answers, and which must be built.
+"""The plan: the derivations that a target needs, those whose outputs the store knows, and those that must be built.
 
-Pure: what the store holds is asked through a `Known` port. Keys are computed in topological order from the digests of input
+Pure: the store is asked through a `Known` port. Keys are computed in topological order from the digests of input
 trees. When the lock or the store knows a key's outputs, everything after it can be keyed without building anything, so
-an unchanged project is planned to the end, and after a change only what is downstream of it is left open.
+an unchanged project is planned to the end, and after a change only its dependants are left open.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from graphlib import TopologicalSorter
 from typing import Protocol
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from builder.base.order import topological
 from builder.base.platform import BUILD
 from builder.lock.lock import LockedPackage
 from builder.plan.derivation import Derivation, Input, Trees, derive
@@ -27,7 +27,7 @@ class UnmeasuredError(Exception):
 
 
 class Known(Protocol):
-    """What knows outputs: the local store, and whatever stands behind it. It is asked before anything is decided."""
+    """A source of known outputs: the local store, and any cache behind it. It is asked before anything is decided."""
 
     def has_tree(self, tree: str) -> bool:
         """Whether a tree is there, or can be had without building."""
@@ -54,7 +54,7 @@ class Graph(Struct, frozen=True, kw_only=True):
             package = packages[name]
             needs[name] = package.requires + package.build_requires
             stack.extend(needs[name])
-        return cls(packages={name: packages[name] for name in needs}, order=tuple(TopologicalSorter(needs).static_order()))
+        return cls(packages={name: packages[name] for name in needs}, order=tuple(topological(needs)))
 
     def closure(self, names: Iterable[str]) -> list[str]:
         """`names` and all they need at run time, sorted."""
@@ -69,9 +69,11 @@ class Graph(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """All that a derivation is made from; `derive` gets nothing else, so a key can be remembered by the digest of these.
+    """All that a derivation is made from; `derive` gets nothing else, so a key can be remembered by the digest of
+    these.
 
-    package: without what has no part in its build. recipes: digests, of the package's own and of what it requires directly.
+    package: without the fields that have no part in its build. recipes: digests, of its own and of its direct
+    requirements.
     """
 
     build_platform: str
@@ -83,10 +85,10 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct):
-    """A graph with what is known of each package so far; `realise` goes on filling it.
+    """A graph with all that is known of each package so far; a build goes on filling it.
 
-    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known. unmeasured:
-    packages whose key needs a source that must be fetched first; their pinned outputs are believed.
+    trees: outputs by package, from the lock, the store or a build. derivations: those whose inputs are known.
+    unmeasured: packages whose key needs a source that must be fetched first; their pinned outputs are believed.
     """
 
     graph: Graph
@@ -109,13 +111,17 @@ class Plan(Struct):
         """Packages whose trees the build of `name` sees: its requirements, and what these need at run time."""
         package = self.graph.packages[name]
         direct = package.requires + package.build_requires
-        return self.graph.closure(direct) if any(self.graph.packages[each].requires for each in direct) else sorted(direct)
+        return self.graph.closure(direct) if any(
+            self.graph.packages[each].requires for each in direct
+        ) else sorted(direct)
 
     def sees(self, name: str) -> list[tuple[str, str]]:
-        """(package, output) of what the build of `name` sees: development files only of direct requirements."""
+        """(package, output) of the trees that the build of `name` sees: "dev" only of direct requirements."""
         package = self.graph.packages[name]
         direct = {*package.requires, *package.build_requires}
-        return [(each, output) for each in self.visible(name) for output in (("out", "dev") if each in direct else ("out",))]
+        return [
+            (each, output) for each in self.visible(name) for output in (("out", "dev") if each in direct else ("out",))
+        ]
 
     def inputs(self, name: str) -> tuple[Input, ...]:
         """The trees that a build sees. All must be known."""
@@ -131,7 +137,7 @@ class Plan(Struct):
         return self.derivations[name]
 
     def key(self, name: str) -> str:
-        """The key of a package whose inputs are all known; the derivation is made only when the key is not remembered."""
+        """The key of a package whose inputs are all known; a remembered key needs no derivation."""
         if name not in self.keys:
             facts = self._facts(name)
             mark = self.marks[name] = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
@@ -154,7 +160,9 @@ class Plan(Struct):
             build_platform=self.build_platform,
             host_platform=self.host_platform,
             package=replace(package, profiles=(), sources=(), outputs={}),
-            recipes={each: self.graph.packages[each].recipe for each in (name, *package.requires, *package.build_requires)},
+            recipes={
+                each: self.graph.packages[each].recipe for each in (name, *package.requires, *package.build_requires)
+            },
             sources={source.name: self.source_tree(package, source.name) for source in self._sources(package)},
             inputs=self.inputs(name),
         )
@@ -163,7 +171,8 @@ class Plan(Struct):
         return [source for source in package.sources if source.platform in (None, self.host_platform)]
 
     def _provided(self, package: LockedPackage) -> dict[str, str]:
-        """Versions of what the requirements of a package carry inside: a profile may let one stand for another."""
+        """Versions of the packages that a package's requirements carry inside: a profile may let one stand for
+        another."""
         needs = (self.graph.packages[each] for each in package.requires + package.build_requires)
         versions = (self.recipes[each.name].version(each.version) for each in needs)
         return {name: carried for each in versions if each is not None for name, carried in each.provides.items()}
@@ -204,12 +213,15 @@ class Plan(Struct):
             self.trees[name] = pin.trees
 
     def present(self, name: str) -> bool:
-        """Whether what is asked of a package is there: "out", and what builds of others see of it (`to_build`)."""
+        """Whether the outputs asked of a package are there: "out", and those that builds of others see (`to_build`)."""
         wanted = self.asked.get(name, {"out"})
-        return name in self.trees and all(self.known.has_tree(tree) for output, tree in self.trees[name].items() if output in wanted)
+        return name in self.trees and all(
+            self.known.has_tree(tree) for output, tree in self.trees[name].items() if output in wanted
+        )
 
     def to_build(self, targets: Iterable[str], *, force: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-        """What must be realised so that the targets' "out" is in the store: package -> those of it that come before."""
+        """The packages to realise so that the targets' "out" is in the store: package -> those of them that come
+        before."""
         needed: dict[str, tuple[str, ...]] = {}
         stack = [(name, "out") for name in sorted(targets)]
         forced = set(force)
@@ -230,8 +242,8 @@ def is_builtin(recipe: Recipe, version: str) -> bool:
 
 
 def priorities(needed: Mapping[str, Iterable[str]], weight: Callable[[str], float]) -> dict[str, float]:
-    """Seconds from the start of each task to the end of the longest chain after it: what to start first."""
-    order = list(TopologicalSorter(needed).static_order())
+    """Seconds from the start of each task to the end of the longest chain after it: the greatest starts first."""
+    order = topological(needed)
     after: dict[str, float] = dict.fromkeys(order, 0.0)
     for name in reversed(order):
         after[name] += weight(name)

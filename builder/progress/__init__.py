@@ -1,1 +1,1 @@
-"""What a person is told while a command works."""
+"""Progress for the user while a command works."""

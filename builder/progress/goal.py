@@ -8,7 +8,7 @@ _SOON = 5.0  # seconds that are not worth telling
 
 
 class Goal:
-    """Names of what is to be done with the seconds that each took before, or None where it was never done here. jobs: at a time."""
+    """Names of tasks with the seconds that each took before, or None where it was never done here. jobs: at a time."""
 
     def __init__(self, seconds: Mapping[str, float | None], jobs: int = 1) -> None:
         self.total = len(seconds)
@@ -16,7 +16,8 @@ class Goal:
         self._jobs = max(jobs, 1)
         self._left = dict(seconds)
         known = {name: took for name, took in seconds.items() if took is not None}
-        self._known = sum(known.values())  # of those that are left: asked for at each step, so not added up again each time
+        # Of those that are left: asked for at each step, so not added up again each time.
+        self._known = sum(known.values())
         self._unknown = self.total - len(known)
         self._longest_last = sorted(known, key=known.__getitem__)
 
@@ -43,12 +44,14 @@ class Goal:
 
     def time_left(self, elapsed: Mapping[str, float]) -> str:
         """Like "about 3 min 20 s left", or "" where nothing is known. elapsed: how long each that runs has run."""
-        # Other threads report while a row is drawn: each look at what is left may find less than the one before.
+        # Other threads report while a row is drawn: each look at the tasks left may find fewer than the one before.
         running = {name: took for name in elapsed if (took := self._left.get(name)) is not None}
         waiting = (self._left.get(name) for name in reversed(self._longest_last) if name not in running)
         longest = next((took for took in waiting if took is not None), 0.0)
         over = {name: max(took - elapsed[name], 0.0) for name, took in running.items()}
-        seconds = max([(self._known - sum(running.values()) + sum(over.values())) / self._jobs, longest, *over.values()])
+        seconds = max(
+            [(self._known - sum(running.values()) + sum(over.values())) / self._jobs, longest, *over.values()]
+        )
         if seconds < _SOON:
             return ""
         return f"{'at least' if self._unknown else 'about'} {units.elapsed(seconds)} left"

@@ -43,7 +43,7 @@ class Lenient:
 
 
 class QuietReporter(NullReporter):
-    """Says what may be wrong."""
+    """Prints warnings alone."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -59,7 +59,8 @@ class PlainReporter(Reporter):
     """Lines for a pipe or a log. A thread, started by the first task, gives the signs of life."""
 
     def __init__(
-        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, heartbeat: float = HEARTBEAT, verbose: bool = False
+        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, heartbeat: float = HEARTBEAT,
+        verbose: bool = False
     ) -> None:
         super().__init__(now=now, verbose=verbose)
         self._stream = Lenient(stream)

@@ -1,4 +1,4 @@
-"""Progress for people, on stderr: what runs now, what is done, and a sign of life from what takes long.
+"""Progress for the user, on stderr: running tasks, finished ones, and a sign of life from long ones.
 
 `Reporter` is the port. Its public methods keep the contract (any thread may call them; a task ends once; texts hold no
 control sequences; nothing raises because a terminal is odd or gone) and adapters fill in the hooks that begin with
@@ -6,7 +6,7 @@ control sequences; nothing raises because a terminal is odd or gone) and adapter
 
     NullReporter          nothing
     plain.QuietReporter   warnings alone (`--quiet`)
-    plain.PlainReporter   one line per start and end, and a line every 15 s for what still runs
+    plain.PlainReporter   one line per start and end, and a line every 15 s for each that still runs
     terminal              live rows on a terminal (`choose` picks it; rich is imported only then)
 
 Nothing here ever writes to stdout: that is for data.
@@ -31,9 +31,9 @@ _VERBS = {
 class Task:
     """Something that runs: made by `Reporter.task`, ended by `done` or by leaving a `with` block.
 
-    kind: "fetch", "build", ...; name: of what; total: what `count` goes up to (bytes for "fetch"), None when unknown;
-    status: "" while it runs, then "done", "failed", "interrupted" or what `done` was told; last: the newest log line.
-    brief: usually over at once, so that only its taking long is worth a line.
+    kind: "fetch", "build", ...; name: of its subject; total: the last value of `count` (bytes for "fetch"), None when
+    unknown; status: "" while it runs, then "done", "failed", "interrupted" or the argument of `done`; last: the newest
+    log line. brief: usually over at once, so it gets a line only when it takes long.
     """
 
     def __init__(self, reporter: "Reporter", kind: str, name: str, total: int | None, *, brief: bool) -> None:
@@ -82,7 +82,8 @@ class Task:
 class Reporter:
     """The port. Use it as a context manager, or call `close`: a terminal is then as it was before.
 
-    now: the clock, in seconds; only differences count. verbose: every line of a task's log is shown, not its newest alone.
+    now: the clock, in seconds; only differences count. verbose: every line of a task's log is shown, not its newest
+    alone.
     """
 
     quiet = False  # no progress and no notes
@@ -95,7 +96,7 @@ class Reporter:
         self._tasks: dict[Task, None] = {}  # those that run, in the order they began
 
     def say(self, text: str) -> None:
-        """One or more lines for people."""
+        """Print one or more lines for the user."""
         with self._lock:
             self._on_text(clean_lines(scrubbed(text)))
 
@@ -105,7 +106,7 @@ class Reporter:
             self._on_text("warning: " + clean_lines(scrubbed(text)))
 
     def expect(self, kind: str, seconds: Mapping[str, float | None], *, jobs: int = 1) -> None:
-        """Tell what is going to be done: names of tasks of one kind, with the seconds that each took before. See `Goal`."""
+        """Announce tasks of one kind: their names, with the seconds that each took before. See `Goal`."""
         with self._lock:
             self._goals[kind] = Goal({clean(name): each for name, each in seconds.items()}, jobs)
 
@@ -149,7 +150,7 @@ class Reporter:
                 self._on_finish(task)
 
     def close(self) -> None:
-        """Stop what runs in the background. Calling it twice is fine; a later task starts it again."""
+        """Stop the background threads. Calling it twice is fine; a later task starts them again."""
 
     def __enter__(self) -> Self:
         return self
@@ -190,7 +191,7 @@ def elapsed(tasks: Iterable[Task]) -> dict[str, float]:
 
 
 def progress(task: Task) -> list[str]:
-    """What is known of a running task: time, how far it is, its last line."""
+    """The state of a running task: time, how far it is, its last line."""
     known = [units.elapsed(task.seconds())]
     if task.count and task.kind == "fetch":
         of = f" of {units.size(task.total)}" if task.total else ""

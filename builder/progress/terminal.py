@@ -4,8 +4,8 @@
     building  nginx 1.26.3            45 s  cc -c src/core/ngx_string.c
     2 running; done: 14 of 49 fetched, 31 of 50 built, about 4 min 10 s left; 1 min 05 s
 
-What took long or did not go well leaves a line above the rows; the rest is counted only. Rich draws; every text reaches
-it as `Text`, so that nothing in a log is markup.
+A task that took long or did not go well leaves a line above the rows; the others are counted only. Rich draws; every
+text reaches it as `Text`, so that nothing in a log is markup.
 
 Two threads meet here: those that report hold the reporter's lock and then take Rich's, and Rich's drawing thread holds
 its own. So drawing takes no lock of ours: it reads tuples and copies that are replaced whole.
@@ -27,15 +27,20 @@ from builder.progress.reporter import Reporter, Task, elapsed, finish
 
 _LONG = 2.0  # seconds after which the end of a task is worth a line of its own
 _QUIET = ("done", "cached", "passed")
-_PAST = {"fetch": "fetched", "build": "built", "unpack": "unpacked", "check": "checked", "verify": "verified", "test": "tested"}
+_PAST = {
+    "fetch": "fetched", "build": "built", "unpack": "unpacked", "check": "checked", "verify": "verified",
+    "test": "tested",
+}
 _BAR = 20
 
 
 class RichReporter(Reporter):
-    """Live rows, redrawn four times a second by a thread of Rich while tasks run: then the terminal is free for others."""
+    """Live rows, redrawn four times a second by a thread of Rich while tasks run: then the terminal is free for
+    others."""
 
     def __init__(
-        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, width: int | None = None, verbose: bool = False
+        self, stream: TextIO, *, now: Callable[[], float] = time.monotonic, width: int | None = None,
+        verbose: bool = False
     ) -> None:
         super().__init__(now=now, verbose=verbose)
         file = cast(TextIO, Lenient(stream))
@@ -84,7 +89,8 @@ class RichReporter(Reporter):
         self._ended[task.kind] += good and not task.brief
         if not good or self.verbose or (task.seconds() >= _LONG and not task.brief):
             self._on_text(f"{task.title}: {finish(task)}")
-        if self._drawn and not self._running:  # stopping costs a millisecond, which tiny tasks that nobody saw need not
+        # Stopping costs a millisecond, which tasks too short for a row need not spend.
+        if self._drawn and not self._running:
             self.close()
 
     def _summary(self, tasks: list[Task], hidden: int, width: int) -> Text:

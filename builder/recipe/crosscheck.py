@@ -1,7 +1,7 @@
-"""What recipes, images and profiles must be to each other: required names, versions and features exist, nothing needs itself.
+"""The relations of recipes, images and profiles: required names, versions and features exist, no package needs itself.
 
-Works on `Facts`, what other files can see of a recipe, as plain tuples: they are remembered between runs, so recipes need
-not be decoded to be checked against each other.
+Works on `Facts`, the parts of a recipe that other files can see, as plain tuples: they are remembered between runs, so
+recipes need not be decoded to be checked against each other.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from builder.recipe.requirement import Requirement
 
 
 class Facts(NamedTuple):
-    """What other files can see of a recipe, and what it wants of them.
+    """The parts of a recipe that other files can see, and its wants of them.
 
     provides: (package, version of it) per version of mine that carries one. wants: (place in the file, requirement).
     always: names that every version needs.
@@ -70,7 +70,8 @@ def _name(text: str) -> str:
 
 
 def stacking(below: Mapping[str, str], places: Mapping[str, str], problems: Problems) -> list[str]:
-    """Images in an order in which each comes after the one that it stands on; those that have no place in it are left out.
+    """Images in an order in which each comes after the one that it stands on; those that have no place in it are left
+    out.
 
     below: image -> the one that it names, for those that name any. places: image -> its file, of all that are known.
     """
@@ -144,7 +145,8 @@ class Crosscheck:
             elif provider not in self.facts:
                 continue  # its file is broken, which was said already
             elif name not in (provides := {each for each, _ in self.facts[provider].provides}):
-                hint = near(name, sorted(provides)) if provides else f"add 'provides' to a version in {self.places[provider]}"
+                add = f"add 'provides' to a version in {self.places[provider]}"
+                hint = near(name, sorted(provides)) if provides else add
                 self.problems.append(Problem(at, f"no version of {provider} provides {name}", hint))
 
     def image(self, image: ImageRecipe, profiles: Iterable[str]) -> None:
@@ -157,7 +159,9 @@ class Crosscheck:
         for number, name in enumerate(image.profiles):
             if name not in known:
                 hint = near(name, known) if known else "there are no profiles in recipes/profiles"
-                self.problems.append(Problem(f"{image.path}: profiles[{number}]", f"there is no profile '{name}'", hint))
+                self.problems.append(
+                    Problem(f"{image.path}: profiles[{number}]", f"there is no profile '{name}'", hint)
+                )
 
     def _missing(self, name: str, place: str) -> None:
         if self._known is None:

@@ -1,9 +1,9 @@
-"""Image recipes: what goes into a layer besides the files of its packages.
+"""Image recipes: a layer's entries besides the files of its packages.
 
 One TOML file an image, `recipes/images/NAME.toml`. Paths are relative to the image's root, without a leading slash.
 
-An image can stand on another one (`from`). It has that one's layers, and one of its own on top; users, groups, profiles, waivers
-and what a container engine starts come from there, unless it says something else itself.
+An image can stand on another one (`from`). It has that one's layers, and one of its own on top; users, groups,
+profiles, waivers and the command that a container engine starts come from there, unless it has its own.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Mode(Struct, frozen=True, kw_only=True):
-    """Permissions and owner of what matches `path` (a path or a glob); a later one wins over an earlier one.
+    """Permissions and owner of the entries that match `path` (a path or a glob); a later one wins over an earlier one.
 
     mode: permission bits, None leaves them. owner: "user:group" by name, "" leaves it.
     """
@@ -55,7 +55,7 @@ class Mode(Struct, frozen=True, kw_only=True):
 
 
 class Directory(Struct, frozen=True, kw_only=True):
-    """An empty folder that the layer makes."""
+    """An empty directory that the layer makes."""
 
     path: str
     mode: int = 0o755
@@ -65,8 +65,8 @@ class Directory(Struct, frozen=True, kw_only=True):
 class Healthcheck(Struct, frozen=True, kw_only=True):
     """How a container engine asks whether the service is well (OCI has none; Docker's image config, "Healthcheck").
 
-    test: the command's words; "NONE" alone asks nothing. interval, timeout, start_period: seconds. retries: failures in a row
-    until it is unwell.
+    test: the command's words; "NONE" alone asks nothing. interval, timeout, start_period: seconds. retries: failures in
+    a row until it is unwell.
     """
 
     test: tuple[str, ...]
@@ -77,7 +77,7 @@ class Healthcheck(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What a container engine starts (OCI image-spec, config.md)."""
+    """The command that a container engine starts (OCI image-spec, config.md)."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -98,15 +98,15 @@ class Waiver(Struct, frozen=True, kw_only=True):
     why: str
 
     def covers(self, rule: str, path: str) -> bool:
-        """Whether it is about what `rule` found at `path` (for Lua with ":LINE")."""
+        """Whether it covers a finding of `rule` at `path` (for Lua with ":LINE")."""
         return rule == self.rule and globs.matches(path.partition(":")[0], (self.glob,))
 
 
 class ImageRecipe(Struct, frozen=True, kw_only=True):
     """A parsed image recipe. `digest` is the SHA-256 of its canonical content, with that of the image below.
 
-    below: name of the image that it stands on, or "". users, groups, waivers, profiles and config are with what comes
-    from there; everything else is of its own layer.
+    below: name of the image that it stands on, or "". users, groups, waivers, profiles and config include those from
+    there; everything else is of its own layer.
     profiles: those it resolves in, its default first; empty means every profile of the project.
     capabilities: path -> names. links: path -> target. files: path -> text.
     """
@@ -129,17 +129,22 @@ class ImageRecipe(Struct, frozen=True, kw_only=True):
     config: Config = field(default_factory=Config)
 
 
-def read(data: Any, *, path: str, stem: str, problems: Problems, below: ImageRecipe | None = None) -> ImageRecipe | None:
+def read(
+    data: Any, *, path: str, stem: str, problems: Problems, below: ImageRecipe | None = None
+) -> ImageRecipe | None:
     """The image that parsed TOML `data` of the file `path` describes; problems are added, and then it is None.
 
-    below: the image that it stands on. An image that names one that cannot be had is None, too: only its shape is checked.
+    below: the image that it stands on. An image that names one that cannot be had is None, too: only its shape is
+    checked.
     """
     mine: Problems = []
     place = f"{path}: "
     table = shape.read(IMAGE, data, place, mine)
     if table is not None and not mine:
         if table["name"] != stem:
-            mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
+            mine.append(
+                Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same")
+            )
         if "from" in table and below is None:
             problems.extend(mine)
             return None
@@ -163,38 +168,45 @@ def schema() -> JsonSchema:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "builder image", **IMAGE.schema()}
 
 
-NOTHING = ImageRecipe(name="", path="", digest="")  # what an image stands on that names no other
+NOTHING = ImageRecipe(name="", path="", digest="")  # stands below an image that names no other
 
 
 def _stacked(image: ImageRecipe, below: ImageRecipe) -> ImageRecipe:
-    """An image with what comes from the one below."""
+    """An image with the parts that come from the one below."""
     return replace(
-        image, users=below.users + image.users, groups=below.groups + image.groups, waivers=below.waivers + image.waivers,
+        image, users=below.users + image.users, groups=below.groups + image.groups,
+        waivers=below.waivers + image.waivers,
         profiles=image.profiles or below.profiles, config=_inherited(image.config, below.config),
     )
 
 
 def _inherited(config: Config, below: Config) -> Config:
-    """What `config` leaves open is as below; single variables and labels are."""
+    """`config` with the values below where it leaves them open, also single variables and labels."""
     found = {each.name: getattr(config, each.name) or getattr(below, each.name) for each in fields(Config)}
     return Config(**found | {"env": {**below.env, **config.env}, "labels": {**below.labels, **config.labels}})
 
 
 def _image(table: Mapping[str, Any], digest: str, path: str, below: ImageRecipe) -> ImageRecipe:
     groups = tuple(
-        Group(name=each["name"], gid=each["gid"], members=tuple(each.get("members", ()))) for each in table.get("group", ())
+        Group(
+            name=each["name"], gid=each["gid"], members=tuple(each.get("members", ()))
+        ) for each in table.get("group", ())
     )
     users, primary = _users(table.get("user", ()), below.groups + groups)
     return ImageRecipe(
         name=table["name"], path=path, digest=digest, summary=table.get("summary", ""), below=table.get("from", ""),
         packages=tuple(map(requirement.parse, table["packages"])), profiles=tuple(table.get("profiles", ())),
         users=users, groups=groups + primary,
-        modes=tuple(Mode(path=each["path"], mode=_bits(each), owner=each.get("owner", "")) for each in table.get("mode", ())),
+        modes=tuple(
+            Mode(path=each["path"], mode=_bits(each), owner=each.get("owner", "")) for each in table.get("mode", ())
+        ),
         directories=tuple(map(_directory, table.get("directory", ()))),
         capabilities={key: tuple(names) for key, names in table.get("capabilities", {}).items()},
         links=table.get("links", {}), files=table.get("files", {}), config=_config(table.get("config", {})),
         waivers=tuple(
-            Waiver(rule=each["rule"], glob=glob, why=each["why"]) for each in table.get("waiver", ()) for glob in each["paths"]
+            Waiver(
+                rule=each["rule"], glob=glob, why=each["why"]
+            ) for each in table.get("waiver", ()) for glob in each["paths"]
         ),
     )
 
@@ -226,9 +238,11 @@ def _directory(table: Mapping[str, Any]) -> Directory:
 def _config(table: Mapping[str, Any]) -> Config:
     health = table.get("healthcheck")
     return Config(
-        entrypoint=tuple(table.get("entrypoint", ())), command=tuple(table.get("command", ())), env=table.get("env", {}),
+        entrypoint=tuple(table.get("entrypoint", ())), command=tuple(table.get("command", ())),
+        env=table.get("env", {}),
         user=table.get("user", ""), working_dir=table.get("working-dir", ""), stop_signal=table.get("stop-signal", ""),
-        ports=tuple(each if "/" in each else f"{each}/tcp" for each in table.get("ports", ())), labels=table.get("labels", {}),
+        ports=tuple(each if "/" in each else f"{each}/tcp" for each in table.get("ports", ())),
+        labels=table.get("labels", {}),
         healthcheck=None if health is None else Healthcheck(
             test=tuple(health["test"]), **{key.replace("-", "_"): health[key] for key in health if key != "test"}
         ),
@@ -236,7 +250,7 @@ def _config(table: Mapping[str, Any]) -> Config:
 
 
 def _check(image: ImageRecipe, place: str, problems: Problems, below: ImageRecipe) -> None:
-    """What only the whole image can tell: names and numbers given twice, owners and members that nobody declares."""
+    """Check the whole image: names and numbers given twice, owners and members that are not declared."""
     users = {ROOT: 0} | {each.name: each.uid for each in below.users}
     groups = {ROOT: 0} | {each.name: each.gid for each in below.groups}
     _check_twice([(each.name, each.uid) for each in image.users], users, place, "user", problems)
@@ -270,7 +284,9 @@ def _check_profiles(image: ImageRecipe, place: str, problems: Problems, below: I
             problems.append(Problem(f"{place}profiles[{number}]", text, "its profiles: " + ", ".join(below.profiles)))
 
 
-def _check_twice(rows: list[tuple[str, int]], known: Mapping[str, int], place: str, noun: str, problems: Problems) -> None:
+def _check_twice(
+    rows: list[tuple[str, int]], known: Mapping[str, int], place: str, noun: str, problems: Problems
+) -> None:
     """known: names and numbers that are there before the first of `rows`: root's, and those of the image below."""
     names, numbers = {*known}, {*known.values()}
     for row, (name, value) in enumerate(rows):
@@ -279,7 +295,9 @@ def _check_twice(rows: list[tuple[str, int]], known: Mapping[str, int], place: s
             there = "the image below has it" if name in known and name != ROOT else "every base has root"
             problems.append(Problem(f"{at}.name", f"{noun} '{name}' is there twice", f"remove one of them; {there}"))
         elif value in numbers:
-            problems.append(Problem(f"{at}.{number}", f"{value} is taken by another {noun}", "give each its own number"))
+            problems.append(
+                Problem(f"{at}.{number}", f"{value} is taken by another {noun}", "give each its own number")
+            )
         elif value > _LAST_ID:
             problems.append(Problem(f"{at}.{number}", f"{value} is too large", f"at most {_LAST_ID}"))
         names.add(name)
@@ -291,7 +309,9 @@ def _known(name: str, known: Mapping[str, int], at: str, noun: str, problems: Pr
         problems.append(Problem(at, f"{noun} '{name}' is not declared in this image", near(name, sorted(known))))
 
 
-def _check_config(config: Config, users: Mapping[str, int], groups: Mapping[str, int], at: str, problems: Problems) -> None:
+def _check_config(
+    config: Config, users: Mapping[str, int], groups: Mapping[str, int], at: str, problems: Problems
+) -> None:
     user, _, group = config.user.partition(":")
     for name, known, noun in ((user, users, "user"), (group, groups, "group")):
         if name and not name.isdigit():

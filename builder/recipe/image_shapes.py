@@ -4,7 +4,7 @@ from builder.base.shape import Choice, Field, ListOf, MapOf, Number, Table, Text
 from builder.recipe import requirement
 from builder.recipe.shapes import path_problem
 
-# Linux capabilities by bit, from linux/capability.h (41 of them since Linux 5.9); the names are what setcap(8) takes.
+# Linux capabilities by bit, from linux/capability.h (41 of them since Linux 5.9); the names are those of setcap(8).
 CAPABILITIES = (
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
@@ -15,7 +15,9 @@ CAPABILITIES = (
     "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 )
 # The rules of an image's contract, by the names that their findings have.
-CONTRACT_RULES = ("build-path", "damaged", "glibc", "interpreter", "lua-ffi", "needed", "run-path", "shadow", "writable")
+CONTRACT_RULES = (
+    "build-path", "damaged", "glibc", "interpreter", "lua-ffi", "needed", "run-path", "shadow", "writable"
+)
 
 
 def _absolute(text: str) -> str:
@@ -42,11 +44,11 @@ _FILE_KEYS = r"[^/\s]\S*"
 
 _CONFIG = Table({
     "entrypoint": Field(ListOf(Text(), 1), "words that always start the container's process"),
-    "command": Field(ListOf(Text(), 1), "words after the entrypoint, replaced by what a user gives"),
+    "command": Field(ListOf(Text(), 1), "words after the entrypoint, replaced by a user's own"),
     "env": Field(MapOf(Text(), "[A-Za-z_][A-Za-z0-9_]*"), "environment of the process"),
-    "user": Field(Text(rf"(?:{_USER}|[0-9]+)(?::(?:{_USER}|[0-9]+))?"), "who runs it: USER or USER:GROUP"),
+    "user": Field(Text(rf"(?:{_USER}|[0-9]+)(?::(?:{_USER}|[0-9]+))?"), "user that runs it: USER or USER:GROUP"),
     "working-dir": Field(Text(check=_absolute), "where it starts"),
-    "stop-signal": Field(Text("SIG[A-Z0-9+-]+"), "what asks it to end, like SIGQUIT"),
+    "stop-signal": Field(Text("SIG[A-Z0-9+-]+"), "signal that asks it to end, like SIGQUIT"),
     "ports": Field(ListOf(Text("[0-9]{1,5}(?:/(?:tcp|udp))?")), "ports it listens on, like '80/tcp'"),
     "labels": Field(MapOf(Text()), "OCI annotations of the image"),
     "healthcheck": Field(Table({
@@ -62,14 +64,17 @@ IMAGE = Table({
     "name": Field(_NAME, "the file's name without .toml", required=True),
     "summary": Field(Text(), "one line"),
     "from": Field(_NAME, "the image that it stands on"),
-    "packages": Field(ListOf(Text(check=requirement.problem, hint=requirement.HINT), 1), "whose files it holds", required=True),
+    "packages": Field(
+        ListOf(Text(check=requirement.problem, hint=requirement.HINT), 1), "packages whose files it holds",
+        required=True,
+    ),
     "profiles": Field(ListOf(_NAME, 1), "profiles that it resolves in, its default first (default: all)"),
     "user": Field(ListOf(Table({
         "name": Field(_USER_NAME, required=True),
         "uid": Field(_ID, required=True),
         "gid": Field(_ID, "number of the primary group (default: the group's, else the uid)"),
         "group": Field(_USER_NAME, "primary group (default: the user's name)"),
-        "home": Field(Text(check=_absolute), "home folder (default: /)"),
+        "home": Field(Text(check=_absolute), "home directory (default: /)"),
         "shell": Field(Text(check=_absolute), "login shell (default: /sbin/nologin)"),
     })), "users added to the base's"),
     "group": Field(ListOf(Table({
@@ -86,16 +91,17 @@ IMAGE = Table({
         "path": Field(_PATH, required=True),
         "mode": Field(_MODE, "default: 0755"),
         "owner": Field(_OWNER, "default: root:root"),
-    })), "empty folders"),
+    })), "empty directories"),
     "capabilities": Field(
-        MapOf(ListOf(Text(check=_capability, hint="like 'CAP_NET_BIND_SERVICE'"), 1), _FILE_KEYS), "path -> Linux capabilities"
+        MapOf(ListOf(Text(check=_capability, hint="like 'CAP_NET_BIND_SERVICE'"), 1), _FILE_KEYS),
+        "path -> Linux capabilities"
     ),
-    "links": Field(MapOf(Text(r"\S+"), _FILE_KEYS), "path -> what the symbolic link says"),
+    "links": Field(MapOf(Text(r"\S+"), _FILE_KEYS), "path -> target of the symbolic link"),
     "files": Field(MapOf(Text(), _FILE_KEYS), "path -> text of a small file"),
     "waiver": Field(ListOf(Table({
         "rule": Field(Choice(CONTRACT_RULES), "a rule of the image's contract", required=True),
         "paths": Field(ListOf(_PATH, 1), "paths or globs", required=True),
         "why": Field(Text(check=_reason), "the reason, which the audit shows", required=True),
     })), "breaches of the contract that are allowed"),
-    "config": Field(_CONFIG, "what a container engine starts"),
-}, doc="A builder image: packages, and what the layer holds besides their files.")
+    "config": Field(_CONFIG, "the command that a container engine starts, and its settings"),
+}, doc="A builder image: packages, and the layer's entries besides their files.")

@@ -18,7 +18,7 @@ from builder.recipe.requirement import Requirement
 class Profile(Struct, frozen=True, kw_only=True):
     """A parsed profile. `digest` is the SHA-256 of its canonical content.
 
-    base: packages whose runtime outputs are the base layer. constraints: package -> what its version must be.
+    base: packages whose runtime outputs are the base layer. constraints: package -> patterns of its version.
     providers: package -> the package that provides it inside. features: package -> features that are on.
     outputs_required: whether an output that the lock does not pin is an audit finding. cannot: rule of the audit -> why
     the sources of this profile cannot meet it.
@@ -36,7 +36,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     cannot: Mapping[str, str] = field(default_factory=dict)
 
 
-# Rules of the audit about what others publish. A profile may be unable to meet these; other rules find contradictions.
+# Rules of the audit about files that others publish. A profile may be unable to meet these; other rules find
+# contradictions.
 SOURCE_RULES = ("unpinned-source", "weak-pin", "plain-http-unpinned", "plain-http-first", "single-location")
 
 _NAME = Text(requirement.NAME, "lower-case letters, digits, '+', '.', '-'")
@@ -57,12 +58,17 @@ PROFILE = Table({
     "summary": Field(Text(), "one line"),
     "base": Field(ListOf(Text(check=requirement.problem, hint=requirement.HINT)), "packages of the base layer"),
     "constraints": Field(
-        MapOf(Text(check=_pattern_problem, hint="like '3.5.* | 3.0.20' or '!1.1.1*'"), requirement.NAME), "package -> versions"
+        MapOf(Text(check=_pattern_problem, hint="like '3.5.* | 3.0.20' or '!1.1.1*'"), requirement.NAME),
+        "package -> versions"
     ),
     "providers": Field(MapOf(_NAME, requirement.NAME), "package -> the package that provides it inside"),
     "features": Field(MapOf(ListOf(_NAME, 1), requirement.NAME), "package -> features that are on"),
-    "outputs": Field(Choice(("required", "optional")), "whether an unpinned output is an audit finding (default: required)"),
-    "audit": Field(Table({"cannot": Field(_CANNOT, "rule -> why it cannot be met")}), "what the audit accounts for"),
+    "outputs": Field(
+        Choice(("required", "optional")), "whether an unpinned output is an audit finding (default: required)"
+    ),
+    "audit": Field(
+        Table({"cannot": Field(_CANNOT, "rule -> why it cannot be met")}), "findings that the audit accounts for"
+    ),
 }, doc="A builder profile: which version or provider of a package an image takes.")
 
 
@@ -72,7 +78,7 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Profile | No
     table = shape.read(PROFILE, data, f"{path}: ", mine)
     if table is not None and not mine:
         if table["name"] == stem:
-            # Reasons decide nothing of what is built, so the lock is not stale after they change.
+            # Reasons change no output, so the lock is not stale after they change.
             return _profile(table, canonical.key({key: each for key, each in data.items() if key != "audit"}), path)
         mine.append(Problem(f"{path}: name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
     problems.extend(mine)

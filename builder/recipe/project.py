@@ -1,4 +1,4 @@
-"""A project: all recipes, images and profiles of a folder, validated as a whole.
+"""A project: all recipes, images and profiles of a directory, validated as a whole.
 
     recipes/NAME.toml            packages
     recipes/tools/NAME.toml      packages too: the prebuilt tools of builds
@@ -32,12 +32,12 @@ from builder.recipe.recipe import Recipe
 
 PACKAGES, TOOLS, IMAGES, PROFILES = "recipes", "recipes/tools", "recipes/images", "recipes/profiles"
 FOLDERS = (PACKAGES, TOOLS, IMAGES, PROFILES)
-OWN = ("failed", "rootfs", "run", "tests")  # folders of out/ that are no image's
+OWN = ("failed", "rootfs", "run", "tests")  # directories of out/ that are no image's
 _INSTEAD = "put the file itself in its place"
 
 
 class Signature(NamedTuple):
-    """What tells that a file was not written since: times in nanoseconds, size in bytes, inode."""
+    """Evidence that a file was not written since: times in nanoseconds, size in bytes, inode."""
 
     mtime: int
     ctime: int
@@ -48,7 +48,7 @@ class Signature(NamedTuple):
 # A file that was found sound: the digest of its content, its parsed TOML, and a recipe's facts (see `Facts`; None for
 # images and profiles). Plain tuples, since they are remembered by `memo`, thousands at a time.
 Raw = tuple[str, dict[str, Any], tuple[Any, ...] | None]
-Kept = tuple[tuple[int, ...], Raw]  # a signature, and what the file with that signature held
+Kept = tuple[tuple[int, ...], Raw]  # a signature, and the content of the file with that signature
 
 
 class Recipes(Mapping[str, Recipe]):
@@ -80,7 +80,7 @@ class Recipes(Mapping[str, Recipe]):
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """All that a folder declares. `root` is the absolute path of the folder that holds `recipes/`."""
+    """All that a project declares. `root` is the absolute path of the directory that holds `recipes/`."""
 
     root: str
     recipes: Recipes
@@ -92,19 +92,19 @@ class Project(Struct, frozen=True, kw_only=True):
         return self.images[image_name].profiles or tuple(self.profiles)
 
     def folder_of(self, image_name: str, profile_name: str) -> str:
-        """The name of an image's folder in out/: NAME, and NAME-PROFILE for any but its default profile."""
+        """The name of an image's directory in out/: NAME, and NAME-PROFILE for any but its default profile."""
         return image_name if profile_name == self.profiles_of(image_name)[0] else f"{image_name}-{profile_name}"
 
 
 @paused()
 def load(root: str, *, cache_dir: str | None = None) -> Project:
-    """Read and validate the project in folder `root`. `cache_dir`: folder to remember sound files in, or None.
+    """Read and validate the project in directory `root`. `cache_dir`: directory to remember sound files in, or None.
 
     Raises:
         RecipeError: with all problems of all files.
     """
     root = os.path.abspath(root)
-    name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:2]  # one of 256, so that the folder does not grow
+    name = "project-" + hashlib.sha256(root.encode()).hexdigest()[:2]  # one of 256, so that the directory does not grow
     known = memo.read(cache_dir, name)
     kept: Mapping[str, Kept] = known[1] if known is not None and known[0] == root else {}
     now = time.time_ns()
@@ -126,7 +126,7 @@ def load(root: str, *, cache_dir: str | None = None) -> Project:
 
 
 def _shared_folders(project: Project) -> Problems:
-    """Images that would be written to the same folder of out/, or to one that the builder has for something else."""
+    """Images that would be written to the same directory of out/, or to one that the builder uses itself."""
     problems: Problems = []
     owners = dict.fromkeys(OWN, "the builder itself")
     for name, each in sorted(project.images.items()):
@@ -140,7 +140,7 @@ def _shared_folders(project: Project) -> Problems:
 
 
 def scan(root: str) -> tuple[dict[str, Signature], Problems]:
-    """All TOML files of the project by their path from the root, and what is wrong with the folders themselves."""
+    """All TOML files of the project by their path from the root, and the problems of the directories themselves."""
     files: dict[str, Signature] = {}
     problems: Problems = []
     for folder in FOLDERS:
@@ -151,8 +151,8 @@ def scan(root: str) -> tuple[dict[str, Signature], Problems]:
             entries = sorted(os.scandir(os.path.join(root, folder)), key=lambda each: each.name)
         except FileNotFoundError:
             if folder == PACKAGES:
-                hint = "run builder in a project's folder, or name it with --root"
-                problems.append(Problem(folder, f"there is no such folder in {root}", hint))
+                hint = "run builder in a project's directory, or name it with --root"
+                problems.append(Problem(folder, f"there is no such directory in {root}", hint))
             continue
         for entry in entries:
             if entry.name.endswith(".toml") and not entry.name.startswith("."):
@@ -171,14 +171,16 @@ def scan(root: str) -> tuple[dict[str, Signature], Problems]:
 
 def syntax_problem(path: str, error: tomli.TOMLDecodeError) -> Problem:
     """The problem of a file that is not TOML, with line and column."""
-    return Problem(f"{path}: line {error.lineno}, column {error.colno}", f"is not TOML: {error.msg}", "see https://toml.io")
+    return Problem(
+        f"{path}: line {error.lineno}, column {error.colno}", f"is not TOML: {error.msg}", "see https://toml.io"
+    )
 
 
 class _Loader(Struct):
     """One run of `load`.
 
-    kept: what an earlier run found sound, by path. fresh: the same of this run. places: recipe name -> path, of broken ones
-    too. decoded: recipes that had to be decoded to be checked.
+    kept: the files that an earlier run found sound, by path. fresh: the same of this run. places: recipe name -> path,
+    of broken ones too. decoded: recipes that had to be decoded to be checked.
     """
 
     root: str
@@ -189,7 +191,8 @@ class _Loader(Struct):
     places: dict[str, str] = field(default_factory=dict)
     decoded: dict[str, Recipe] = field(default_factory=dict)
     images: dict[str, ImageRecipe | None] = field(default_factory=dict)
-    stacked: dict[str, tuple[str, Signature, Any]] = field(default_factory=dict)  # images on others -> path, signature, table
+    # Images on others -> path, signature, table.
+    stacked: dict[str, tuple[str, Signature, Any]] = field(default_factory=dict)
     profiles: dict[str, Profile | None] = field(default_factory=dict)
 
     def read(self, path: str, signature: Signature) -> None:
@@ -231,7 +234,8 @@ class _Loader(Struct):
                 self.fresh[path] = (tuple(signature), (made.digest, table, None))
 
     def crosscheck(self) -> None:
-        """Check files against each other, unless what they see of each other is as it was when it was found sound."""
+        """Check files against each other, unless the parts that they see of each other are as they were when found
+        sound."""
         if not self.problems and _seen(self.fresh) == _seen(self.kept):
             return
         known = {name: self.fresh[path][1][2] for name, path in self.places.items() if path in self.fresh}
@@ -264,12 +268,14 @@ class _Loader(Struct):
             self.problems.append(Problem(path, f"is not UTF-8 text at byte {error.start}", "TOML files are UTF-8"))
         except tomli.TOMLDecodeError as error:
             self.problems.append(syntax_problem(path, error))
-        except (RecursionError, ValueError) as error:  # what tomli leaves to Python: too many levels, a number of 5,000 digits
+        # Tomli leaves these to Python: too many levels, a number of 5,000 digits.
+        except (RecursionError, ValueError) as error:
             self.problems.append(Problem(path, f"is not TOML that can be read: {error}"))
         return None
 
     def _decode(self, folder: str, path: str, stem: str, table: dict[str, Any] | None) -> Raw | None:
-        """The file's content as what its folder says it is. A broken image or profile is known by name all the same."""
+        """The file's content, decoded by the kind that its directory holds. A broken image or profile is known by name
+        all the same."""
         if folder == IMAGES:
             made = None if table is None else image.read(table, path=path, stem=stem, problems=self.problems)
             self.images[stem] = made
@@ -286,5 +292,5 @@ class _Loader(Struct):
 
 
 def _seen(files: Mapping[str, Kept]) -> dict[str, object]:
-    """By path, what other files can see of each: facts of recipes, all of images and profiles."""
+    """The parts of each file that others can see, by path: facts of recipes, all of images and profiles."""
     return {path: seen or digest for path, (_, (digest, _, seen)) in files.items()}

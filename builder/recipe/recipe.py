@@ -1,7 +1,7 @@
 """Recipes: one TOML file a package, declarative and validated as a whole.
 
-A version table extends the recipe's own keys: its requirements and patches are added, its build options replace those of
-the same name, or all of them when it names a style. Versions stand in order of preference.
+A version table extends the recipe's own keys: its requirements and patches are added, its build options replace those
+of the same name, or all of them when it names a style. Versions stand in order of preference.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, convert, field
 from msgspec.structs import replace
 
 from builder.base import canonical, shape
@@ -23,7 +23,8 @@ from builder.recipe.styles import STYLES
 
 __all__ = [
     "DEFAULT_DEBUG", "DEFAULT_DEV", "DEFAULT_TOOLS", "OUTPUTS", "SOURCE", "Feature", "Limits", "Recipe", "Version",
-    "build", "builtin_variables", "expand", "merge_feature", "path_problem", "read", "read_source", "schema", "variables_in",
+    "build", "builtin_variables", "expand", "merge_feature", "path_problem", "read", "read_source", "schema",
+    "variables_in",
 ]
 
 DEFAULT_DEV = (
@@ -53,11 +54,11 @@ class Version(Struct, frozen=True, kw_only=True):
     style: str = "copy"
     own_style: bool = False  # says how it is built all by itself: the recipe's [build] and features are not for it
     build: Mapping[str, Any] = field(default_factory=dict)  # options of the style, variables not yet expanded
-    end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream mends nothing
+    end_of_life: str = ""  # date (YYYY-MM-DD) after which upstream fixes nothing
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one build may use: MiB of memory in all, processes at a time, seconds."""
+    """The limits of one build: MiB of memory in all, processes at a time, seconds."""
 
     memory: int = 8192
     processes: int = 512
@@ -130,7 +131,9 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Recipe | Non
     table = shape.read(RECIPE, data, place, mine)
     if table is not None and not mine:
         if table["name"] != stem:
-            mine.append(Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same"))
+            mine.append(
+                Problem(f"{place}name", f"is '{table['name']}' but the file is {stem}.toml", "make them the same")
+            )
         recipe = build(table, path=path, digest=_digest(data))
         _check(recipe, table, place, mine)
         if not mine:
@@ -140,7 +143,8 @@ def read(data: Any, *, path: str, stem: str, problems: Problems) -> Recipe | Non
 
 
 def _digest(data: Any) -> str:
-    """The digest of a recipe's content; nothing for what no key takes (a date, not a number), which `_check` then finds."""
+    """The digest of a recipe's content; "" where a value has no place in a key (a date, not a number), which `_check`
+    then finds."""
     try:
         return canonical.key(data)
     except (TypeError, ValueError, RecursionError):
@@ -152,13 +156,8 @@ def _wants(table: Mapping[str, Any], key: str) -> tuple[Requirement, ...]:
 
 
 def read_source(table: Mapping[str, Any]) -> Source:
-    locations = tuple(table.get("locations", ()))
-    known = {key: table[key] for key in ("size", "sha256", "tree", "unpacked", "entries", "folder", "platform") if key in table}
-    filename = table.get("filename") or default_filename(locations)
-    return Source(
-        name=table.get("name", "main"), locations=locations, filename=filename, strip=table.get("strip", 1),
-        include=tuple(table.get("include", ())), **known,
-    )
+    """A source of a recipe or a lock, whose table is already checked."""
+    return convert({"filename": default_filename(table.get("locations", ())), **table}, Source)
 
 
 def _patch_set(table: Mapping[str, Any]) -> PatchSet:
@@ -187,20 +186,27 @@ def _version(table: Mapping[str, Any], common: Mapping[str, Any]) -> Version:
 def build(table: Mapping[str, Any], *, path: str, digest: str) -> Recipe:
     """The recipe of a table that `read` has found sound before."""
     features = {
-        name: Feature(requires=_wants(each, "requires"), build_requires=_wants(each, "build-requires"), build=each.get("build", {}))
+        name: Feature(
+            requires=_wants(each, "requires"), build_requires=_wants(each, "build-requires"),
+            build=each.get("build", {}),
+        )
         for name, each in table.get("feature", {}).items()
     }
     return Recipe(
-        name=table["name"], path=path, digest=digest, summary=table.get("summary", ""), license=table.get("license", ""),
+        name=table["name"], path=path, digest=digest, summary=table.get("summary", ""),
+        license=table.get("license", ""),
         homepage=table.get("homepage", ""), vars=table.get("vars", {}), tools=table.get("tools", DEFAULT_TOOLS),
         versions=tuple(_version(each, table) for each in table["version"]), features=features,
-        split={"dev": DEFAULT_DEV, "debug": DEFAULT_DEBUG, **{name: tuple(globs) for name, globs in table.get("split", {}).items()}},
+        split={
+            "dev": DEFAULT_DEV, "debug": DEFAULT_DEBUG,
+            **{name: tuple(globs) for name, globs in table.get("split", {}).items()},
+        },
         limits=Limits(**table.get("limits", {})),
     )
 
 
 def _check(recipe: Recipe, table: Mapping[str, Any], place: str, problems: Problems) -> None:
-    """What only the merged recipe can tell: repeated versions, options that the style lacks, undefined variables."""
+    """Check the merged recipe: repeated versions, options that the style lacks, undefined variables."""
     for key, text in recipe.vars.items():
         if key in ("name", "version"):
             problems.append(Problem(f"{place}vars.{key}", "is always set by builder", "give it another name"))
@@ -218,17 +224,23 @@ def _check(recipe: Recipe, table: Mapping[str, Any], place: str, problems: Probl
         _check_patches(version, at, problems)
         _check_build(recipe, number, table, place, problems)
     if not recipe.digest and not problems:
-        problems.append(Problem(place.removesuffix(": "), "holds a date, a fraction or too many levels", "write it as text"))
+        problems.append(
+            Problem(place.removesuffix(": "), "holds a date, a fraction or too many levels", "write it as text")
+        )
 
 
 def _check_sources(version: Version, at: str, problems: Problems) -> None:
     for number, source in enumerate(version.sources):
         for other in version.sources[:number]:
-            if source.name == other.name and (source.platform == other.platform or None in (source.platform, other.platform)):
-                problems.append(Problem(f"{at}.source[{number}].name", f"two sources are called '{source.name}'", "give each a name"))
+            if source.name == other.name and (
+                source.platform == other.platform or None in (source.platform, other.platform)
+            ):
+                text = f"two sources are called '{source.name}'"
+                problems.append(Problem(f"{at}.source[{number}].name", text, "give each a name"))
                 break
         if source.include and source.folder is None:
-            problems.append(Problem(f"{at}.source[{number}].include", "is for a folder only", "say 'include' of the build, or take it out"))
+            hint = "say 'include' of the build, or take it out"
+            problems.append(Problem(f"{at}.source[{number}].include", "is for a source with 'folder' only", hint))
         if source.folder is None and not re.match("[A-Za-z0-9_]", source.filename):
             text = f"no file name can be told from '{source.locations[0]}'"
             problems.append(Problem(f"{at}.source[{number}].locations[0]", text, "say 'filename'"))
@@ -236,7 +248,9 @@ def _check_sources(version: Version, at: str, problems: Problems) -> None:
     into = version.build.get("into")
     for name in into if version.style == "prebuilt" and isinstance(into, dict) else ():
         if name not in known:
-            problems.append(Problem(f"{at}.build.into.{name}", f"there is no source '{name}'", near(name, sorted(known))))
+            problems.append(
+                Problem(f"{at}.build.into.{name}", f"there is no source '{name}'", near(name, sorted(known)))
+            )
 
 
 def _check_patches(version: Version, at: str, problems: Problems) -> None:
@@ -244,14 +258,20 @@ def _check_patches(version: Version, at: str, problems: Problems) -> None:
     for number, patches in enumerate(version.patches):
         source = patches.patches[0].source
         if source not in known:
-            problems.append(Problem(f"{at}.patches[{number}].source", f"there is no source '{source}'", near(source, known)))
+            problems.append(
+                Problem(f"{at}.patches[{number}].source", f"there is no source '{source}'", near(source, known))
+            )
         for path in patches.skip:
             if path in {each.path for each in patches.patches}:
-                problems.append(Problem(f"{at}.patches[{number}].skip.{path}", "is applied and skipped", "do one of them"))
+                problems.append(
+                    Problem(f"{at}.patches[{number}].skip.{path}", "is applied and skipped", "do one of them")
+                )
     if version.patches and STYLES[version.style].builtin:
-        problems.append(Problem(f"{at}.patches", f"style '{version.style}' builds nothing that could be patched", "take them out"))
+        text = f"style '{version.style}' builds no source that a patch could change"
+        problems.append(Problem(f"{at}.patches", text, "take them out"))
     elif version.patches and "main" not in known:
-        problems.append(Problem(f"{at}.patches", "patches are for the source 'main', and there is none", "call the patched source 'main'"))
+        text = "patches are for the source 'main', and there is none"
+        problems.append(Problem(f"{at}.patches", text, "call the patched source 'main'"))
 
 
 def _check_build(recipe: Recipe, number: int, table: Mapping[str, Any], place: str, problems: Problems) -> None:
@@ -273,14 +293,14 @@ def _check_build(recipe: Recipe, number: int, table: Mapping[str, Any], place: s
 
 def _blame(place: str, problem: Problem, problems: Problems) -> None:
     problem = replace(problem, place=f"{place}.{problem.place}")
-    if problem not in problems:  # versions share what the recipe says for all of them
+    if problem not in problems:  # versions share the recipe's own keys
         problems.append(problem)
 
 
 def _build_problems(
     version: Version, build: Mapping[str, Any], recipe: Recipe, wants: tuple[Requirement, ...]
 ) -> list[tuple[str, Problem]]:
-    """What is wrong with merged options: (option, problem with its place inside the table)."""
+    """Problems of merged options: (option, problem with its place inside the table)."""
     found: Problems = []
     shape.read(_options(version.style), build, "build: ", found)
     if found:
@@ -305,7 +325,9 @@ def _options(style: str) -> Table:
 def builtin_variables(recipe: Recipe, version: str) -> dict[str, str]:
     """Variables of every build of the recipe: name, version and the recipe's own [vars] (which may use these two)."""
     base = {"name": recipe.name, "version": version}
-    own = {key: expand(text, base) if set(variables_in(text)) <= set(base) else text for key, text in recipe.vars.items()}
+    own = {
+        key: expand(text, base) if set(variables_in(text)) <= set(base) else text for key, text in recipe.vars.items()
+    }
     return base | own
 
 

@@ -1,4 +1,4 @@
-"""What one package wants of another: `NAME[FEATURE,...] PATTERN [| PATTERN]... [!PATTERN]...`.
+"""Requirements, one package's wants of another: `NAME[FEATURE,...] PATTERN [| PATTERN]... [!PATTERN]...`.
 
 Versions are never compared for order: upstream tags do not sort (an old tag can carry a high number). A recipe lists
 its versions in order of preference and a requirement selects from that list, by exact version or by a pattern with `*`:

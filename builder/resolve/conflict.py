@@ -1,4 +1,4 @@
-"""Why nobody could be satisfied, for people: the chains of who wants what."""
+"""Explains a version conflict: the chains of requirements that exclude each other."""
 
 from builder.base.errors import ConflictError
 from builder.recipe.recipe import Version
@@ -9,16 +9,17 @@ _MOST_CHAINS = 12
 
 
 def unsatisfied(found: Unsatisfied, *, searched: str = "") -> ConflictError:
-    """The error for a package without a version left. `searched`: what a search for other choices came to, in words."""
+    """The error for a package without a version left. `searched`: the result of a search, in words."""
     state, name = found.state, found.name
     query = state.universe.query
     recipe = query.recipes.get(name)
     if recipe is None:
         return _no_recipe(state, name)
-    lines = [f"no version of {name} satisfies everybody:", *(f"  {line}" for line in _wants(state, name))]
+    lines = [f"no version of {name} satisfies all requirements:", *(f"  {line}" for line in _wants(state, name))]
     if name in query.features:
         lines.append(f"  {query.label} turns on {Requirement(name, query.features[name])}")
-    lines += [f"  {query.label} constrains {want}" for _, want in sorted(query.constraints.items()) if _concerns(state, name, want)]
+    constraints = (want for _, want in sorted(query.constraints.items()) if _concerns(state, name, want))
+    lines += [f"  {query.label} constrains {want}" for want in constraints]
     provided = sorted({each.want.name for each in state.wants[name]} - {name})
     features = name in query.features or any(each.want.features for each in state.wants[name])
     lines.append("versions known: " + ", ".join(_shown(each, provided, features) for each in recipe.versions))
@@ -37,9 +38,13 @@ def cycle(state: State, names: list[str]) -> ConflictError:
 
 def _no_recipe(state: State, name: str) -> ConflictError:
     query = state.universe.query
-    providers = sorted(each for each, recipe in query.recipes.items() if any(name in version.provides for version in recipe.versions))
+    providers = sorted(
+        each for each, recipe in query.recipes.items() if any(name in version.provides for version in recipe.versions)
+    )
     chain = _chain(state, state.wants[name][0])
-    hint = f"choose one in the profile: [providers] {name} = \"{providers[0]}\"" if providers else f"add recipes/{name}.toml"
+    hint = f"add recipes/{name}.toml"
+    if providers:
+        hint = f"choose one in the profile: [providers] {name} = \"{providers[0]}\""
     return ConflictError(f"there is no recipe '{name}':\n  {chain}", where=query.label, hint=hint)
 
 
@@ -62,11 +67,11 @@ def _chain(state: State, want: Want) -> str:
     """Like "image openresty (profile upstream) -> openresty 1.19.9.1 wants openssl 1.1.1*"."""
     query = state.universe.query
     names: list[str] = []
-    who = want.who
-    while isinstance(who, str):
-        names.append(_shown_package(state, who))
-        who = state.wants[who][0].who
-    root = f"{query.roots[who][0]} ({query.label})"
+    origin = want.origin
+    while isinstance(origin, str):
+        names.append(_shown_package(state, origin))
+        origin = state.wants[origin][0].origin
+    root = f"{query.roots[origin][0]} ({query.label})"
     return " -> ".join([root, *reversed(names)]) + f" wants {want.want}"
 
 
@@ -76,12 +81,13 @@ def _shown_package(state: State, name: str) -> str:
 
 
 def _concerns(state: State, name: str, want: Requirement) -> bool:
-    """Whether a constraint is on a package, or on what others want of it as a provider."""
+    """Whether a constraint is on a package, or on a name that others want of it as a provider."""
     return want.name == name or any(each.want.name == want.name for each in state.wants[name])
 
 
 def _shown(version: Version, provided: list[str], features: bool) -> str:
-    """A version, with the versions that it carries of the packages it was asked for, and whether it lacks features asked for."""
+    """A version, with the versions that it carries of the packages it was asked for, and whether it lacks features
+    asked for."""
     inside = [f"{each} {version.provides[each]}" for each in provided if each in version.provides]
     inside += ["built in its own way, without features"] if version.own_style and features else []
     return f"{version.version} ({', '.join(inside)})" if inside else version.version

@@ -1,7 +1,8 @@
-"""Pins of sources: what is taken over from the lock of before, what is still missing, and what must not be believed.
+"""Pins of sources: those taken over from the lock of before, those still missing, and those not to be believed.
 
-A pin is the SHA-256 of a file's bytes or the digest of the unpacked tree. A recipe declares pins; what it does not declare
-is measured by fetching once, and then kept in the lock for as long as the source has a location in common with it.
+A pin is the SHA-256 of a file's bytes or the digest of the unpacked tree. A recipe declares pins; a pin that it does
+not declare is measured by fetching once, and then kept in the lock for as long as the source has a location in common
+with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ _OF_TREE = ("tree", "unpacked", "entries")
 
 
 class Pin(Protocol):
-    """What the bytes of a source are, measured: of the file (size in bytes, hexadecimal SHA-256) and of its tree."""
+    """The measured bytes of a source: of the file (size in bytes, hexadecimal SHA-256) and of its tree."""
 
     @property
     def size(self) -> int | None: ...
@@ -47,10 +48,12 @@ def missing_pins(lock: Lock) -> list[Wanted]:
 
 
 def with_pins(lock: Lock, pins: Mapping[Wanted, Pin]) -> Lock:
-    """The lock with measured pins filled in where it has none; what is pinned already stays as it is."""
+    """The lock with measured pins filled in where it has none; those that are pinned already stay as they are."""
     names = {(name, version) for name, version, _ in pins}
     packages = tuple(
-        replace(each, sources=tuple(_filled(source, pins.get((each.name, each.version, source))) for source in each.sources))
+        replace(
+            each, sources=tuple(_filled(source, pins.get((each.name, each.version, source))) for source in each.sources)
+        )
         if (each.name, each.version) in names else each
         for each in lock.packages
     )
@@ -73,7 +76,7 @@ def refuse_reused(packages: Iterable[LockedPackage], before: Lock, paths: Mappin
     paths: package -> its recipe's file, for messages.
 
     Raises:
-        RefusedError: naming all of them, with what they were.
+        RefusedError: naming all of them, with their former location or version.
     """
     known = {(profile, each.name): each for each in before.packages for profile in each.profiles}
     by_id = {each.id: each for each in before.packages}
@@ -86,7 +89,8 @@ def refuse_reused(packages: Iterable[LockedPackage], before: Lock, paths: Mappin
     if found:
         hint = (
             "put the hash of the new bytes there, or take it out and let `builder resolve` measure it; "
-            "if the same archive only has a new place, list it beside the old one; if lock.toml was edited by hand, take that back: "
+            "if the same archive only has a new place, list it beside the old one; "
+            "if lock.toml was edited by hand, take that back: "
             "`git checkout lock.toml`"
         )
         raise RefusedError("\n".join(found), hint=hint)
@@ -105,7 +109,8 @@ def _reused(new: LockedPackage, old: LockedPackage) -> Iterator[str]:
     if new.version != old.version and len(pinned) == len(new.sources) > 0:
         hashes = [_same_hash(mine, theirs) for mine, theirs in pinned]
         if all(hashes) and all(set(mine.locations) & set(theirs.locations) for mine, theirs in pinned):
-            yield f"the version changed from {old.version} to {new.version}, but the {hashes[0]} is still that of {old.id}"
+            moved = f"the version changed from {old.version} to {new.version}"
+            yield f"{moved}, but the {hashes[0]} is still that of {old.id}"
 
 
 def _pairs(new: LockedPackage, old: LockedPackage) -> Iterator[tuple[Source, Source]]:

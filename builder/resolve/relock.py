@@ -1,8 +1,8 @@
 """From a project and the lock of before to the lock of now.
 
 Every profile is resolved once, for all its images together: it holds one version of each package. Packages that are the
-same all the way down in several profiles share a block. What was measured by fetching or building is taken over from the
-lock of before; whether an output still belongs to its key is for the plan to say.
+same all the way down in several profiles share a block. Measurements of fetches and builds are taken over from the
+lock of before; the plan decides whether an output still belongs to its key.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -30,7 +30,7 @@ __all__ = ["Change", "Relocked", "changes", "is_stale", "missing_pins", "relock"
 
 
 class Relocked(Struct, frozen=True, kw_only=True):
-    """A new lock, and what is new in it."""
+    """A new lock, and its changes."""
 
     lock: Lock
     changes: tuple[Change, ...]
@@ -38,12 +38,13 @@ class Relocked(Struct, frozen=True, kw_only=True):
 
 @paused()
 def relock(
-    project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False, whole: bool = False
+    project: Project, before: Lock | None, *, update: Set[str] = frozenset(), update_all: bool = False,
+    whole: bool = False
 ) -> Relocked:
     """Resolve all images in all their profiles. Locked choices are kept but for those of `update`.
 
-    whole: believe nothing of `before` that follows from the recipes, so that an edge or a declared pin that was edited in
-    the lock is put back. Without it, blocks whose recipe is as it was are taken over as they are.
+    whole: believe nothing in `before` that follows from the recipes, so that an edge or a declared pin that was edited
+    in the lock is put back. Without it, blocks whose recipe is as it was are taken over as they are.
 
     Raises:
         UsageError: `update` names no package of the project.
@@ -67,10 +68,11 @@ def relock(
 
 @paused()
 def alone(project: Project, lock: Lock, profile: str, names: Iterable[str]) -> Lock:
-    """`lock` with a profile as it would be if an image named some more packages (requirements): to build them on the side.
+    """`lock` with a profile as it would be if an image named some more packages (requirements): to build them on the
+    side.
 
     Raises:
-        ConflictError: they do not go together with what the profile holds.
+        ConflictError: they do not go together with the packages of the profile.
     """
     held = {each.name: each.version for each in lock.packages if profile in each.profiles}
     asked = query(project, profile, held)
@@ -80,17 +82,19 @@ def alone(project: Project, lock: Lock, profile: str, names: Iterable[str]) -> L
 
 
 def is_stale(project: Project, lock: Lock, *, update: Set[str] = frozenset(), update_all: bool = False) -> list[str]:
-    """Why a lock is not what a whole `relock` would write now; nothing when it is.
+    """The reasons why a lock differs from one that a whole `relock` would write now; none when it does not.
 
     Raises:
         UsageError, ConflictError, RefusedError: as `relock`.
     """
     relocked = relock(project, lock, update=update, update_all=update_all, whole=True)
-    return [] if relocked.lock is lock else [str(each) for each in relocked.changes] or ["its blocks are divided in another way"]
+    if relocked.lock is lock:
+        return []
+    return [str(each) for each in relocked.changes] or ["its blocks are divided in another way"]
 
 
 def query(project: Project, profile_name: str, preferred: Mapping[str, str]) -> Query:
-    """What a profile must satisfy: the packages of all images that resolve in it, and its base."""
+    """The requirements that a profile must satisfy: the packages of all images that resolve in it, and its base."""
     profile = project.profiles[profile_name]
     roots = [
         (f"image {name}", want)
@@ -106,7 +110,7 @@ def query(project: Project, profile_name: str, preferred: Mapping[str, str]) -> 
 
 
 def image_digest(project: Project, image_name: str, profile_name: str) -> str:
-    """What `LockedImage.recipe` is: the digest of the image and the profile together."""
+    """The value of `LockedImage.recipe`: the digest of the image and the profile together."""
     return canonical.key([project.images[image_name].digest, project.profiles[profile_name].digest])
 
 
@@ -114,9 +118,10 @@ def image_digest(project: Project, image_name: str, profile_name: str) -> str:
 
 
 def _refreshed(project: Project, lock: Lock) -> Lock | None:
-    """The lock with the digests and sources of changed recipes, when their requirements are still what is locked.
+    """The lock with the digests and sources of changed recipes, when their requirements are still the locked ones.
 
-    The same as resolving again, since a locked version that satisfies everybody is always kept; None when unsure.
+    The same as resolving again, since a locked version that satisfies all requirements is always kept; None when
+    unsure.
     """
     pairs = {(name, profile) for name in project.images for profile in project.profiles_of(name)}
     if {(each.name, each.profile) for each in lock.images} != pairs or len(lock.images) != len(pairs):
@@ -129,7 +134,9 @@ def _refreshed(project: Project, lock: Lock) -> Lock | None:
     stale = [each for each in lock.packages if each.recipe != recipes.digest(each.name)]
     if not stale:
         return lock
-    views = {name: _View.of(project, lock, name) for each in stale for name in each.profiles if name in project.profiles}
+    views = {
+        name: _View.of(project, lock, name) for each in stale for name in each.profiles if name in project.profiles
+    }
     if not all(_still_fits(each, views) for each in stale):
         return None
     fresh = {id(each): _with_recipe(project, each) for each in stale}
@@ -137,7 +144,7 @@ def _refreshed(project: Project, lock: Lock) -> Lock | None:
 
 
 class _View(Struct, frozen=True, kw_only=True):
-    """A profile as it is now, and what the lock holds for it, by package name."""
+    """A profile as it is now, and its part of the lock, by package name."""
 
     profile: Profile
     universe: Universe
@@ -195,7 +202,8 @@ def _images(project: Project, resolutions: Mapping[str, Resolution], old: Lock) 
         packages = resolutions[profile_name].packages
         before = known.get((name, profile_name))
         images.append(LockedImage(
-            name=name, profile=profile_name, recipe=image_digest(project, name, profile_name), below=project.images[name].below,
+            name=name, profile=profile_name, recipe=image_digest(project, name, profile_name),
+            below=project.images[name].below,
             packages=_ids(project.images[name].packages, profile, packages), base=_ids(profile.base, profile, packages),
             outputs=before.outputs if before else {},
         ))
@@ -203,7 +211,7 @@ def _images(project: Project, resolutions: Mapping[str, Resolution], old: Lock) 
 
 
 def _ids(wants: tuple[Requirement, ...], profile: Profile, packages: Mapping[str, Chosen]) -> tuple[str, ...]:
-    """What requirements became, sorted."""
+    """The chosen packages of requirements, sorted."""
     return tuple(sorted({packages[profile.providers.get(want.name, want.name)].id for want in wants}))
 
 
@@ -226,7 +234,10 @@ def _packages(project: Project, resolutions: Mapping[str, Resolution], old: Lock
     earlier: dict[tuple[str, str], list[LockedPackage]] = {}
     for each in old.packages:
         earlier.setdefault((each.name, each.version), []).append(each)
-    packages = [_block(project, chosen, tuple(profiles), earlier.get((chosen.name, chosen.version), [])) for chosen, profiles in blocks]
+    packages = [
+        _block(project, chosen, tuple(profiles), earlier.get((chosen.name, chosen.version), []))
+        for chosen, profiles in blocks
+    ]
     return tuple(sorted(packages, key=lambda each: (each.name, each.version, each.profiles)))
 
 
@@ -245,7 +256,7 @@ def _block(project: Project, chosen: Chosen, profiles: tuple[str, ...], earlier:
 
 
 def _sources(project: Project, name: str, version: str, locked: tuple[Source, ...]) -> tuple[Source, ...]:
-    """A version's sources, with what was measured of them before."""
+    """A version's sources, with the pins that were measured before."""
     found = project.recipes[name].version(version)
     assert found is not None, "versions are chosen from the recipe"
     known: dict[tuple[str, str | None], Source] = {}

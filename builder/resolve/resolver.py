@@ -1,8 +1,8 @@
-"""Version choice: one version of each package that satisfies everybody, best first.
+"""Version choice: one version of each package that satisfies all requirements, best first.
 
-What has one answer only is decided by propagation, without a search. Then a greedy pass takes the best version of each
+A choice with one answer is decided by propagation, without a search. Then a greedy pass takes the best version of each
 package that is open. Only when that ends at a conflict does a search (resolvelib) look for another choice among the
-packages that are open; so a conflict costs what is open, not what is known.
+packages that are open; so a conflict costs time for the open packages, not for all known ones.
 
 The order of preference is the recipe's, but a locked version comes first. Pure: nothing here knows files or the lock.
 """
@@ -35,7 +35,8 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """The answer. packages: by name, each after those that it needs. roots: the package's id, for each root of the query."""
+    """The answer. packages: by name, each after those that it needs. roots: the package's id, for each root of the
+    query."""
 
     packages: Mapping[str, Chosen]
     roots: tuple[str, ...]
@@ -45,8 +46,8 @@ def resolve(query: Query) -> Resolution:
     """Choose versions.
 
     Raises:
-        ConflictError: no choice satisfies everybody (the message holds the chains of who wants what), the search was
-            given up, or what was chosen needs itself.
+        ConflictError: no choice satisfies all requirements (the message holds their chains), the search was given up,
+            or a chosen version needs itself.
     """
     return answer(_settled(Universe(query)))
 
@@ -55,11 +56,14 @@ def answer(state: State) -> Resolution:
     """The resolution of a state in which every package has one version.
 
     Raises:
-        ConflictError: what was chosen needs itself.
+        ConflictError: a chosen version needs itself.
     """
     universe = state.universe
     found = {name: _chosen(state, name) for name in state.domain}
-    needs = {name: [each.partition(" ")[0] for each in (*chosen.requires, *chosen.build_requires)] for name, chosen in found.items()}
+    needs = {
+        name: [each.partition(" ")[0] for each in (*chosen.requires, *chosen.build_requires)]
+        for name, chosen in found.items()
+    }
     try:
         order = topological(needs)
     except CycleFoundError as error:
@@ -69,10 +73,10 @@ def answer(state: State) -> Resolution:
 
 
 def _settled(universe: Universe) -> State:
-    """A state in which every package has one version and everybody is satisfied.
+    """A state in which every package has one version and all requirements are satisfied.
 
-    When all that is locked can stay, it does. Else choices are made one by one, locked packages first, then in the order in
-    which packages are reached; each takes the best version that leaves the others an answer.
+    When all locked versions can stay, they do. Else choices are made one by one, locked packages first, then in the
+    order in which packages are reached; each takes the best version that leaves the others an answer.
     """
     if universe.query.preferred:
         with suppress(Unsatisfied):
@@ -128,7 +132,7 @@ def _first(state: State, name: str) -> State | None:
 
 
 def _searched(state: State, first: Unsatisfied) -> State:
-    """What a search finds after the greedy pass met the conflict `first`, then made as good as can be, choice by choice."""
+    """The answer of a search after the greedy pass met the conflict `first`, then made best, choice by choice."""
     from builder.resolve import search  # noqa: PLC0415 - resolvelib is only needed here
 
     try:
@@ -138,7 +142,7 @@ def _searched(state: State, first: Unsatisfied) -> State:
     while names := state.open():
         name = names[0]
         for version in state.domain[name]:
-            if version == picks.get(name, version):  # what was found goes with it, or with any version
+            if version == picks.get(name, version):  # the found choice goes with it, or with any version
                 state.take(name, version)
                 break
             trial = state.copy()
@@ -156,7 +160,8 @@ def _chosen(state: State, name: str) -> Chosen:
     runtime: dict[str, None] = {}
     build: dict[str, None] = {}
     for target, want, is_build in state.universe.edges(name, version, features):
-        if target != name or want.name == name:  # a bundle that carries what it wants needs nobody for it
+        # A bundle that carries its own requirement needs no other package for it.
+        if target != name or want.name == name:
             (build if is_build else runtime)[f"{target} {state.domain[target][0]}"] = None
     return Chosen(
         name=name, version=version, features=tuple(sorted(features)), requires=tuple(sorted(runtime)),

@@ -1,7 +1,7 @@
-"""The search for versions that satisfy everybody, by resolvelib, over the packages that propagation left open.
+"""The search for versions that satisfy all requirements, by resolvelib, over the packages that propagation left open.
 
-A feature of a package is an identifier of its own, "nginx[lua-var]", whose candidates need the same version of the package
-itself: so what a candidate requires never changes while the search goes on, as resolvelib wants it.
+A feature of a package is an identifier of its own, "nginx[lua-var]", whose candidates need the same version of the
+package itself: so a candidate's requirements never change while the search goes on, as resolvelib wants it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from resolvelib.resolvers import ResolutionTooDeep
 from builder.resolve.state import NO_FEATURES, Edge, State
 
 MAX_ROUNDS = 10_000
-# resolvelib keeps a copy of all criteria for each round: rounds times packages is what bounds its memory (some 300 MB).
+# resolvelib keeps a copy of all criteria for each round: rounds times packages bounds its memory (some 300 MB).
 MAX_COPIES = 4_000_000
 
 
@@ -42,7 +42,7 @@ _Key = tuple[str, str]  # package, feature or ""
 
 
 def search(certain: State, *, max_rounds: int = MAX_ROUNDS) -> dict[str, str]:
-    """Versions by package, for what is open and entangled in `certain` and what these choices need.
+    """Versions by package, for the open and entangled packages of `certain` and those that these choices need.
 
     Raises:
         NothingFoundError: there is none, or it takes more rounds than `max_rounds`.
@@ -73,8 +73,8 @@ def _roots(certain: State, entangled: set[str]) -> list[_Wanted]:
 def _entangled(certain: State) -> set[str]:
     """Packages whose choice can matter to others.
 
-    All but those that only ever get requirements which every version meets, and that need nothing, in no version, but more
-    of their kind and what is decided: these can be at any version, whatever else is chosen.
+    All but those that only ever get requirements which every version meets, and that need, in every version, only more
+    of their kind and decided packages: these can be at any version, whatever else is chosen.
     """
     needed_by: dict[str, list[str]] = {}
     found: set[str] = set()
@@ -89,9 +89,12 @@ def _entangled(certain: State) -> set[str]:
             admits = certain.universe.admitted(edge.target, edge.want)
             decided = certain.is_decided(edge.target)
             needed_by.setdefault(edge.target, []).append(name)
-            if admits is not None and not (decided and not edge.want.features and certain.domain[edge.target][0] in admits):
+            if admits is not None and not (
+                decided and not edge.want.features and certain.domain[edge.target][0] in admits
+            ):
                 found.update((name, edge.target))
-            if edge.target not in seen and (not decided or edge.want.features):  # more features of what is decided need more
+            # More features of a decided package need more.
+            if edge.target not in seen and (not decided or edge.want.features):
                 seen.add(edge.target)
                 stack.append(edge.target)
     stack = list(found)
@@ -103,14 +106,15 @@ def _entangled(certain: State) -> set[str]:
 
 
 def _edges_at_most(certain: State, name: str, version: str) -> list[Edge]:
-    """What a version could require, with all features that it can have."""
+    """The requirements that a version could have, with all features that it can have."""
     recipe = certain.universe.query.recipes[name]
     edges = certain.universe.edges(name, version, frozenset(recipe.features))
     return [each for each in edges if each.target != name or each.want.name == name]
 
 
 class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
-    """The entangled packages of a state, as resolvelib asks for them. What is decided is only looked at, never chosen."""
+    """The entangled packages of a state, as resolvelib asks for them. Decided packages are only looked at, never
+    chosen."""
 
     def __init__(self, certain: State, entangled: set[str]) -> None:
         self._certain = certain
@@ -164,7 +168,7 @@ class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
                 yield _Wanted(edge.target, each, admits)
 
     def _edges(self, name: str, feature: str, version: str) -> list[Edge]:
-        """What a candidate requires of others: of a feature's, only what it adds."""
+        """A candidate's requirements of others: of a feature's, only those that it adds."""
         plain = self._universe.edges(name, version, NO_FEATURES)
         edges: Iterable[Edge] = plain
         if feature:
@@ -172,7 +176,7 @@ class _Provider(AbstractProvider[_Wanted, _Pick, _Key]):
         return [each for each in edges if each.target != name or each.want.name == name]
 
     def _agrees(self, edge: Edge) -> bool:
-        """Whether a requirement fits what is decided."""
+        """Whether a requirement fits the decided packages."""
         decided = self._decided.get(edge.target)
         admits = None if decided is None else self._universe.admitted(edge.target, edge.want)
         return admits is None or decided in admits

@@ -1,7 +1,7 @@
-"""What can be chosen and what already follows: candidates, their requirements, and propagation over them.
+"""The choices that are open and those that already follow: candidates, their requirements, and propagation over them.
 
-A `State` only ever narrows: versions go out, requirements come in. So what follows from it follows in any order, and a
-package that is left without a version proves that nobody can be satisfied.
+A `State` only ever narrows: versions go out, requirements come in. So its consequences follow in any order, and a
+package that is left without a version proves that there is no solution.
 """
 
 from collections import deque
@@ -19,9 +19,9 @@ NO_FEATURES: Features = frozenset()
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """What to resolve.
+    """A problem to resolve.
 
-    roots: (who wants it, requirement), like ("image openresty", openresty). label: of the set of choices, for messages
+    roots: (its origin, requirement), like ("image openresty", openresty). label: of the set of choices, for messages
     ("profile upstream"). constraints, providers, features: as in a profile. preferred: package -> version to keep.
     """
 
@@ -43,9 +43,9 @@ class Edge(NamedTuple):
 
 
 class Want(NamedTuple):
-    """A requirement with who has it: a package's name, or a root's number."""
+    """A requirement with its origin: a package's name, or a root's number."""
 
-    who: str | int
+    origin: str | int
     want: Requirement
 
 
@@ -59,7 +59,7 @@ class Unsatisfied(Exception):  # noqa: N818 - a finding, not yet an error: a sea
 
 
 class Universe:
-    """What a query's recipes offer: candidates in order of preference, and what each requires."""
+    """The offers of a query's recipes: candidates in order of preference, with the requirements of each."""
 
     def __init__(self, query: Query) -> None:
         self.query = query
@@ -104,7 +104,9 @@ class Universe:
         features = self.query.features.get(name, ())
         found = [
             each.version for each in recipe.versions
-            if (constraint is None or constraint.admits(each.version)) and (not features or self._can_have(name, each, features))
+            if (constraint is None or constraint.admits(each.version)) and (
+                not features or self._can_have(name, each, features)
+            )
         ]
         kept = self.query.preferred.get(name)
         if kept in found and found[0] != kept:
@@ -143,10 +145,10 @@ class Universe:
 
 
 class State:
-    """What is still possible: versions left of each package that is surely needed, in the order in which they were reached.
+    """The choices still possible: versions left of each package that is surely needed, in the order of reaching them.
 
-    wants: who wants a package, in order. features: those that are surely on. picks: versions that packages are held to
-    from the start, where the constraints admit them.
+    wants: the requirements of a package, in order. features: those that are surely on. picks: versions that packages
+    are held to from the start, where the constraints admit them.
     """
 
     def __init__(self, universe: Universe, picks: Mapping[str, str] | None = None) -> None:
@@ -167,7 +169,11 @@ class State:
         return other
 
     def start(self) -> None:
-        """Take in the roots and all that follows from them. Raises Unsatisfied."""
+        """Take in the roots and all that follows from them.
+
+        Raises:
+            Unsatisfied: a package is left without a version.
+        """
         for number, (_, want) in enumerate(self.universe.query.roots):
             self._want(number, self.universe.target(want), want)
         self._settle()
@@ -182,13 +188,21 @@ class State:
         return len(self.domain.get(name, ())) == 1
 
     def take(self, name: str, version: str) -> None:
-        """Choose a version, with all that follows. Raises Unsatisfied."""
+        """Choose a version, with all that follows.
+
+        Raises:
+            Unsatisfied: a package is left without a version.
+        """
         self.domain[name] = (version,)
         self._queue.append(name)
         self._settle()
 
     def take_best(self, most: int) -> None:
-        """Choose the best version left of open packages in turn, `most` at most. Raises Unsatisfied."""
+        """Choose the best version left of open packages in turn, `most` at most.
+
+        Raises:
+            Unsatisfied: a package is left without a version.
+        """
         names = self.open()
         while names and most > 0:
             known = len(self.domain)
@@ -214,7 +228,8 @@ class State:
                 new = edges
             self._followed[name] = edges
             for target, want, _ in new:
-                if target != name or want.name == name:  # a bundle that carries what it wants needs nobody for it
+                # A bundle that carries its own requirement needs no other package for it.
+                if target != name or want.name == name:
                     self._want(name, target, want)
 
     def _certain(self, name: str) -> tuple[Edge, ...]:
@@ -227,16 +242,16 @@ class State:
             first = tuple(each for each in first if each in other)
         return first
 
-    def _want(self, who: str | int, target: str, want: Requirement) -> None:
+    def _want(self, origin: str | int, target: str, want: Requirement) -> None:
         domain = self.domain.get(target)
         features = self.features.get(target)
         if domain is None or features is None:
-            self.wants[target] = [Want(who, want)]
+            self.wants[target] = [Want(origin, want)]
             features = frozenset(self.universe.query.features.get(target, ()))
             versions = self.universe.versions(target)
             before = None
         else:
-            self.wants[target].append(Want(who, want))
+            self.wants[target].append(Want(origin, want))
             versions = before = domain
         pick = self._picks.get(target)
         if before is None and pick in versions:

@@ -1,4 +1,4 @@
-"""A workspace: the folder with recipes and lock, as a command finds it, and how the lock is read and replaced."""
+"""A workspace: the directory with recipes and lock as a command finds it, and reading and replacing the lock."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ DEFAULT_IMAGE = "gateway"
 
 
 class Workspace(Struct):
-    """`root` is the folder that holds recipes/ and lock.toml; `lock` is None before the first resolve."""
+    """`root` is the directory that holds recipes/ and lock.toml; `lock` is None before the first resolve."""
 
     root: str
     cache_dir: str
@@ -59,7 +59,7 @@ class Workspace(Struct):
 
     @property
     def default_image(self) -> str:
-        """What a command is about when it names no image: the project's only one, or the one of this name."""
+        """The image of a command that names none: the project's only one, or the one of this name."""
         images = list(self.project.images)
         return images[0] if len(images) == 1 else DEFAULT_IMAGE
 
@@ -88,7 +88,8 @@ class Workspace(Struct):
     def save(self, lock: Lock) -> bool:
         """Replace lock.toml when its text changes; whether it did. An interrupt leaves the old or the new file.
 
-        Where the file changed since it was read, outputs that were added there are kept; `lock` is then what was written.
+        Where the file changed since it was read, outputs that were added there are kept; `lock` is then the written
+        one.
 
         Raises:
             RefusedError: the file changed in more than that.
@@ -111,7 +112,7 @@ class Workspace(Struct):
         return text != found
 
     def is_as_saved(self) -> bool:
-        """Whether lock.toml is what was read or written last."""
+        """Whether lock.toml is as it was read or written last."""
         try:
             return read_lock(self.root) == self.lock_text
         except LockError:
@@ -119,11 +120,12 @@ class Workspace(Struct):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One builder at a time compares and replaces the lock. What is locked is the directory of the recipes, since files that
-        are replaced cannot be, and one for that alone would lie about in the repository."""
+        """One builder at a time compares and replaces the lock. The lock is on the directory of the recipes: a file
+        that is replaced cannot hold one, and a file for it alone would litter the repository."""
         place = os.open(os.path.join(self.root, project.PACKAGES), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with suppress(OSError):  # a file system without locks: then only two builders in the same moment can collide
+            # A file system without locks: then only two builders in the same moment can collide.
+            with suppress(OSError):
                 fcntl.flock(place, fcntl.LOCK_EX)
             yield
         finally:
@@ -135,8 +137,10 @@ class Workspace(Struct):
         with suppress(LockError):
             found = merged(self._saved or Lock(), ours, lock_text.parse(text, LOCK) if text else Lock())
         if found is None:
-            hint = "look at what changed there, then run the same command again: what was built stays in the store"
-            raise RefusedError("it was changed by another program since this command read it", where=self.lock_path, hint=hint)
+            hint = "look at the change there, then run the same command again: finished builds stay in the store"
+            raise RefusedError(
+                "it was changed by another program since this command read it", where=self.lock_path, hint=hint
+            )
         return found
 
     def _write(self, text: str) -> None:
@@ -146,19 +150,21 @@ class Workspace(Struct):
             with textfile.new(temporary) as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())  # the one file here that nobody can compute again
+                os.fsync(file.fileno())  # the one file here that cannot be computed again
             os.replace(temporary, target)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(temporary)
             if isinstance(error, OSError):
-                hint = "make room and let the folder be writable; the old lock is whole"
-                raise MachineError(f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint) from error
+                hint = "make room and let the directory be writable; the old lock is whole"
+                raise MachineError(
+                    f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint
+                ) from error
             raise
 
 
 def _sweep(root: str) -> None:
-    """Remove what builders that were killed while they wrote the lock left beside it."""
+    """Remove the files that killed builders left beside the lock while they wrote it."""
     for name in os.listdir(root):
         found = _LEFT.fullmatch(name)
         if found and not os.path.exists(f"/proc/{found[1]}"):
@@ -167,13 +173,17 @@ def _sweep(root: str) -> None:
 
 
 def find_root(start: str) -> str:
-    """The nearest folder at or above `start` that has recipes/."""
+    """The nearest directory at or above `start` that has recipes/.
+
+    Raises:
+        UsageError: there is none.
+    """
     folder = os.path.abspath(start)
     while not os.path.isdir(os.path.join(folder, "recipes")):
         parent = os.path.dirname(folder)
         if parent == folder:
             hint = "change into the project, or name it with --root DIR"
-            raise UsageError("there is no folder recipes/ here or above", where=os.path.abspath(start), hint=hint)
+            raise UsageError("there is no directory recipes/ here or above", where=os.path.abspath(start), hint=hint)
         folder = parent
     return folder
 
@@ -186,7 +196,9 @@ def read_lock(root: str) -> str:
     """
     path = os.path.join(root, LOCK)
     if place := within.leads_out(root, path):
-        raise LockError([Problem(LOCK, f"is a link out of the project, to {place}")], hint="put the file itself in its place")
+        raise LockError(
+            [Problem(LOCK, f"is a link out of the project, to {place}")], hint="put the file itself in its place"
+        )
     try:
         return textfile.read(path).decode().replace("\r\n", "\n")
     except FileNotFoundError:

@@ -58,7 +58,7 @@ def test_another_lock_meanwhile_is_not_overwritten(world: World) -> None:
     _, err = slow.communicate(timeout=60)
     assert (slow.returncode, err.endswith(
         f"builder: {world.lock}: it was changed by another program since this command read it\n"
-        "  next: look at what changed there, then run the same command again: what was built stays in the store\n"
+        "  next: look at the change there, then run the same command again: finished builds stay in the store\n"
     )) == (1, True), err
     assert world.lock.read_text() == theirs
     again = world.ok("build", "one")

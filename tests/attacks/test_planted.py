@@ -40,7 +40,7 @@ def test_a_device_in_an_image(world: World, path: str) -> None:
     place.symlink_to("/dev/zero")
     limit = ["sh", "-c", f'ulimit -v {ROOM >> 10}; exec timeout 60 "$@"', "sh"]
     answer = world.run("build", before=limit)
-    assert (answer.code, "it is no folder that the builder wrote" in answer.err or "which the builder did not write" in answer.err) == (
+    assert (answer.code, "the builder did not write it" in answer.err or "which the builder did not write" in answer.err) == (
         1, True,
     ), (answer.code, answer.err)
 

@@ -173,7 +173,7 @@ def test_a_link_or_a_file_is_not_replaced(tmp_path: Path, name: str, target: str
         (tmp_path / name).write_text("mine")
     else:
         (tmp_path / name).symlink_to(target)
-    with pytest.raises(RefusedError, match="it is no folder that the builder wrote, so it is not replaced"):
+    with pytest.raises(RefusedError, match="the builder did not write it, so it is not replaced"):
         put(tmp_path / "web", "one")
     assert notes.read_text() == "mine"
     assert os.path.lexists(tmp_path / name)

@@ -119,12 +119,12 @@ def test_the_choice_that_was_meant(argv: list[str], meant: str, capsys: pytest.C
     (["--root", "/x", "list"], "--root stands before the verb\n  next: say: builder list --root /x"),
     (["--root=/x", "list", "-q"], "--root stands before the verb\n  next: say: builder list --root=/x -q"),
     (["-q", "biuld"], "there is no verb 'biuld'\n  next: did you mean 'build'?"),
-    (["-q"], "a verb is missing\n  next: `builder help` shows the verbs, behind which options stand"),
+    (["-q"], "a verb is missing\n  next: `builder help` shows the verbs; options stand after the verb"),
     (["help", "--jobs"], "help: there is no option --jobs\n  next: `builder help help` lists the options"),
-    (["shell"], "shell: the following arguments are required: NAME\n  next: `builder help shell` shows what is possible"),
+    (["shell"], "shell: the following arguments are required: NAME\n  next: `builder help shell` shows the choices"),
     (["shell", "zlib", "--failed"], "shell: --failed stands behind the package, where the command stands\n"
      "  next: say: builder shell --failed zlib"),
-    (["store"], "store: the following arguments are required: {path,roots,verify}\n  next: `builder help store` shows what is possible"),
+    (["store"], "store: the following arguments are required: {path,roots,verify}\n  next: `builder help store` shows the choices"),
     (["list", "--zzzzz"], "list: there is no option --zzzzz\n  next: `builder help list` lists the options"),
 ])
 def test_the_word_that_was_meant(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +289,8 @@ def test_what_is_not_there(project: Small, argv: list[str], text: str) -> None:
 def test_no_project(tmp_path: Path, project: Small) -> None:
     answer = project.run("list", "--root", str(tmp_path))
     assert (answer.code, answer.err) == (
-        2, f"builder: {tmp_path}: there is no folder recipes/ here or above\n  next: change into the project, or name it with --root DIR\n"
+        2, f"builder: {tmp_path}: there is no directory recipes/ here or above\n"
+        "  next: change into the project, or name it with --root DIR\n"
     )
 
 
@@ -409,7 +410,7 @@ def test_locked(project: Small) -> None:
     answer = project.run("build", "--locked")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == (
-        f"builder: lock.toml, platform {PLATFORM}: the lock pins no output for what these inputs give: base 1, hello 1, world 2\n"
+        f"builder: lock.toml, platform {PLATFORM}: the lock pins no output for these inputs: base 1, hello 1, world 2\n"
         "  next: build once without --locked, look at the difference of lock.toml, commit it\n"
     )
     project.run("build")
@@ -428,7 +429,7 @@ def test_an_output_that_is_not_the_pinned_one(project: Small, tmp_path: Path) ->
     assert (
         "builder: hello 1: not reproduced: the same inputs gave other bytes than lock.toml pins\n"
         f"out: the lock has {base.trees['out']}, built was {hello.trees['out']}\n"
-        f"  next: `builder build --store {tmp_path}/other --check hello` shows whether the build is deterministic on this machine; "
+        f"  next: `builder build --store {tmp_path}/other --check hello` shows whether the build is deterministic here; "
         "if the pin itself is wrong, remove the package's [package.output] from lock.toml and build again\n"
     ) in answer.err
 

@@ -295,7 +295,7 @@ def test_it_is_built_alone_and_not_pinned(project: Small) -> None:
     assert answer.code == 0
     rows = dict(line.split("  ") for line in answer.out.splitlines())
     assert (Path(rows["extra 1"]) / "usr/share/more").read_text() == "more\n"
-    assert "lock.toml does not pin what no image needs" in answer.err
+    assert "lock.toml does not pin packages that no image needs" in answer.err
     assert (project.root / "lock.toml").read_bytes() == before
     assert project.run("build", "extra 1").out == f"extra 1  {rows['extra 1']}\n"
     assert project.run("build", "--check", "extra").out.startswith("extra 1: reproduced")
@@ -304,7 +304,7 @@ def test_it_is_built_alone_and_not_pinned(project: Small) -> None:
     refused = project.run("build", "extra", "--locked")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err == (
-        "builder: lock.toml: --locked builds only what the lock holds, and it holds no 'extra'\n"
+        "builder: lock.toml: --locked builds only packages of the lock, and it holds no 'extra'\n"
         "  next: recipes/extra.toml exists, but no image needs it: add it to `packages` of an image or `requires` of a recipe\n"
     )
 

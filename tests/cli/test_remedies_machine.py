@@ -167,7 +167,7 @@ ROWS = {
         cures=(Case.freely,),
     ),
     "lock.toml cannot be written": Row(
-        said="let the folder be writable; the old lock is whole", cures=(Case.freely,),
+        said="let the directory be writable; the old lock is whole", cures=(Case.freely,),
         make=within('mount --bind "$P" "$P"; mount -o remount,bind,ro "$P"'),
     ),
     "out is read-only": Row(

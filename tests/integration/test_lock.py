@@ -40,7 +40,7 @@ def test_locked_fills_nothing_in(here: World) -> None:
     expected = ", ".join(sorted(f"{each['package']} {each['version']}" for each in names))
     assert answer.code == 1
     assert answer.err == (
-        f"builder: lock.toml, platform {PLATFORM}: the lock pins no output for what these inputs give: {expected}\n"
+        f"builder: lock.toml, platform {PLATFORM}: the lock pins no output for these inputs: {expected}\n"
         "  next: build once without --locked, look at the difference of lock.toml, commit it\n"
     )
     assert here.lock.read_text() == lock
@@ -87,7 +87,7 @@ def test_an_output_that_the_lock_does_not_name_any_more_is_an_error(here: World)
     assert answer.err.partition("builder: ")[2] == (
         "one 1: not reproduced: the same inputs gave other bytes than lock.toml pins\n"
         f"out: the lock has {wrong}, built was {good}\n"
-        "  next: `builder build --check one` shows whether the build is deterministic on this machine; if the pin itself is "
+        "  next: `builder build --check one` shows whether the build is deterministic here; if the pin itself is "
         "wrong, remove the package's [package.output] from lock.toml and build again\n"
     )
     for more in ([], ["--locked"]):

@@ -98,7 +98,7 @@ def test_a_kept_tree_is_entered_as_it_is(hello: World) -> None:
     assert f"its tree is kept in {kept}, `builder shell --failed hello` enters it" in failure.err
     assert hello.ok("shell", "--failed", "hello", "ls").out == "made\ntext\n"
     shell = Terminal(hello, "shell", "--failed", "hello")
-    assert f"what you change stays in {kept}" in shell.until("hello 1 /build/src $ ").replace("\r\n", "")
+    assert f"your changes stay in {kept}" in shell.until("hello 1 /build/src $ ").replace("\r\n", "")
     shell.type("echo more >> made; exit")
     assert shell.end() == 0, shell.text
     assert Path(kept, "src", "made").read_text() == "hello\nmore\n"

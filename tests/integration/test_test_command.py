@@ -263,7 +263,7 @@ def test_an_interrupt_ends_all_processes(number: signal.Signals, project: Path, 
     until_gone(processes)
     if number == signal.SIGINT:
         assert (command.returncode, out) == (130, "")
-        assert err.endswith("builder: interrupted; what was built stays, tests begin again\n")
+        assert err.endswith("builder: interrupted; finished builds stay, tests begin again\n")
         assert "testing t/hangs.t: interrupted, " in err
 
 
@@ -296,7 +296,7 @@ def test_an_interrupt_shows_what_had_ended(project: Path, component: Path) -> No
     command.send_signal(signal.SIGINT)
     out, err = command.communicate(timeout=10)
     assert command.returncode == 130
-    assert err.endswith("builder: interrupted; what was built stays, tests begin again\n")
+    assert err.endswith("builder: interrupted; finished builds stay, tests begin again\n")
     assert "failed\n  t/fails.t: TEST 2: says something else - and logs it\n" in out
     assert "files   1 passed, 1 failed, 1 not run\n" in out
     assert "a word for the log" in (project / "out/tests/t/fails.t/2.log").read_text()
@@ -305,7 +305,7 @@ def test_an_interrupt_shows_what_had_ended(project: Path, component: Path) -> No
 @pytest.mark.parametrize(("words", "message"), [
     (["--filter", "nothing like it"], "builder: --filter nothing like it: no file's name and no block's title fits\n"),
     (["--image", "openresty"], "builder: image openresty: the image has no perl on its PATH\n"
-     "  next: take an image that has what Test::Nginx needs, such as gateway-test\n"),
+     "  next: take an image with the programs that Test::Nginx needs, such as gateway-test\n"),
     (["--junit", "none/report.xml"], "builder: --junit none/report.xml: there is no such directory\n"),
     (["--image", "nothing"], "builder: there is no image 'nothing'\n"),
 ])  # fmt: skip

@@ -54,7 +54,7 @@ def test_other_files_in_the_folders_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_folder_without_recipes_is_no_project(tmp_path: Path) -> None:
     assert problems_of(tmp_path, {}) == [
-        f"recipes: there is no such folder in {tmp_path} (run builder in a project's folder, or name it with --root)",
+        f"recipes: there is no such directory in {tmp_path} (run builder in a project's directory, or name it with --root)",
     ]
 
 

@@ -230,13 +230,13 @@ AT = "version[0].source[0]"
 @pytest.mark.parametrize(("text", "expected"), [
     ("", [f"{AT}: must have exactly one of locations, folder; it has none of them (a source is fetched or lies in this repository)"]),
     ('locations = ["https://h/a.tgz"]\ninclude = ["*.lua"]', [
-        f"{AT}.include: is for a folder only (say 'include' of the build, or take it out)",
+        f"{AT}.include: is for a source with 'folder' only (say 'include' of the build, or take it out)",
     ]),
     ('folder = "x"\ninclude = []', [f"{AT}.include: must have at least 1 of them"]),
     ('folder = "x"\nlocations = ["https://h/a.tgz"]', [
         f"{AT}: must have exactly one of locations, folder; it has locations and folder (a source is fetched or lies in this repository)",
     ]),
-    ('locations = ["mirror://debian/../x"]', [f"{AT}.locations[0]: 'mirror://debian/../x' climbs out of its folder "
+    ('locations = ["mirror://debian/../x"]', [f"{AT}.locations[0]: 'mirror://debian/../x' climbs out of its directory "
         "(https://..., http://..., mirror://debian/pool/... or pypi://PROJECT/VERSION/FILE)",
     ]),
     ('locations = ["https://h/a\\u0000"]', [f"{AT}.locations[0]: 'https://h/a\x00' is not of the right form "
@@ -292,7 +292,7 @@ def patched(patch: str, build: str = "") -> str:
     ]),
     (patched('source = "main"\npatch = []'), ["version[0].patches[0].patch: must have at least 1 of them"]),
     (patched('source = "main"\npatch = [{ path = "a.patch", none = "x" }]', '[version.build]\nstyle = "union"\n'), [
-        "version[0].patches: style 'union' builds nothing that could be patched (take them out)",
+        "version[0].patches: style 'union' builds no source that a patch could change (take them out)",
     ]),
     (SOURCE + 'name = "p"\nfolder = "x"\n[[version.patches]]\nsource = "p"\npatch = [{ path = "a.patch", none = "x" }]', [
         "version[0].patches: patches are for the source 'main', and there is none (call the patched source 'main')",

@@ -215,7 +215,7 @@ def test_a_conflict_names_image_and_profile(tmp_path: Path) -> None:
     with pytest.raises(ConflictError) as caught:
         relock.relock(found, None)
     assert str(caught.value) == """\
-profile old: no version of openssl satisfies everybody:
+profile old: no version of openssl satisfies all requirements:
   image web (profile old) wants openssl 3.5*
   profile old constrains openssl 3.0.*
 versions known: 3.5.7, 3.0.20

@@ -242,7 +242,7 @@ def test_a_conflict_names_the_chains_of_who_wants_what() -> None:
         "zlib": {"1": ["openssl"]},
     }
     assert conflict(query(recipes, ["gateway"], constraints={"openssl": "3.5.*"})) == """\
-profile p: no version of openssl satisfies everybody:
+profile p: no version of openssl satisfies all requirements:
   image i (profile p) -> gateway 1 -> openresty 1.19.9.1 wants openssl 1.1.1*
   profile p constrains openssl 3.5.*
 versions known: 3.5.7, 3.0.20, 1.1.1w
@@ -252,7 +252,7 @@ versions known: 3.5.7, 3.0.20, 1.1.1w
 def test_a_conflict_names_an_image_that_wants_it_itself_and_counts_who_want_the_same() -> None:
     recipes: Mapping[str, Versions] = {"a": {"1": ["openssl 3.*"]}, "b": {"1": ["openssl 3.*"]}, "openssl": OPENSSL}
     assert conflict(query(recipes, ["a", "b", "openssl 1.*"])) == """\
-profile p: no version of openssl satisfies everybody:
+profile p: no version of openssl satisfies all requirements:
   image i (profile p) wants openssl 1.*
   image i (profile p) -> a 1 wants openssl 3.*
 versions known: 3.5.7, 3.0.20, 1.1.1w
@@ -262,7 +262,7 @@ versions known: 3.5.7, 3.0.20, 1.1.1w
 def test_a_conflict_that_a_search_met_says_how_the_first_choice_fails() -> None:
     recipes: Mapping[str, Versions] = {"a": {"2": ["openssl 3.*"], "1": ["openssl 3.0*"]}, "b": {"1": ["openssl 1.*"]}, "openssl": OPENSSL}
     assert conflict(query(recipes, ["b", "a"])) == """\
-profile p: no version of openssl satisfies everybody:
+profile p: no version of openssl satisfies all requirements:
   image i (profile p) -> b 1 wants openssl 1.*
   image i (profile p) -> a 2 wants openssl 3.*
 versions known: 3.5.7, 3.0.20, 1.1.1w
@@ -273,7 +273,7 @@ that is how the first choice fails; none of the others works either
 def test_a_conflict_over_a_provider_shows_what_it_carries() -> None:
     asked = query({"a": {"1": ["core 0.1.31"]}, "b": {"1": ["core 0.1.17"]}, "bundle": BUNDLE}, ["a", "b"], providers={"core": "bundle"})
     assert conflict(asked) == """\
-profile p: no version of bundle satisfies everybody:
+profile p: no version of bundle satisfies all requirements:
   image i (profile p) -> a 1 wants core 0.1.31
   image i (profile p) -> b 1 wants core 0.1.17
 versions known: 3, 2 (core 0.1.31), 1 (core 0.1.17)
@@ -283,7 +283,7 @@ versions known: 3, 2 (core 0.1.31), 1 (core 0.1.17)
 def test_a_conflict_over_features_says_who_turns_them_on() -> None:
     nginx = recipe("nginx", {"1": []}, features={"lua": []}, own_style=["1"])
     assert conflict(query({"nginx": nginx}, ["nginx"], features={"nginx": "lua"})) == """\
-profile p: no version of nginx satisfies everybody:
+profile p: no version of nginx satisfies all requirements:
   profile p turns on nginx[lua]
 versions known: 1 (built in its own way, without features)
   next: loosen one of these, or add a version to recipes/nginx.toml that all of them admit"""

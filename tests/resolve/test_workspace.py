@@ -43,7 +43,7 @@ def test_no_recipes_anywhere(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         find_root(str(tmp_path))
     assert str(error.value) == (
-        f"{tmp_path}: there is no folder recipes/ here or above\n  next: change into the project, or name it with --root DIR"
+        f"{tmp_path}: there is no directory recipes/ here or above\n  next: change into the project, or name it with --root DIR"
     )
 
 
@@ -151,7 +151,7 @@ def test_a_full_disk_while_saving(project: Small, monkeypatch: pytest.MonkeyPatc
         workspace.save(Lock())
     assert str(error.value) == (
         f"{workspace.lock_path}: the lock cannot be written: No space left on device\n"
-        "  next: make room and let the folder be writable; the old lock is whole"
+        "  next: make room and let the directory be writable; the old lock is whole"
     )
     assert Path(workspace.lock_path).read_text() == before
     assert sorted(each.name for each in project.root.iterdir()) == ["files", "lock.toml", "recipes"]
@@ -257,7 +257,7 @@ def test_a_lock_that_changed_in_more_is_left_alone(project: Small, change: Calla
         workspace.save(mine)
     assert str(error.value) == (
         f"{path}: it was changed by another program since this command read it\n"
-        "  next: look at what changed there, then run the same command again: what was built stays in the store"
+        "  next: look at the change there, then run the same command again: finished builds stay in the store"
     )
     assert (path.read_text() if path.exists() else None) == before
 

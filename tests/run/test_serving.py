@@ -314,19 +314,20 @@ def policy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["--policy", "policy"], "policy: it is a folder\n  next: name the policy file: docs/gateway.md says what is in it\n"),
-    (["--policy", "none"], "none: there is no such policy file\n  next: name the policy file: docs/gateway.md says what is in it\n"),
-    (["--policy", "out.json"], "out.json: it is a link out of its folder, which is all that the gateway sees\n"
+    (["--policy", "policy"], "policy: it is a directory\n  next: name the policy file: docs/gateway.md describes it\n"),
+    (["--policy", "none"], "none: there is no such policy file\n  next: name the policy file: docs/gateway.md describes it\n"),
+    (["--policy", "out.json"], "out.json: it is a link out of its directory, and the gateway sees that alone\n"
      "  next: name the file that it leads to: HERE/policy/p.json\n"),
-    (["--policy", "absolute.json"], "absolute.json: it is a link out of its folder, which is all that the gateway sees\n"
+    (["--policy", "absolute.json"], "absolute.json: it is a link out of its directory, and the gateway sees that alone\n"
      "  next: name the file that it leads to: HERE/policy/p.json\n"),
     (["--policy", "policy/p.json", "--listen", "here"], "--listen: 'here' is no IP address\n"
      "  next: such as 127.0.0.1, or 0.0.0.0 for all of IPv4\n"),
     (["--policy", "policy/p.json", "--port", "1936"], "port 1936 is named twice\n  next: give each listener a port of its own\n"),
-    (["--reload", "--policy", "policy/p.json", "--port", "1:80"], "--policy --port: a reload takes what was edited under lua/, and "
-     "nothing else changes\n  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
+    (["--reload", "--policy", "policy/p.json", "--port", "1:80"], "--policy --port: a reload takes edits under lua/, "
+     "and changes nothing else\n"
+     "  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
     (["--reload", "--status-port", "1", "--listen", "::", "--profile", "upstream"], "--status-port --listen --profile: a reload takes "
-     "what was edited under lua/, and nothing else changes\n"
+     "edits under lua/, and changes nothing else\n"
      "  next: leave it out; for another policy replace the file, for the rest end the gateway and start it anew\n"),
 ])  # fmt: skip
 def test_a_useless_command_line_is_refused_before_anything_is_built(

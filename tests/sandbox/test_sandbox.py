@@ -18,7 +18,7 @@ from fakes import Never
 from msgspec.structs import replace
 
 from builder.base import within
-from builder.base.environment import BASE_FILES, BUILD_ENV, build_env
+from builder.base.environment import BASE_FILES, BUILD_ENV
 from builder.base.errors import SandboxError
 from builder.build.log import Log
 from builder.progress.plain import PlainReporter
@@ -89,12 +89,11 @@ def test_two_things_at_a_path_are_a_broken_invariant() -> None:
         SandboxSpec(mounts=(Mount("/x", "/a"),), links={"/a": "b"}, argv=("x",), env={})
 
 
-def test_the_environment_is_fixed_but_for_cores() -> None:
+def test_the_environment_is_fixed() -> None:
     assert dict(BUILD_ENV) == {
         "HOME": "/build", "LANG": "C", "LC_ALL": "C", "LOGNAME": "builder", "OUT": "/output", "PATH": "/usr/bin:/bin",
         "SHELL": "/bin/sh", "SOURCE_DATE_EPOCH": "1", "TMPDIR": "/build/tmp", "TZ": "UTC", "USER": "builder",
     }  # fmt: skip
-    assert build_env(3, {"PATH": "/x"}) == {**BUILD_ENV, "CORES": "3", "PATH": "/x"}
     assert [line.split(":")[0] for line in BASE_FILES["/etc/passwd"].splitlines()] == ["root", "builder", "nobody"]
 
 

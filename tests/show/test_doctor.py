@@ -111,7 +111,7 @@ def test_a_place_where_nothing_can_be_made_is_told_in_its_line(doctor: Doctor) -
 def test_a_project_that_is_named_and_not_there_is_told(doctor: Doctor) -> None:
     done = doctor("--offline", "--root", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nowhere: there is no folder recipes/ here or above" in done.stderr
+    assert "nowhere: there is no directory recipes/ here or above" in done.stderr
 
 
 def test_servers_that_refuse(doctor: Doctor) -> None:

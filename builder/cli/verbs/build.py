@@ -51,11 +51,14 @@ def _asked_for(opened: Session) -> tuple[list[str], list[LockedImage]]:
     """Names of packages, and images, that the arguments name; the default image when they name none."""
     options, project = opened.options, opened.workspace.project
     if options.all and options.names:
-        raise UsageError("--all is about every image", where=" ".join(options.names), hint="leave out the names, or --all")
+        raise UsageError(
+            "--all is about every image", where=" ".join(options.names), hint="leave out the names, or --all"
+        )
     if options.all:
         pairs = [(name, each) for name in sorted(project.images) for each in project.profiles_of(name)]
         required = [
-            (name, each) for name, each in pairs if each == (options.profile or each) and project.profiles[each].outputs_required
+            (name, each) for name,
+            each in pairs if each == (options.profile or each) and project.profiles[each].outputs_required
         ]
         return [], [opened.image(name, profile) for name, profile in required]
     packages = [name for name in options.names if name not in project.images]
@@ -70,7 +73,7 @@ def _joined(results: list[dict[str, Any]], *, as_json: bool) -> str:
 
 
 def _read_first(start: str, root: str) -> list[str]:
-    """What a build reads before it knows more: code, settings, where the project is, and its files. See `builder.cache.noop`."""
+    """The first paths that a build reads: code, settings, the project's files. See `builder.cache.noop`."""
     nearer = [os.path.abspath(start)]  # where a project that appears would be taken in place of this one
     while nearer[-1] != root:
         nearer.append(os.path.dirname(nearer[-1]))
@@ -86,7 +89,7 @@ def _source_folders(opened: Session) -> list[str]:
 
 
 def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> None:
-    """Leave a stamp with what is printed when there is nothing to do, if lock.toml is still the one that was read or written."""
+    """Leave a stamp with the text of a no-op, if lock.toml is still the one that was read or written."""
     workspace = opened.workspace
     opened.watch.look(workspace.lock_path)
     if workspace.is_as_saved():
@@ -95,7 +98,7 @@ def _stamp(opened: Session, argv: list[str], results: list[dict[str, Any]]) -> N
 
 
 def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
-    """Realise packages by name, without an image. What no image needs is not pinned."""
+    """Realise packages by name, without an image. Packages that no image needs are not pinned."""
     lock, profile, targets, pinned = located(opened, names)
     plan = opened.builder.plan(lock, profile, targets)
     built = opened.builder.build(plan, targets)
@@ -103,19 +106,20 @@ def _build_packages(opened: Session, names: list[str]) -> dict[str, Any]:
     if pinned:
         opened.maker.save(with_outputs(lock, profile, opened.options.platform, built.outputs))
     else:
-        opened.reporter.say("lock.toml does not pin what no image needs")
+        opened.reporter.say("lock.toml does not pin packages that no image needs")
     rows = {name: dict(built.trees[name]) for name in targets}
     lines = [f"{name}  {opened.store.tree_path(trees['out'])}" for name, trees in rows.items()]
     return {"packages": rows, "realised": list(built.realised), "text": "\n".join(lines)}
 
 
 def _described(made: Made) -> dict[str, Any]:
-    """An image that was made: for people, and as data."""
+    """A finished image: a line for the user, and data."""
     request, written = made.request, made.written
     shown = replace(written, layout=shown_path(written.layout), layer_file=shown_path(written.layer_file))
     return {
         "image": request.recipe.name, "profile": request.locked.profile, "layer": written.layer.diff_id,
-        "manifest": written.manifest, "path": written.layout, "file": written.layer_file, "realised": list(made.realised),
+        "manifest": written.manifest, "path": written.layout, "file": written.layer_file,
+        "realised": list(made.realised),
         "text": oci.describe(shown, request.about("")),
     }
 

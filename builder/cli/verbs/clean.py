@@ -1,4 +1,4 @@
-"""`builder clean`: remove from out/ what the builder made."""
+"""`builder clean`: remove the builder's files from out/."""
 
 import os
 
@@ -11,7 +11,7 @@ from builder.resolve.workspace import find_root
 
 
 def run(options: Options) -> int:
-    """Remove from out/ what the builder made."""
+    """Remove the builder's files from out/."""
     with session(options) as opened:
         out = os.path.join(find_root(options.root), "out")
         with opened.reporter.task("clean", shown_path(out), brief=True):

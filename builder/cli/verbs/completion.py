@@ -8,7 +8,8 @@ from builder.cli.output import say
 
 
 def run(options: Options) -> int:
-    """Completion scripts made from the parser itself; names of packages, images and profiles are asked for as they are needed."""
+    """Completion scripts made from the parser itself; names of packages, images and profiles are asked for as they are
+    needed."""
     top = parser()
     for each in verbs(top).values():
         for action, kind in each.names.items():

@@ -1,4 +1,4 @@
-"""The verb `doctor`: whether this machine can build, and what to do when it cannot."""
+"""The verb `doctor`: whether this machine can build, and the remedies when it cannot."""
 
 import os
 
@@ -25,7 +25,8 @@ def run(options: Options) -> int:
             raise
         root = ""
     machine = doctor.Machine(
-        root=root, store=store, settings=settings, program=_program(root, store, settings.cache_dir), online=not options.offline
+        root=root, store=store, settings=settings, program=_program(root, store, settings.cache_dir),
+        online=not options.offline
     )
     answers = [replace(each, next=hints.completed(each.next, options)) for each in doctor.examine(machine)]
     if options.json:
@@ -39,7 +40,9 @@ def _program(root: str, store: str, cache_dir: str) -> tuple[str, ...]:
     """How bubblewrap is started: the system's, or that of the lock's tool set when it was built; else nothing."""
     try:
         lock = Workspace.open(root, cache_dir).lock if root else None
-        pins = [each.outputs.get(platform.DEFAULT) for each in (lock.packages if lock else ()) if each.name == "launcher"]
+        pins = [
+            each.outputs.get(platform.DEFAULT) for each in (lock.packages if lock else ()) if each.name == "launcher"
+        ]
         trees = [os.path.join(store, "trees", digest.to_hex(pin.trees["out"])) for pin in pins if pin is not None]
         return find_program(next(filter(os.path.isdir, trees), ""))
     except BuilderError:  # there is none yet, or recipes or lock are wrong: that is for other verbs to tell

@@ -8,7 +8,7 @@ from builder.plan.plan import Graph
 
 
 def run(options: Options) -> int:
-    """Bring sources, verified, into the store; with --to also as files into a folder."""
+    """Bring sources, verified, into the store; with --to also as files into a directory."""
     with session(options) as opened:
         lock = opened.lock
         if options.all:
@@ -18,7 +18,7 @@ def run(options: Options) -> int:
             graph = Graph.of(lock.in_profile(image.profile), lock.targets(image))
             packages = list(graph.packages.values())
         wanted = opened.builder.wanted(packages)
-        # Archives and trees: what is fetched here must do for a build without network, wherever the store is taken.
+        # Archives and trees: both must suffice for a build without network, wherever the store is taken.
         found = opened.fetcher.fetch(wanted, unpack=False)
         opened.fetcher.fetch(wanted)
         if options.to:
@@ -28,7 +28,8 @@ def run(options: Options) -> int:
         if options.json:
             say_json("fetch", [
                 {
-                    "package": each.package, "version": each.version, "source": each.source.name, "size": pin.size, "sha256": pin.sha256,
+                    "package": each.package, "version": each.version, "source": each.source.name, "size": pin.size,
+                    "sha256": pin.sha256,
                     "tree": pin.tree,
                 }
                 for each, pin in found.items()

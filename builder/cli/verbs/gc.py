@@ -1,4 +1,4 @@
-"""`builder gc`: remove from the store what no project needs."""
+"""`builder gc`: remove from the store all that no project needs."""
 
 from builder.base import units
 from builder.cli.options import Options
@@ -7,15 +7,19 @@ from builder.cli.session import session
 
 
 def run(options: Options) -> int:
-    """Remove from the store what no root keeps; with --dry-run say what that is."""
+    """Remove from the store all that no root keeps; with --dry-run only list it."""
     with session(options) as opened:
         store = opened.there()
         with opened.reporter.task("clean", store.root, brief=True) as task:
-            freed = store.gc(keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached)
+            freed = store.gc(
+                keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached
+            )
         if options.json:
             say_json("gc", freed)
         else:
-            counts = (units.counted(getattr(freed, f"{kind}s"), kind) for kind in ("tree", "record", "archive", "log", "root"))
+            counts = (
+                units.counted(getattr(freed, f"{kind}s"), kind) for kind in ("tree", "record", "archive", "log", "root")
+            )
             say(f"{'would remove' if options.dry_run else 'removed'} {', '.join(counts)}: {units.size(freed.size)}")
         return 0
 

@@ -1,4 +1,4 @@
-"""`builder graph`: what an image is made of."""
+"""`builder graph`: the packages of an image and their dependencies."""
 
 from builder.cli.options import Options
 from builder.cli.output import say, say_json
@@ -13,8 +13,11 @@ def run(options: Options) -> int:
         image = opened.image()
         found = graphs.of(opened.lock, image.profile, image.name, build=not options.runtime)
         if options.json:
-            edges = [{"from": who, "to": needs, "kind": graphs.kind_of(found, who, needs)} for who, needs in sorted(found.edges)]
-            say_json("graph", {"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges})
+            edges = [{"from": a, "to": b, "kind": graphs.kind_of(found, a, b)} for a, b in sorted(found.edges)]
+            say_json(
+                "graph",
+                {"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges},
+            )
         elif options.format == "svg":
             say(draw.svg(found, f"{image.name}, profile {image.profile}"))
         else:

@@ -1,4 +1,4 @@
-"""`builder help`: the verbs, or what one of them takes."""
+"""`builder help`: the verbs, or the options of one."""
 
 import sys
 

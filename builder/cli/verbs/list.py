@@ -9,7 +9,7 @@ from builder.show import inventory
 
 
 def run(options: Options) -> int:
-    """One row a package: version, what is true of it now, size of what goes into the image."""
+    """One row a package: version, its state now, size of its files in the image."""
     with session(replace(options, offline=True)) as opened:
         image = opened.image()
         plan = opened.builder.plan(opened.lock, image.profile, opened.lock.targets(image), look=True)

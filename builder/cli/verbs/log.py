@@ -16,7 +16,11 @@ _PIECE = 1 << 16  # characters of a log's line that are held at a time
 
 
 def run(options: Options) -> int:
-    """The log of the build that the lock's outputs came from, or of the last try."""
+    """The log of the build that the lock's outputs came from, or of the last try.
+
+    Raises:
+        UsageError: there is no log.
+    """
     with session(replace(options, offline=True)) as opened:
         lock, profile, (package,), _ = located(opened, [options.name])
         plan = opened.builder.plan(lock, profile, [package], look=True)

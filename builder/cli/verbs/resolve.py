@@ -35,12 +35,14 @@ def run(options: Options) -> int:
 
 
 def _check_lock(opened: Session) -> int:
-    """Say what resolving would change, also with `--update`; exit 1 when that is anything."""
+    """Show the changes of resolving, also with `--update`; exit 1 when there are any."""
     options, workspace = opened.options, opened.workspace
     moving = bool(options.update or options.update_all)
     reasons = ["there is no lock.toml"]
     if workspace.lock is not None:
-        reasons = relock.is_stale(workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all)
+        reasons = relock.is_stale(
+            workspace.project, workspace.lock, update=set(options.update), update_all=options.update_all
+        )
     if options.json:
         say_json("resolve-check", {"stale": bool(reasons), "reasons": reasons})
     for reason in reasons:
@@ -49,9 +51,12 @@ def _check_lock(opened: Session) -> int:
 
 
 def _pin(opened: Session, lock: Any, missing: Any) -> tuple[Any, list[str]]:
-    """Fetch what no recipe pins, once, and pin what came."""
+    """Fetch sources without a pin, once, and pin the bytes that came."""
     found = opened.fetcher.fetch(Wanted(name, version, source) for name, version, source in missing)
     pins = {(each.package, each.version, each.source): pin for each, pin in found.items()}
-    lines = [f"newly pinned: {each.package} {each.version}, source {each.source.name}: tree {pin.tree}" for each, pin in found.items()]
+    lines = [
+        f"newly pinned: {each.package} {each.version}, source {each.source.name}: tree {pin.tree}"
+        for each, pin in found.items()
+    ]
     return relock.with_pins(lock, pins), lines
 

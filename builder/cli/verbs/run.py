@@ -26,12 +26,13 @@ from builder.run.serving.tree import Process, process
 IMAGE = "gateway"
 _FOLDER = os.path.join("out", "run")
 _READY = 10.0  # seconds in which all ports are to answer
-_KEPT = ("policy", "port", "tls-port", "status-port", "listen", "workers", "image", "profile")  # what a reload leaves as it is
+# A reload cannot change these.
+_KEPT = ("policy", "port", "tls-port", "status-port", "listen", "workers", "image", "profile")
 _OPTIONS = ("GATEWAY_POLICY_LIMIT", "GATEWAY_POLICY_INTERVAL", "GATEWAY_WATCH_INTERVAL")
 
 
 def run(options: Options) -> int:
-    """Run the gateway until Ctrl-C; with --reload have the one that runs take what was edited."""
+    """Run the gateway until Ctrl-C; with --reload let the running one take the edits."""
     if options.reload:
         return _reload(options)
     policy, listening = _policy(options.policy), _listening(options)
@@ -41,18 +42,19 @@ def run(options: Options) -> int:
 
 
 def _policy(path: str | None) -> str:
-    """The absolute path of the policy file, which the gateway must be able to see: its folder is shown, and nothing beside that."""
+    """The absolute path of the policy file, which the gateway must be able to see: it sees this file's directory
+    alone."""
     if path is None:
         raise UsageError("there is no policy to serve", where="builder run", hint="name it: --policy FILE")
     if not os.path.isfile(path):
-        what = "it is a folder" if os.path.isdir(path) else "there is no such policy file"
-        raise UsageError(what, where=path, hint="name the policy file: docs/gateway.md says what is in it")
+        text = "it is a directory" if os.path.isdir(path) else "there is no such policy file"
+        raise UsageError(text, where=path, hint="name the policy file: docs/gateway.md describes it")
     if not os.access(path, os.R_OK):
         raise UsageError("the policy file cannot be read", where=path, hint="correct its permissions")
     found = os.path.abspath(path)
     if not os.path.isfile(within.resolve(os.path.dirname(found), os.path.basename(found))):
         hint = f"name the file that it leads to: {os.path.realpath(found)}"
-        raise UsageError("it is a link out of its folder, which is all that the gateway sees", where=path, hint=hint)
+        raise UsageError("it is a link out of its directory, and the gateway sees that alone", where=path, hint=hint)
     return found
 
 
@@ -66,7 +68,7 @@ def _listening(options: Options) -> Listening:
 def _reload(options: Options) -> int:
     if given := [f"--{name}" for name in _KEPT if getattr(options, name.replace("-", "_"))]:
         hint = "leave it out; for another policy replace the file, for the rest end the gateway and start it anew"
-        raise UsageError("a reload takes what was edited under lua/, and nothing else changes", where=" ".join(given), hint=hint)
+        raise UsageError("a reload takes edits under lua/, and changes nothing else", where=" ".join(given), hint=hint)
     with session(options):  # opens nothing: hints name the project
         instance = serving.running(os.path.join(find_root(options.root), _FOLDER))
         workers = serving.reload(instance, sandbox.find("auto", instance.tools))
@@ -103,7 +105,8 @@ def _place(opened: Session, folder: str, rootfs: Rootfs, policy: str, listening:
     check(rootfs, options.image or IMAGE)
     return serving.Place(
         checkout=opened.workspace.root, folder=folder, rootfs=rootfs, policy=policy, listening=listening,
-        workers=options.workers or 0, inherited=_inherited(os.environ), stand_ins=stand_ins(opened.workspace.root, rootfs),
+        workers=options.workers or 0, inherited=_inherited(os.environ),
+        stand_ins=stand_ins(opened.workspace.root, rootfs),
     )
 
 
@@ -112,7 +115,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _started(opened: Session, service: Service, place: Place, tools: str, nginx: Process) -> None:
-    """nginx runs: say so to other commands, and to people when it answers."""
+    """nginx runs: tell other commands, and the user when it answers."""
     own = process(os.getpid())
     assert own is not None, "we run"
     Instance(builder=own, nginx=nginx, tools=tools, place=place).write()

@@ -1,4 +1,4 @@
-"""`builder schema recipe`: the JSON Schema of a kind of file, or of what a verb prints."""
+"""`builder schema recipe`: the JSON Schema of a kind of file, or of a verb's output."""
 
 import json
 

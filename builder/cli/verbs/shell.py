@@ -15,9 +15,10 @@ def run(options: Options) -> int:
     with session(options) as opened:
         lock, profile, (name,), _ = located(opened, [options.name])
         if not options.words and not (sys.stdin.isatty() and sys.stdout.isatty()):
-            what = f"--failed {options.name} ls" if options.failed else f"{options.name} ls /sources"
+            words = f"--failed {options.name} ls" if options.failed else f"{options.name} ls /sources"
             raise UsageError(
-                "a shell needs a terminal", where="builder shell", hint=f"name a command to run instead: builder shell {what}"
+                "a shell needs a terminal", where="builder shell",
+                hint=f"name a command to run instead: builder shell {words}"
             )
         builder = opened.builder
         plan = builder.plan(lock, profile, [name])
@@ -33,7 +34,11 @@ def run(options: Options) -> int:
 
 
 def _kept_tree(opened: Session, name: str) -> str:
-    """The newest tree that a failed build of a package left in out/failed/. Raises UsageError when there is none."""
+    """The newest tree that a failed build of a package left in out/failed/.
+
+    Raises:
+        UsageError: there is none.
+    """
     folder = os.path.join(os.path.realpath(opened.workspace.root), "out", "failed")
     start = name.replace(" ", "-") + "-"
     found = os.listdir(folder) if os.path.isdir(folder) else []

@@ -53,12 +53,12 @@ def _store_verify(opened: Session) -> int:
 
 
 def _remove_damaged(opened: Session, damage: list[Damage]) -> None:
-    """Take out of the store what is not as it was written. Who needs it fetches or builds it again."""
+    """Remove damaged entries from the store. Later commands fetch or build them again."""
     for each in damage:
         if each.kind == "tree":
             opened.store.discard_tree(each.name)
         elif each.kind in ("archive", "record") and os.path.lexists(each.path):
-            remove_tree(each.path)  # a folder may lie there in its place
+            remove_tree(each.path)  # a directory may lie there in its place
         else:
             opened.reporter.say(f"kept {each.path}: remove it by hand if nothing needs it")
             continue

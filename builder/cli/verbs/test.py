@@ -24,9 +24,9 @@ from builder.run.testing.summary import log_name
 
 IMAGE = "gateway-test"
 _OWN = "t"  # the project's own test files
-_KEPT = "tests"  # below out/: what the last run wrote
+_KEPT = "tests"  # below out/: the files of the last run
 _FILES = re.compile(r"(.*/)?(output\.tap|[0-9]+\.log)")  # of it
-_SET = ("TEST_NGINX_BINARY", "TEST_NGINX_SERVROOT")  # what no caller decides
+_SET = ("TEST_NGINX_BINARY", "TEST_NGINX_SERVROOT")  # these are never the caller's
 _UNIT = ("UNIT_SEED",)
 
 
@@ -74,7 +74,8 @@ def _run(opened: Session, suite: Suite, target: str) -> list[FileResult]:
         copy = os.path.join(scratch, "copy")
         os.mkdir(copy)
         runner = testing.Runner(
-            room=_room(opened, suite, rootfs, files.copy(suite, copy)), sandbox=sandbox.find("auto", opened.launcher(opened.image())),
+            room=_room(opened, suite, rootfs, files.copy(suite, copy)),
+            sandbox=sandbox.find("auto", opened.launcher(opened.image())),
             scratch=scratch, reporter=opened.reporter, jobs=_jobs(opened), cancel=opened.cancel,
         )
         return runner.run(suite.files)
@@ -86,7 +87,8 @@ def _jobs(opened: Session) -> int:
 
 def _room(opened: Session, suite: Suite, rootfs: Rootfs, shown: str) -> Room:
     return Room(
-        rootfs=rootfs, suite=suite, shown=shown, nginx=_program(opened, rootfs, "nginx"), perl=_program(opened, rootfs, "perl"),
+        rootfs=rootfs, suite=suite, shown=shown, nginx=_program(opened, rootfs, "nginx"),
+        perl=_program(opened, rootfs, "perl"),
         limits=Limits(seconds=opened.options.limit), inherited=_inherited(os.environ),
     )
 
@@ -94,17 +96,20 @@ def _room(opened: Session, suite: Suite, rootfs: Rootfs, shown: str) -> Room:
 def _program(opened: Session, rootfs: Rootfs, name: str) -> str:
     found = rootfs.program(name)
     if not found:
-        hint = f"take an image that has what Test::Nginx needs, such as {IMAGE}"
+        hint = f"take an image with the programs that Test::Nginx needs, such as {IMAGE}"
         raise UsageError(f"the image has no {name} on its PATH", where=f"image {opened.options.image}", hint=hint)
     return found
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in environ.items() if (name.startswith("TEST_NGINX_") and name not in _SET) or name in _UNIT}
+    return {
+        name: text for name, text in environ.items()
+        if (name.startswith("TEST_NGINX_") and name not in _SET) or name in _UNIT
+    }
 
 
 def _keep(opened: Session, results: Sequence[FileResult]) -> None:
-    """Put what the files wrote, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
+    """Put the files' output, and the error logs of failed blocks, into out/tests/ in place of the last run's."""
     with replacing(opened.out(_KEPT), _FILES) as folder:
         for each in results:
             texts = {f"{each.name}/output.tap": each.output}
@@ -122,6 +127,7 @@ def _say(opened: Session, results: Sequence[FileResult], seconds: float, not_run
         return
     kept = opened.out(_KEPT)
     text = summary.text(
-        results, not_run=not_run, seconds=seconds, jobs=_jobs(opened), shown=lambda name: shown_path(os.path.join(kept, name)),
+        results, not_run=not_run, seconds=seconds, jobs=_jobs(opened),
+        shown=lambda name: shown_path(os.path.join(kept, name)),
     )
     sys.stdout.write(text + "\n")

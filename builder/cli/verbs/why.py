@@ -20,7 +20,9 @@ def run(options: Options) -> int:
                 raise _not_in(opened, image, package_id(opened, image.profile, each))
         chains = graphs.why(found, options.dependant, options.dependency)
         if options.json:
-            say_json("why", [[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains])
+            say_json(
+                "why", [[{"from": step.who, "to": step.needs, "kind": step.kind} for step in chain] for chain in chains]
+            )
         else:
             say(graphs.why_text(found, options.dependant, options.dependency).rstrip("\n"))
         return 0 if chains else 1
@@ -33,5 +35,7 @@ def _not_in(opened: Session, image: LockedImage, package: str) -> UsageError:
         each.name for each in lock.images
         if each.profile == image.profile and package in Graph.of(packages, lock.targets(each)).packages
     ]
-    return UsageError(f"image '{image.name}' does not need {package}", hint=f"ask about one that does: --image {' or '.join(others)}")
+    return UsageError(
+        f"image '{image.name}' does not need {package}", hint=f"ask about one that does: --image {' or '.join(others)}"
+    )
 

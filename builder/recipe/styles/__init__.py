@@ -3,8 +3,8 @@
 A style is pure: options in, steps out. Steps run in order in one sandbox, by dash, with `set -eu`, in /build/src, with
 
     /sources/<name>   the unpacked sources, read-only; "main" was copied to /build/src and patched before the first step
-    $OUT              an empty folder, the root of what is installed (DESTDIR)
-    $CORES            how many processes to use; nothing of it may reach an output
+    $OUT              an empty directory, the root of the installed files (DESTDIR)
+    $CORES            number of processes to use; nothing of it may reach an output
     $HOME, $TMPDIR    writable; $SOURCE_DATE_EPOCH is 1, $LC_ALL is C, $TZ is UTC
 """
 

@@ -1,7 +1,7 @@
 """Styles that need no sandbox: the builder itself makes the output from verified trees.
 
-`prebuilt` joins the unpacked sources (binary packages) into one tree; `union` joins the outputs of required packages. Both
-can leave files out, and add small files and links.
+`prebuilt` joins the unpacked sources (binary packages) into one tree; `union` joins the outputs of required packages.
+Both can leave files out, and add small files and links.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ def _no_steps(_options: Mapping[str, Any]) -> tuple[Step, ...]:
 _COMMON = {
     "files": Field(MapOf(Text(), _PATHS), "path -> text of a small file"),
     "programs": Field(MapOf(Text(), _PATHS), "path -> text of a small executable file"),
-    "links": Field(MapOf(Text(), _PATHS), "path -> what the symbolic link says"),
-    "include": Field(ListOf(Text()), "globs of what is taken (default: all)"),
-    "exclude": Field(ListOf(Text()), "globs of what is left out"),
-    "move": Field(MapOf(Text(_PATHS), _PATHS), "path -> path that it has in the result, with what is below it"),
+    "links": Field(MapOf(Text(), _PATHS), "path -> target of the symbolic link"),
+    "include": Field(ListOf(Text()), "globs of the files that are taken (default: all)"),
+    "exclude": Field(ListOf(Text()), "globs of the files that are left out"),
+    "move": Field(MapOf(Text(_PATHS), _PATHS), "path -> path in the result, with all that is below it"),
 }
 
 PREBUILT = Style(
-    options={**_COMMON, "into": Field(MapOf(Text(_PATHS)), "source name -> folder that its tree goes to (default: the root)")},
+    options={**_COMMON, "into": Field(MapOf(Text(_PATHS)), "source name -> directory of its tree (default: the root)")},
     steps=_no_steps,
     builtin=True,
 )

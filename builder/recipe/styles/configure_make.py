@@ -17,7 +17,7 @@ def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
 STYLE = Style(
     options={
         **run_fields(),
-        "configure-command": Field(ListOf(Text(), 1), "what configures (default: ./configure)"),
+        "configure-command": Field(ListOf(Text(), 1), "the command that configures (default: ./configure)"),
         "configure": Field(ListOf(Text()), "its arguments"),
     },
     steps=_steps,

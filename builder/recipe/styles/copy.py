@@ -13,7 +13,7 @@ def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
     lines = []
     for pattern, into in sorted(options.get("files", {}).items()):
         target = f'"$OUT"/{shlex.quote(into)}'
-        if pattern.endswith("/"):  # a folder's contents
+        if pattern.endswith("/"):  # a directory's contents
             lines.append(f"mkdir -p {target}\ncp -R {shlex.quote(pattern)}. {target}")
         elif into.endswith("/"):
             lines.append(f"mkdir -p {target}\ncp -R {glob(pattern)} {target}")
@@ -28,9 +28,12 @@ def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
 
 STYLE = Style(
     options={
-        "files": Field(MapOf(Text(), r"[^/\s]\S*"), "file, glob, or folder with a '/' at its end -> file, or folder with a '/' at its end"),
+        "files": Field(
+            MapOf(Text(), r"[^/\s]\S*"),
+            "file, glob, or directory with a '/' at its end -> file, or directory with a '/' at its end",
+        ),
         "remove": Field(ListOf(Text()), "paths in the output to take out again"),
-        "links": Field(MapOf(Text(), r"[^/\s]\S*"), "path in the output -> what the symbolic link says"),
+        "links": Field(MapOf(Text(), r"[^/\s]\S*"), "path in the output -> target of the symbolic link"),
     },
     steps=_steps,
 )

@@ -16,8 +16,11 @@ from builder.recipe.styles.style import Step, Style
 
 def _steps(options: Mapping[str, Any]) -> tuple[Step, ...]:
     modules = [each.split("=", 1) for each in options.get("modules", [])]
-    copies = [f"cp -R --no-preserve=mode {shlex.quote('/usr/src/' + package)} ../{shlex.quote(folder)}" for folder, package in modules]
-    arguments = [*options.get("configure", []), *(f"--add-module=../{folder}" for folder, _ in modules)]
+    copies = [
+        f"cp -R --no-preserve=mode {shlex.quote('/usr/src/' + package)} ../{shlex.quote(directory)}"
+        for directory, package in modules
+    ]
+    arguments = [*options.get("configure", []), *(f"--add-module=../{directory}" for directory, _ in modules)]
     steps = (Step("modules", "\n".join(copies)),) if copies else ()
     return make_steps(options, (*steps, Step("configure", words(["./configure", *arguments]))))
 
@@ -26,7 +29,9 @@ STYLE = Style(
     options={
         **run_fields(),
         "configure": Field(ListOf(Text()), "arguments of nginx's configure, without the modules"),
-        "modules": Field(ListOf(Text(r"[^=\s]+=[^=\s]+")), "FOLDER=PACKAGE: add-on modules in order, each at /usr/src/PACKAGE"),
+        "modules": Field(
+            ListOf(Text(r"[^=\s]+=[^=\s]+")), "DIRECTORY=PACKAGE: add-on modules in order, each at /usr/src/PACKAGE"
+        ),
     },
     steps=_steps,
 )

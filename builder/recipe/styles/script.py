@@ -1,4 +1,4 @@
-"""Style `script`: short shell steps, for what no other style describes."""
+"""Style `script`: short shell steps, for builds that no other style describes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ STYLE = Style(
     options={
         "strip": Field(Flag(), "move debug data to an output of its own (default: false)"),
         "step": Field(ListOf(Table({
-            "name": Field(Text("[a-z][a-z0-9-]*"), "what the log calls it", required=True),
+            "name": Field(Text("[a-z][a-z0-9-]*"), "name in the log", required=True),
             "run": Field(Text(), "dash source", required=True),
         }), 1), "the steps in order", required=True),
     },

@@ -42,8 +42,8 @@ def exports(env: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
 
 
-# Debug data goes to its own file, found through a .gnu_debuglink section by debuggers (GDB manual, "Debugging Information in
-# Separate Files"). Objects and archives stay as they are: only linkers read them.
+# Debug data goes to its own file, found through a .gnu_debuglink section by debuggers (GDB manual, "Debugging
+# Information in Separate Files"). Objects and archives stay as they are: only linkers read them.
 STRIP = Step(
     "strip",
     """find "$OUT" -type f ! -name '*.a' ! -name '*.o' ! -path '*/usr/lib/debug/*' | sort | while read -r file; do

@@ -16,7 +16,7 @@ class Step(Struct, frozen=True):
 
 
 class Style(Struct, frozen=True, kw_only=True):
-    """options: what a recipe's [build] may say. steps: options with variables expanded -> steps.
+    """options: the keys of a recipe's [build]. steps: options with variables expanded -> steps.
 
     builtin: no sandbox; the builder itself makes the output ("prebuilt" unpacks, "union" joins trees).
     """
