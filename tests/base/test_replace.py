@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from deep import nested
 
 from builder.base import replace
 from builder.base.errors import MachineError, RefusedError
@@ -39,13 +38,6 @@ def test_first_and_second_time(tmp_path: Path) -> None:
     assert content(target) == {"two"}
     assert [each.name for each in target.parent.iterdir()] == ["web"]
     assert target.stat().st_mode & 0o777 == 0o755
-
-
-def test_empty_directories_nested_deep_in_the_old_one_go(tmp_path: Path) -> None:
-    with nested(tmp_path / "web", tmp_path / ".web.new", tmp_path / ".web.old"):
-        put(tmp_path / "web", "one")
-        assert content(tmp_path / "web") == {"one"}
-        assert [each.name for each in tmp_path.iterdir()] == ["web"]
 
 
 def test_without_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

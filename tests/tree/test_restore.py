@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_nar import Parser, Tree, folders, make, plain_digest, plain_nar, plain_string, scratch, written
+from nars import Parser, Tree, folders, make, plain_digest, plain_nar, plain_string, scratch, written
 
 from builder.base.errors import ArchiveError
 from builder.store import remove_tree
