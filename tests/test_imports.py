@@ -187,3 +187,9 @@ def test_help_needs_none_of_the_commands() -> None:
         "builder.cache", "builder.cache.noop",
         "builder.cli", "builder.cli.arguments", "builder.cli.main", "builder.cli.options", "builder.cli.parser",
     }
+
+
+def test_lines_have_120_columns_at_most() -> None:
+    """Tables of cases in tests may have 140, which ruff checks."""
+    lines = [(path, *each) for path in ROOT.rglob("*.py") for each in enumerate(path.read_text().splitlines(), 1)]
+    assert [f"{path}:{number}" for path, number, line in lines if len(line) > 120] == []

@@ -1,4 +1,4 @@
-"""Where links lead. Those of a checkout can lead anywhere on the machine of its reader; those of an image count from its root."""
+"""Where links lead. Those of a checkout can lead anywhere on this machine; those of an image count from its root."""
 
 import os
 import shutil
@@ -46,8 +46,10 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
         todo += [os.path.join(folder, each) for each in reversed(folders)]
 
 
-def copy(source: str, target: str, *, follow: bool = False, skip: "Callable[[os.DirEntry[str]], bool]" = lambda _: False) -> None:
-    """Copy a directory into `target`, over what is there; a link there is replaced. Links are copied as they are, or with
+def copy(
+    source: str, target: str, *, follow: bool = False, skip: "Callable[[os.DirEntry[str]], bool]" = lambda _: False
+) -> None:
+    """Copy a directory into `target`, over its content; a link there is replaced. Links are copied as they are, or with
     `follow` as what they lead to. Nothing below a skipped entry is copied.
 
     As shutil.copytree, which needs a stack as deep as the directories.
@@ -73,7 +75,7 @@ def copy(source: str, target: str, *, follow: bool = False, skip: "Callable[[os.
 
 
 def remove(top: str) -> None:
-    """Remove a directory as far as it can be removed; a link to one stays. As shutil.rmtree, which needs a deep stack, without errors."""
+    """Remove a directory as far as it can be removed; a link to one stays. As shutil.rmtree, without a deep stack."""
     if os.path.islink(top):
         return
     for folder, folders, others in reversed(list(walk(top))):
@@ -119,7 +121,8 @@ def resolve(tree: str, path: str) -> str:
             continue
         links += 1
         if links > _MOST_LINKS:
-            raise SandboxError(f"symbolic links at {path} form a circle", where=tree, hint="check the links of that tree")
+            hint = "check the links of that tree"
+            raise SandboxError(f"symbolic links at {path} form a circle", where=tree, hint=hint)
         text = os.readlink(here)
         if text.startswith("/"):
             done.clear()

@@ -38,7 +38,7 @@ class Executor(ABC):
     @property
     @abstractmethod
     def weakness(self) -> str:
-        """The name of an isolation that is weaker than new namespaces and no network; "" for none. The lock names it."""
+        """The name of an isolation weaker than namespaces without network, which the lock then has; "" for none."""
 
     def execute(self, job: Job, cancel: threading.Event) -> str:
         """Run a derivation to its end; the directory of its output, below the stage.

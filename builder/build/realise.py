@@ -170,7 +170,8 @@ class Realiser(Struct, kw_only=True):
             if old != new:
                 lines.append(f"{name}: the lock has {old or 'no such output'}, built was {new or 'no such output'}")
                 if old and new and self.store.has_tree(old):
-                    lines += ["  " + line for line in difference.compare(self.store.tree_path(old), self.store.tree_path(new))]
+                    found = difference.compare(self.store.tree_path(old), self.store.tree_path(new))
+                    lines += ["  " + line for line in found]
         return BuildError(
             "not reproduced: the same inputs gave other bytes than lock.toml pins\n" + "\n".join(lines),
             where=order.derivation.id,

@@ -60,7 +60,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """The version that the image is called by: that of the package that its recipe names first, at the bottom of the stack."""
+        """The image is called by it: that of the package that its recipe names first, at the bottom of the stack."""
         if self.below:
             return self.below.version
         mine = [self.graph.packages[name] for name in self.locked.packages]

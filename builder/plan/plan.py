@@ -150,7 +150,8 @@ class Plan(Struct):
     def _derive(self, name: str, facts: Facts) -> None:
         found = derive(
             self.recipes[facts.package.name], facts.package, build_platform=facts.build_platform,
-            host_platform=facts.host_platform, sources=facts.sources, inputs=facts.inputs, provided=self._provided(facts.package),
+            host_platform=facts.host_platform, sources=facts.sources, inputs=facts.inputs,
+            provided=self._provided(facts.package),
         )
         self.derivations[name], self.keys[name] = found, found.key
 

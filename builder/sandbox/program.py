@@ -17,7 +17,7 @@ _ARCHITECTURES = {  # machine -> loader, directory of libraries
 
 
 def find_program(tools: str = "", *, search: str | None = None) -> tuple[str, ...]:
-    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: of this process).
+    """The words that start bubblewrap. tools: directory of a tool root. search: the PATH to look on (default: ours).
 
     Raises:
         SandboxError: there is neither.

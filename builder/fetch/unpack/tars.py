@@ -42,7 +42,7 @@ def read(file: IO[bytes], tree: Tree) -> None:
 
 
 class Member(NamedTuple):
-    """An entry: its header block with the right size, and what its extended headers say: name, link target, all records.
+    """An entry: its header block with the right size, and by its extended headers: name, link target, all records.
 
     content: to be read before the next entry.
     """
