@@ -47,9 +47,9 @@ def new(path: str) -> TextIO:
 def replaced(path: str, scratch: str = "", *, durable: bool = False) -> Iterator[BinaryIO]:
     """A new file, open to be written, that takes the place of `path` in one step when the block ends well.
 
-    After an error it is gone, and `path` is as it was. A link at `path` is replaced, too, and never followed. scratch: a
-    directory on the same file system, where the file lies meanwhile; the default is beside `path`. durable: the bytes are
-    on the disk before the file gets its name.
+    After an error it is gone, and `path` is as it was. A link at `path` is replaced, too, and never followed.
+    scratch: a directory on the same file system, where the file lies meanwhile; the default is beside `path`.
+    durable: the bytes are on the disk before the file gets its name.
 
     Raises:
         OSError: it cannot be written.
