@@ -47,7 +47,6 @@ CORE = (
 WORLD = {"os", "pathlib", "shutil", "subprocess", "tempfile", "socket", "io", "glob", "requests", "urllib", "http", "fcntl"}
 # Slow to import, and where that is done: on top of these modules only, which nobody imports before they are needed.
 HEAVY = {
-    "networkx": {"builder.show.graph", "builder.show.draw"},
     "requests": {"builder.fetch.http", "builder.fetch.call"},
     "rich": {"builder.progress.terminal"},
     "resolvelib": {"builder.resolve.search"},

@@ -1,7 +1,6 @@
 """Runs tasks in dependency order on a few threads. It knows neither packages nor builds.
 
-The order is kept by `graphlib` of the standard library: an import of networkx alone (135 ms) would cost more than a
-whole incremental build may take.
+The order is kept by `graphlib` of the standard library, which gives the names that are ready one by one.
 """
 
 import heapq

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from builder.base.errors import Problem
-from builder.base.order import CycleFoundError, topological
+from builder.base.order import CycleFoundError, cycles, topological
 from builder.base.shape import Problems, near
 from builder.recipe import requirement
 from builder.recipe.image import ImageRecipe
@@ -179,7 +179,7 @@ class Crosscheck:
         try:
             topological(needs)
         except CycleFoundError:
-            for cycle in _cycles(needs):
+            for cycle in cycles(needs):
                 text = "these recipes need each other: " + " -> ".join([*cycle, cycle[0]])
                 hint = "take one of these requirements out; a package cannot be built before itself"
                 self.problems.append(Problem(f"{self.places[cycle[0]]}: requires", text, hint))
@@ -187,17 +187,3 @@ class Crosscheck:
 
 def _pattern(want: Requirement) -> str:
     return str(Requirement(want.name, (), want.allow, want.refuse)).partition(" ")[2]
-
-
-def _cycles(needs: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
-    """A shortest cycle through the smallest name of each group of recipes that need each other."""
-    import networkx as nx  # noqa: PLC0415 - only a broken project pays for it
-
-    graph: nx.DiGraph[str] = nx.DiGraph([(name, each) for name, wanted in needs.items() for each in wanted])
-    found = []
-    for group in nx.strongly_connected_components(graph):
-        first = min(group)
-        ways = [nx.shortest_path(graph, each, first) for each in sorted(graph[first]) if each in group]
-        if ways:
-            found.append([first, *min(ways, key=len)[:-1]])
-    return sorted(found)

@@ -7,8 +7,7 @@ script, no outside font or style; every text is escaped. Same graph, same bytes.
 from collections.abc import Iterable, Iterator, Mapping
 from xml.sax.saxutils import escape, quoteattr
 
-import networkx as nx
-
+from builder.base import order
 from builder.show import graph as needs
 from builder.show import placement
 from builder.show.graph import BASE, BUILD, IMAGE, RUNTIME, Needs
@@ -46,10 +45,11 @@ def svg(graph: Needs, title: str) -> str:
         LockError: the graph has a cycle.
     """
     needs.generations(graph)  # names a cycle
-    column = {name: number for number, names in enumerate(nx.topological_generations(graph)) for name in names}
+    users = _users(graph)
+    column = {name: number for number, names in enumerate(order.generations(users)) for name in names}
     sizes = {name: (_width(name), _BOX) for name in graph}
     role = roles(graph)
-    edges = [(who, what, _look(needs.kind_of(graph, who, what), role[who])) for who, what in graph.edges]
+    edges = [(who, what, _look(needs.kind_of(graph, who, what), role[who])) for who, what in needs.edges(graph)]
     placed = placement.place(sizes, column, edges)
     width = max(placed.width, 560.0) + 2 * _MARGIN
     height = placed.height + 2 * _MARGIN + _HEAD + _LEGEND
@@ -72,6 +72,14 @@ def roles(graph: Needs) -> dict[str, str]:
                 kept.add(what)
                 stack.append(what)
     return {node: "image" if node.startswith(IMAGE) else RUNTIME if node in kept else BUILD for node in sorted(graph)}
+
+
+def _users(graph: Needs) -> dict[str, list[str]]:
+    """Node -> the nodes that need it, sorted."""
+    found: dict[str, list[str]] = {node: [] for node in graph}
+    for who, what in needs.edges(graph):
+        found[what].append(who)
+    return found
 
 
 def _look(kind: str, role: str) -> str:
@@ -105,11 +113,12 @@ def _arrow(kind: str, x: float, y: float) -> str:
 
 
 def _boxes(graph: Needs, boxes: Mapping[str, tuple[float, float, float]]) -> Iterator[str]:
+    needed_by = _users(graph)
     for node, role in roles(graph).items():
         x, y, width = boxes[node]
         name, version = _words(node)
         middle = _n(x + width / 2)
-        users = ", ".join(sorted(graph.predecessors(node)))
+        users = ", ".join(needed_by[node])
         tip = f"{node}: needed by {users}" if users else node
         yield f"<g><title>{escape(_plain(tip))}</title>"
         yield f'<rect class="{role}" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(_BOX)}" rx="6"/>'
@@ -120,7 +129,7 @@ def _boxes(graph: Needs, boxes: Mapping[str, tuple[float, float, float]]) -> Ite
 def _legend(graph: Needs, y: float) -> Iterator[str]:
     """The legend of the colours and lines that are drawn, and of no others."""
     here = set(roles(graph).values())
-    kinds = {needs.kind_of(graph, who, what) for who, what in graph.edges}
+    kinds = {kind for what in graph.values() for kind in what.values()}
     x = _MARGIN
     for role, text in (("image", "image"), (RUNTIME, "in the image"), (BUILD, "only for builds")):
         if role in here:

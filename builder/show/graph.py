@@ -8,12 +8,12 @@ in sorted order, so equal locks give equal answers.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TypeAlias
 
-import networkx as nx
 from msgspec import Struct
 
+from builder.base import order
 from builder.base.errors import LockError, Problem, UsageError
 from builder.base.shape import near
 from builder.lock.lock import Lock, LockedImage, LockedPackage
@@ -22,7 +22,7 @@ RUNTIME, BUILD, BASE = "runtime", "build", "base"
 MOST_PATHS = 20
 IMAGE = "image:"
 
-Needs: TypeAlias = "nx.DiGraph[str]"
+Needs: TypeAlias = dict[str, dict[str, str]]  # node -> the node that it needs -> kind
 
 
 class Step(Struct, frozen=True):
@@ -48,7 +48,7 @@ def of(lock: Lock, profile: str, image: str | None = None, *, build: bool = True
     images = sorted(
         {each.name: each for top in images for each in lock.stack(top)}.values(), key=lambda each: each.name
     )
-    graph: Needs = nx.DiGraph()
+    graph: Needs = {}
     for each in images:
         _add(
             graph,
@@ -66,15 +66,17 @@ def of(lock: Lock, profile: str, image: str | None = None, *, build: bool = True
 
 def below(graph: Needs, node: str) -> Needs:
     """The part of the graph that `node` needs, with itself."""
-    wanted = nx.descendants(graph, node) | {node}
-    part: Needs = nx.DiGraph()
-    part.add_nodes_from(each for each in graph if each in wanted)
-    part.add_edges_from((who, needs, data) for who, needs, data in graph.edges(data=True) if who in wanted)
-    return part
+    wanted = order.below(graph, node) | {node}
+    return {each: needs for each, needs in graph.items() if each in wanted}
+
+
+def edges(graph: Needs) -> list[tuple[str, str]]:
+    """(node, needed node) of every need, sorted."""
+    return sorted((who, each) for who, needs in graph.items() for each in needs)
 
 
 def kind_of(graph: Needs, who: str, needs: str) -> str:
-    return str(graph.edges[who, needs]["kind"])
+    return graph[who][needs]
 
 
 def needs_of(graph: Needs, node: str) -> list[tuple[str, str]]:
@@ -85,7 +87,8 @@ def needs_of(graph: Needs, node: str) -> list[tuple[str, str]]:
 
 def roots(graph: Needs) -> list[str]:
     """The nodes that no other needs: images first, then packages, by name."""
-    return sorted((node for node in graph if not graph.in_degree(node)), key=lambda n: (not n.startswith(IMAGE), n))
+    needed = {each for needs in graph.values() for each in needs}
+    return sorted((node for node in graph if node not in needed), key=lambda n: (not n.startswith(IMAGE), n))
 
 
 def find(graph: Needs, text: str) -> str:
@@ -123,10 +126,7 @@ def why(graph: Needs, who: str, needs: str) -> list[tuple[Step, ...]]:
     end = find(graph, needs)
     if start == end:
         raise UsageError(f"'{who}' and '{needs}' are the same: {end}", hint="ask about two different things")
-    if not nx.has_path(graph, start, end):
-        return []
-    paths = islice(nx.all_shortest_paths(graph, start, end), MOST_PATHS)
-    return [_steps(graph, path) for path in sorted(paths)]
+    return [_steps(graph, path) for path in order.shortest(graph, start, end, MOST_PATHS)]
 
 
 def why_text(graph: Needs, who: str, needs: str) -> str:
@@ -143,20 +143,13 @@ def generations(graph: Needs) -> list[list[str]]:
     Raises:
         LockError: there is a cycle; it is named.
     """
-    if found := cycles(graph):
+    try:
+        return order.generations(graph)
+    except order.CycleFoundError as error:
+        found = order.cycles(graph)
         places = [Problem("lock.toml", "is a cycle: " + " -> ".join([*cycle, cycle[0]])) for cycle in found]
-        raise LockError(places, hint="a package cannot need itself; correct the recipes and run `builder resolve`")
-    return [sorted(each) for each in nx.topological_generations(graph.reverse(copy=False))]
-
-
-def cycles(graph: Needs) -> list[list[str]]:
-    """One cycle of each group of nodes that need each other, each starting at its first node by name."""
-    found = []
-    for group in nx.strongly_connected_components(graph):
-        first = min(group)
-        if len(group) > 1 or graph.has_edge(first, first):
-            found.append(_cycle(graph, first))
-    return sorted(found)
+        hint = "a package cannot need itself; correct the recipes and run `builder resolve`"
+        raise LockError(places, hint=hint) from error
 
 
 def tree(graph: Needs, root: str | None = None) -> str:
@@ -177,7 +170,7 @@ def dot(graph: Needs) -> str:
         shape = " [shape=folder]" if node.startswith(IMAGE) else ""
         lines.append(f"  {dot_quoted(node)}{shape};")
     styles = {RUNTIME: "", BUILD: " [style=dashed]", BASE: " [style=dotted]"}
-    for who, needs in sorted(graph.edges):
+    for who, needs in edges(graph):
         lines.append(f"  {dot_quoted(who)} -> {dot_quoted(needs)}{styles[kind_of(graph, who, needs)]};")
     return "\n".join([*lines, "}", ""])
 
@@ -189,11 +182,11 @@ def dot_quoted(text: str) -> str:
 
 
 def _add(graph: Needs, node: str, needs: Iterable[tuple[str, Iterable[str]]]) -> None:
-    graph.add_node(node)
+    mine = graph.setdefault(node, {})
     for kind, names in needs:
         for name in sorted(names):
-            if not graph.has_edge(node, name):  # a runtime need is seen by the build anyway
-                graph.add_edge(node, name, kind=kind)
+            mine.setdefault(name, kind)  # a runtime need is seen by the build anyway
+            graph.setdefault(name, {})
 
 
 def _check_names(
@@ -212,7 +205,7 @@ def _check_whole(graph: Needs, packages: Mapping[str, LockedPackage], profile: s
     problems = [
         Problem(f"lock.toml: {who}", f"needs '{node}', which the profile '{profile}' does not hold")
         for node in missing
-        for who in sorted(graph.predecessors(node))
+        for who in sorted(who for who, needs in graph.items() if node in needs)
     ]
     if problems:
         raise LockError(problems, hint="run `builder resolve`")
@@ -235,12 +228,6 @@ def _chain(path: tuple[Step, ...]) -> Iterator[str]:
     yield path[0].who
     for depth, step in enumerate(path, 1):
         yield f"{'  ' * depth}{words[step.kind]} {step.needs}"
-
-
-def _cycle(graph: Needs, first: str) -> list[str]:
-    """The shortest cycle through `first`, without `first` again at its end."""
-    ways = [nx.shortest_path(graph, each, first) for each in sorted(graph[first]) if nx.has_path(graph, each, first)]
-    return [first, *min(ways, key=len)[:-1]]
 
 
 def _homes(graph: Needs, starts: list[str]) -> dict[str, str]:

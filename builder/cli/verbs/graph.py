@@ -13,10 +13,10 @@ def run(options: Options) -> int:
         image = opened.image()
         found = graphs.of(opened.lock, image.profile, image.name, build=not options.runtime)
         if options.json:
-            edges = [{"from": a, "to": b, "kind": graphs.kind_of(found, a, b)} for a, b in sorted(found.edges)]
+            edges = [{"from": a, "to": b, "kind": graphs.kind_of(found, a, b)} for a, b in graphs.edges(found)]
             say_json(
                 "graph",
-                {"image": image.name, "profile": image.profile, "packages": sorted(found.nodes), "edges": edges},
+                {"image": image.name, "profile": image.profile, "packages": sorted(found), "edges": edges},
             )
         elif options.format == "svg":
             say(draw.svg(found, f"{image.name}, profile {image.profile}"))
