@@ -35,7 +35,7 @@ PART = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 PROGRESS = re.compile(
-    r"^(?:(?:fetching|building|composing|checking|testing|lock:|==>) .*|lock\.toml: outputs pinned"
+    r"^(?:(?:fetching|building|composing|verifying|checking|testing|lock:|==>) .*|lock\.toml: outputs pinned"
     r"|.*: failed .* ago with the same inputs; it is tried again)\n",  # in an earlier run of this test
     re.MULTILINE,
 )
