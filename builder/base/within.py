@@ -66,11 +66,13 @@ def copy(
                 place = os.path.join(into, entry.name)
                 if skip(entry):
                     continue
-                if entry.is_dir(follow_symlinks=follow):
+                directory = entry.is_dir(follow_symlinks=follow)
+                if not directory or os.path.islink(place):
+                    with suppress(FileNotFoundError):
+                        os.unlink(place)
+                if directory:
                     todo.append((entry.path, place))
                     continue
-                with suppress(FileNotFoundError):
-                    os.unlink(place)
                 shutil.copy2(entry.path, place, follow_symlinks=follow)
 
 

@@ -174,28 +174,41 @@ class Builder(Struct, kw_only=True):
             if source.folder is None and source.platform in (None, self.options.platform)
         ]
 
-    def build(self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = ()) -> Built:
-        """Realise all that the targets need and return the outputs that are known then.
+    def build(
+        self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = (), inputs_of: Iterable[str] = ()
+    ) -> Built:
+        """Realise all that the targets need, and what builds of `inputs_of` see; return the outputs that are known then.
 
         Raises:
             BuilderError: the first failure, with the others named; the outputs built before it stay.
             RefusedError: under `locked`, an output that the lock does not have.
         """
-        needed = plan.to_build(targets, force=force)
+        needed = self._with_tools(plan, plan.to_build(targets, force=force, inputs_of=inputs_of))
         self.refuse_platform(plan.graph, needed)
         self._refuse_unpinned(plan, needed)
         outputs: dict[str, LockedOutput] = {}
         if needed:
-            self.open_executor(plan).prepare()
+            if not all(self.is_builtin(plan, name) for name in needed):
+                self.open_executor(plan).prepare()
             self._bring_sources(plan, needed)
             self._run(plan, needed, outputs, set(force))
+        built = tuple(sorted(outputs))
         self._remember(plan)
         for name in plan.graph.order:
             if name in plan.trees and name in plan.keys and name not in outputs:
                 outputs[name] = LockedOutput(
                     key=plan.keys[name], trees=plan.trees[name], sandbox=self._sandbox_of(plan, name)
                 )
-        return Built(graph=plan.graph, trees=plan.trees, outputs=outputs, realised=tuple(sorted(needed)))
+        return Built(graph=plan.graph, trees=plan.trees, outputs=outputs, realised=built)
+
+    def _with_tools(self, plan: Plan, needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """`needed`, with the tools that the executor needs before its first build, where they are absent."""
+        builds = [name for name in needed if not self.is_builtin(plan, name)]
+        if not builds or not (names := self.open_executor(plan).tools):
+            return needed
+        first = plan.to_build(name for name in plan.graph.order if plan.graph.packages[name].name in names)
+        before = {name: (*needed[name], *first) for name in builds if name not in first}
+        return {**needed, **first, **before}
 
     @property
     def _memo(self) -> str:

@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 from msgspec import Struct
@@ -60,6 +60,11 @@ class Executor(ABC):
 
     @abstractmethod
     def _execute(self, job: Job, cancel: threading.Event) -> str: ...
+
+    @property
+    def tools(self) -> Collection[str]:
+        """Names of packages, made without an executor, that must be realised before the first execution."""
+        return ()
 
     def prepare(self) -> None:  # noqa: B027 - most adapters need no time
         """Begin slow preparations for the first execution, without waiting for them."""

@@ -8,7 +8,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -35,14 +35,16 @@ _ROOM = 1 << 20  # bytes; a disk with less is full
 class LocalExecutor(Executor):
     """sandbox: opens the sandbox when the first build needs it, since the tools that start it are built first.
 
-    cores: shared by all builds. keep_failed: directory that the tree of a failed build is moved to, or "" to
-    drop it.
+    tools: names of packages that start it. cores: shared by all builds. keep_failed: directory that the tree of a
+    failed build is moved to, or "" to drop it.
     """
 
     def __init__(
-        self, sandbox: Callable[[], Sandbox], reporter: Reporter, *, cores: int, keep_failed: str = ""
+        self, sandbox: Callable[[], Sandbox], reporter: Reporter, *, cores: int, keep_failed: str = "",
+        tools: Collection[str] = (),
     ) -> None:
         self._find, self._reporter, self._keep_failed = sandbox, reporter, keep_failed
+        self._tools = tools
         self._jobserver = Jobserver(cores)
         self._lock = threading.Lock()
         self._opened: Sandbox | None = None
@@ -58,6 +60,10 @@ class LocalExecutor(Executor):
             if self._opened is None:
                 self._opened = self._find()
             return self._opened
+
+    @property
+    def tools(self) -> Collection[str]:
+        return self._tools
 
     def prepare(self) -> None:
         with suppress(SandboxError):  # the tools may still have to be built; the first build reports any other error

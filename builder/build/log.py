@@ -6,6 +6,8 @@ line is held in memory, however long it is.
 """
 
 import os
+import queue
+import threading
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -15,6 +17,8 @@ from builder.progress.reporter import Task
 HEAD, TAIL = 32 << 20, 1 << 20  # bytes of the beginning and of the end that a log keeps
 _CHUNK = 1 << 16
 _PERIOD = 0.5  # seconds between lines that are shown
+_WAITING = 1000  # lines that wait to be shown, at which the build has to wait, too
+_PAUSE = 0.01  # seconds until they are looked at again
 _STEP = b"\n==> "  # announces a step, see `Derivation.script`
 _WINDOW = 4096  # bytes of the end that are looked at for the newest line and step
 _AFTER = 1 << 20  # bytes: no pipe holds more, so all that was written before the end is in these
@@ -37,6 +41,7 @@ class Log:
         self._window = b"\n"
         self._fresh = False
         self._shown_at = 0.0
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # to show; None ends it
 
     def __enter__(self) -> "Log":
         with suppress(FileNotFoundError):
@@ -44,6 +49,9 @@ class Log:
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._read, self.fd = os.pipe()
         os.set_blocking(self._read, False)
+        if self._every:
+            self._shower = threading.Thread(target=self._show, name="log", daemon=True)
+            self._shower.start()
         return self
 
     def __exit__(
@@ -55,6 +63,9 @@ class Log:
             self._take(chunk)
             left -= len(chunk)
         self._finish()
+        if self._every:
+            self._lines.put(None)
+            self._shower.join()
         os.close(self._read)
         os.close(self._file)
 
@@ -63,7 +74,13 @@ class Log:
         return self._read
 
     def look(self) -> None:
-        """Read the bytes that are there, or a part of them when they are many."""
+        """Read the bytes that are there, or a part of them when they are many; none while lines wait to be shown.
+
+        It never waits for the terminal: this thread is the one that enforces the limits.
+        """
+        if self._lines.qsize() > _WAITING:
+            time.sleep(_PAUSE)
+            return
         if chunk := self._next():
             self._take(chunk)
             self._fresh = True
@@ -97,8 +114,12 @@ class Log:
         """Show the lines that this piece ends; of a long one the end."""
         first, *more = chunk.split(b"\n")
         if more:
-            self._task.line(self._window.rpartition(b"\n")[2] + first)
+            self._lines.put(self._window.rpartition(b"\n")[2] + first)
         for line in more[:-1]:
+            self._lines.put(line)
+
+    def _show(self) -> None:
+        while (line := self._lines.get()) is not None:
             self._task.line(line)
 
     def _finish(self) -> None:

@@ -32,8 +32,7 @@ def run(opened: Session) -> int:
     if not wanted:
         raise UsageError("nothing of it is built in a sandbox", hint="name a package to see it joined again")
     plan = builder.plan(lock, profile, targets, doubted=frozenset(wanted))
-    inputs = [each for name in wanted for each in plan.visible(name)]
-    builder.build(plan, [*wanted, *inputs])
+    builder.build(plan, wanted, inputs_of=wanted)
     executor = opened.executor(lambda package: builder.tool(plan, package), cores=opened.cores + 1)
     checker = Recheck(store=opened.store, executor=executor, reporter=opened.reporter)
     verdicts, pinned = [], {}

@@ -165,7 +165,10 @@ class Session(Struct, dict=True):
         from builder.build.local import LocalExecutor  # noqa: PLC0415
 
         failed = self.out("failed") if self.options.keep_failed and not cores else ""
-        made = LocalExecutor(lambda: self._sandbox(tool), self.reporter, cores=cores or self.cores, keep_failed=failed)
+        tools = () if self.options.sandbox == "chroot" or outside.find("bwrap") else ("launcher",)
+        made = LocalExecutor(
+            lambda: self._sandbox(tool), self.reporter, cores=cores or self.cores, keep_failed=failed, tools=tools
+        )
         return self.stack.enter_context(made)
 
     def _sandbox(self, tool: Callable[[str], str | None]) -> "Sandbox":

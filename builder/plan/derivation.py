@@ -76,7 +76,7 @@ class Derivation(Struct, frozen=True, kw_only=True, dict=True):
             "script": "" if self.builtin else self.script(),
             "environment": "" if self.builtin else self.environment.key,
             "sources": dict(self.sources),
-            "inputs": sorted({each.tree for each in self.inputs}),
+            "inputs": sorted({each.tree for each in self.inputs if not self.builtin or each.output == "out"}),
             "split": {name: list(globs) for name, globs in self.split.items()},
         }
 

@@ -220,11 +220,14 @@ class Plan(Struct):
             self.known.has_tree(tree) for output, tree in self.trees[name].items() if output in wanted
         )
 
-    def to_build(self, targets: Iterable[str], *, force: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
-        """The packages to realise so that the targets' "out" is in the store: package -> those of them that come
-        before."""
+    def to_build(
+        self, targets: Iterable[str], *, force: Iterable[str] = (), inputs_of: Iterable[str] = ()
+    ) -> dict[str, tuple[str, ...]]:
+        """The packages to realise so that the targets' "out", and all that the builds of others see, is in the store:
+        package -> those of them that come before. inputs_of: packages that are to be built elsewhere.
+        """
         needed: dict[str, tuple[str, ...]] = {}
-        stack = [(name, "out") for name in sorted(targets)]
+        stack = [(name, "out") for name in sorted(targets)] + [each for name in inputs_of for each in self.sees(name)]
         forced = set(force)
         while stack:
             name, output = stack.pop()

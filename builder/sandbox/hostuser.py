@@ -29,6 +29,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from builder.base import environment, outside
+from builder.base.errors import SandboxError
 from builder.sandbox import refusal
 from builder.sandbox.rlimits import Rlimits
 
@@ -100,6 +101,7 @@ class User:
             theirs.close()
         self.close = weakref.finalize(self, _end, self._socket, process)  # a sandbox that is dropped ends it, too
         self._own, self._ready = own, False
+        self._refused: SandboxError | None = None
 
     def wait(self) -> None:
         """Wait until it can start programs.
@@ -109,7 +111,8 @@ class User:
         """
         if self._ready:
             return
-        self._ready = True
+        if self._refused is not None:
+            raise self._refused
         space = _socket.CMSG_SPACE(array("i").itemsize)
         said, found, _, _ = self._socket.recvmsg(1 << 12, space, _socket.MSG_CMSG_CLOEXEC)
         if found:
@@ -117,7 +120,9 @@ class User:
             weakref.finalize(self, os.close, self.namespace)
         elif self._own:
             self.close()
-            raise refusal.refusal(said.decode(errors="replace"))
+            self._refused = refusal.refusal(said.decode(errors="replace"))
+            raise self._refused
+        self._ready = True
 
     def start(
         self, argv: Iterable[str], folder: str, descriptors: Mapping[int, int], limits: Rlimits, *, quiet: bool

@@ -459,7 +459,7 @@ def test_another_image_of_this_platform_or_of_another_lock_goes(tmp_path: Path, 
     assert load(Path(layout, "index.json"))["manifests"][1:] == found[:2]
 
 
-@pytest.mark.parametrize("how", ["changed", "absent", "linked"])
+@pytest.mark.parametrize("how", ["changed", "absent", "linked", "a pipe"])
 def test_a_damaged_companion_goes_and_what_names_it(tmp_path: Path, how: str) -> None:
     layout = written(tmp_path / "web").layout
     found = beside(layout)
@@ -470,6 +470,17 @@ def test_a_damaged_companion_goes_and_what_names_it(tmp_path: Path, how: str) ->
         path.rename(tmp_path / "elsewhere")
     if how == "linked":
         path.symlink_to(tmp_path / "elsewhere")
+    if how == "a pipe":
+        os.mkfifo(path)
     staying = index.companions(layout, index.read(layout)[0], ABOUT.lock)
     assert [each.descriptor for each in staying] == found[2:]
 
+
+def test_a_companion_that_cannot_be_written_again_goes(tmp_path: Path) -> None:
+    layout = written(tmp_path / "web").layout
+    found = beside(layout)
+    whole = json.loads(Path(layout, "index.json").read_text())
+    whole["manifests"][1]["annotations"] = {"a": "\ud800"}
+    Path(layout, "index.json").write_text(json.dumps(whole))
+    staying = index.companions(layout, index.read(layout)[0], ABOUT.lock)
+    assert found[0]["digest"] not in [each.descriptor["digest"] for each in staying]

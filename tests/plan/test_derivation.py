@@ -413,3 +413,9 @@ def test_a_requirement_that_the_lock_lost() -> None:
 def test_a_feature_that_only_the_lock_names() -> None:
     with pytest.raises(RecipeError, match=r"nginx 1\.26\.3: has no feature tls, which the lock names"):
         nginx(features=("tls",))
+
+
+def test_a_union_joins_outputs_by_their_names_and_so_does_its_key() -> None:
+    made = union()
+    swapped = tuple(replace(each, output={"out": "dev", "dev": "out"}[each.output]) for each in made.inputs)
+    assert replace(made, inputs=swapped).key != made.key

@@ -130,6 +130,13 @@ def test_an_output_is_asked_for_where_it_is_seen(package: str, output: str, expe
     assert CHAIN.plan(store).to_build(["app 1"]) == {}
 
 
+def test_the_inputs_of_a_build_elsewhere_are_asked_for_with_their_development_files() -> None:
+    store, plan = built_chain()
+    store.trees.discard(plan.trees["tool 1"]["dev"])
+    assert CHAIN.plan(store).to_build(["app 1"]) == {}
+    assert list(CHAIN.plan(store).to_build([], inputs_of=["app 1"])) == ["tool 1"]
+
+
 # ---- graph
 
 

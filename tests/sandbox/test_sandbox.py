@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,38 @@ def test_a_run_that_floods_its_log_is_seen_and_ended_like_any_other(tmp_path: Pa
         assert process.wait() == -9
         os.close(pidfd)
     assert (tmp_path / "log").read_bytes().startswith(b"y\ny\n" * 100)
+
+
+class Blocked(io.StringIO):
+    """A terminal that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.free.wait(20)
+        return super().write(text)
+
+
+def test_a_terminal_that_takes_no_lines_keeps_no_limit_from_being_enforced(tmp_path: Path) -> None:
+    stream = Blocked()
+    cancel = threading.Event()
+    reporter = PlainReporter(stream, verbose=True)
+    stream.free.set()
+    task = reporter.task("build", "x")
+    stream.free.clear()
+    with Log(str(tmp_path / "log"), task, every=True) as log:
+        process = subprocess.Popen(["yes"], stdout=log.fd)
+        pidfd = os.pidfd_open(process.pid)
+        threading.Timer(0.3, cancel.set).start()
+        started = time.monotonic()
+        assert watch(pidfd, process.kill, nothing, Limits(), cancel, follower=log).killed == "cancelled"
+        assert time.monotonic() - started < 5
+        process.wait()
+        os.close(pidfd)
+        stream.free.set()
+    reporter.close()
 
 
 def test_a_shell_has_no_limit_of_time(sleeper: tuple["subprocess.Popen[bytes]", int]) -> None:

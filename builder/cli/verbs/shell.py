@@ -23,8 +23,7 @@ def run(options: Options) -> int:
         builder = opened.builder
         plan = builder.plan(lock, profile, [name])
         failed = _kept_tree(opened, name) if options.failed else ""
-        inputs = plan.visible(name)
-        builder.build(plan, inputs)
+        builder.build(plan, (), inputs_of=[name])
         if builder.is_builtin(plan, name):
             raise UsageError(f"{name} is made without a sandbox", hint="there is nothing to look into")
         builder.bring(plan, name)

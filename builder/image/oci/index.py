@@ -83,6 +83,7 @@ def companions(layout: str, image: Descriptor, lock: str) -> list[Companion]:
         subjects = {image["digest"], *(one.descriptor["digest"] for one in found)}
         try:
             if each["digest"] not in subjects and _stays(layout, each, image, lock, subjects):
+                canonical.encode(each)  # it must be writable again
                 found.append(Companion(descriptor=each, blobs=_blobs(layout, each)))
         except DAMAGED:
             continue
@@ -109,7 +110,7 @@ def _blobs(layout: str, descriptor: Descriptor) -> tuple[str, ...]:
     for path in dict.fromkeys(paths):
         if os.path.realpath(path) != os.path.join(os.path.realpath(layout), os.path.relpath(path, layout)):
             raise ValueError(f"{path} is a link")
-        if digest.of_file(path) != os.path.basename(path):
+        if not os.path.isfile(path) or digest.of_file(path) != os.path.basename(path):
             raise ValueError(f"{path} is damaged")
     return tuple(dict.fromkeys(paths))
 
