@@ -177,7 +177,7 @@ class Builder(Struct, kw_only=True):
     def build(
         self, plan: Plan, targets: Iterable[str], *, force: Iterable[str] = (), inputs_of: Iterable[str] = ()
     ) -> Built:
-        """Realise all that the targets need, and what builds of `inputs_of` see; return the outputs that are known then.
+        """Realise all that the targets need, and the inputs of `inputs_of`; return the outputs that are known then.
 
         Raises:
             BuilderError: the first failure, with the others named; the outputs built before it stay.
