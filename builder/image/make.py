@@ -128,8 +128,9 @@ class ImageMaker(Struct, kw_only=True):
         if not self.is_current(image, plan):
             self._compose(self.request(image, plan), target)
             self.made(target)
+        request = self.request(image, plan)
         return Made(
-            locked=image, request=self.request(image, plan), written=oci.read(target),
+            locked=request.locked, request=request, written=oci.read(target),
             realised=tuple(sorted({*built.realised, *chain(*below)})),
         )
 
