@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,10 +10,8 @@ from builder.base import digest
 from builder.store.gc_root import Root
 from builder.store.record import Record
 from builder.store.remove import freed_by, remove_tree
+from builder.store.store import Store
 from builder.store.trouble import trying
-
-if TYPE_CHECKING:
-    from builder.store.store import Store
 
 
 class Freed(Struct, frozen=True, kw_only=True):
@@ -40,10 +37,16 @@ class Garbage(Struct, frozen=True, kw_only=True):
 
 
 def collect(
-    store: "Store", keep_files: Iterable[str] | None, patience: float, *, dry_run: bool,
-    progress: Callable[[int, int], object] | None,
+    store: Store, *, keep_files: Iterable[str] | None = None, patience: float = 10.0, dry_run: bool = False,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Freed:
-    """See `Store.gc`. Killed at any point, it leaves a whole store, because records go before the trees that they name.
+    """Remove everything that no root keeps; how much that was. No other thread may use this store meanwhile.
+
+    keep_files: SHA-256 of archives to keep besides those of roots; None keeps all archives. patience: seconds to wait
+    for other processes to close the store. dry_run: remove nothing; the result is the same. progress: called with
+    (things removed, all things).
+
+    Killed at any point, it leaves a whole store: records go before the trees that they name.
 
     Raises:
         StoreError: other processes keep the store open, or a root cannot be read.
@@ -58,7 +61,7 @@ def collect(
     )
 
 
-def garbage(store: "Store", keep_files: Iterable[str] | None) -> Garbage:
+def garbage(store: Store, keep_files: Iterable[str] | None) -> Garbage:
     """The things that no living root keeps. The answer holds only while the guard is held exclusively.
 
     Raises:
@@ -84,16 +87,16 @@ def _others(folder: str, keep: set[str]) -> list[str]:
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name not in keep]
 
 
-def _trees(store: "Store") -> list[str]:
+def _trees(store: Store) -> list[str]:
     return [digest.to_sri(name) for name in sorted(os.listdir(store.trees_dir)) if digest.is_hex(name)]
 
 
-def _size(store: "Store", found: Garbage) -> int:
+def _size(store: Store, found: Garbage) -> int:
     files = (*found.records, *found.logs, *found.archives, *found.unverified)
     return freed_by([*files, *map(store.tree_path, found.trees)])
 
 
-def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], object] | None) -> int:
+def _remove(store: Store, found: Garbage, progress: Callable[[int, int], object] | None) -> int:
     """Remove the garbage, and count the bytes."""
     for name in found.roots:
         store.drop_root(name)
@@ -108,7 +111,7 @@ def _remove(store: "Store", found: Garbage, progress: Callable[[int, int], objec
     return freed
 
 
-def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
+def _living(store: Store, roots: list[Root]) -> tuple[set[str], set[str]]:
     """Digests of trees to keep, and keys of records to keep.
 
     A record stays, named by a root or not, as long as all its trees do: it costs nothing and saves a build.
@@ -121,7 +124,7 @@ def _living(store: "Store", roots: list[Root]) -> tuple[set[str], set[str]]:
     return trees, {key for key, record in records.items() if record.mentions() <= trees}
 
 
-def _records(store: "Store") -> dict[str, Record]:
+def _records(store: Store) -> dict[str, Record]:
     """All readable records by key; damaged ones are not among them and are removed."""
     found = {}
     for key in record_keys(store):
@@ -131,7 +134,7 @@ def _records(store: "Store") -> dict[str, Record]:
     return found
 
 
-def record_keys(store: "Store") -> list[str]:
+def record_keys(store: Store) -> list[str]:
     """Keys of all records, readable or not, sorted."""
     names = [
         name.removesuffix(".json")

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from builder.base import digest
 from builder.base.errors import MismatchError, StoreError
@@ -15,10 +14,6 @@ from builder.store.record import Record
 from builder.store.remove import remove_tree
 from builder.store.trouble import ELSEWHERE, trying
 from builder.tree import nar
-
-if TYPE_CHECKING:
-    from builder.store.collect import Freed
-    from builder.store.verify import Damage
 
 FOLDERS = ("trees", "records", "roots", "logs", "files", "quarantine", "tmp", "locks")
 
@@ -256,34 +251,6 @@ class Store:
 
     def _root_path(self, name: str) -> str:
         return os.path.join(self.roots_dir, root.file_name(name))
-
-    def gc(
-        self, *, keep_files: Iterable[str] | None = None, patience: float = 10.0, dry_run: bool = False,
-        progress: Callable[[int, int], object] | None = None,
-    ) -> "Freed":
-        """Remove everything that no root keeps; how much that was. No other thread may use this store meanwhile.
-
-        dry_run: remove nothing; the result is the same. progress: called with (things removed, all things).
-
-        keep_files: SHA-256 of archives to keep besides those of roots; None keeps all archives. patience: seconds to
-        wait for other processes to close the store.
-
-        Raises:
-            StoreError: they did not, or a root cannot be read.
-        """
-        from builder.store.collect import collect  # noqa: PLC0415 - only gc needs it
-
-        return collect(self, keep_files, patience, dry_run=dry_run, progress=progress)
-
-    def verify(self, progress: Callable[[int, int], object] | None = None) -> "list[Damage]":
-        """Read everything; all damage, sorted. progress: called with (things done, all things).
-
-        Raises:
-            StoreError: the store cannot be listed.
-        """
-        from builder.store.verify import verify  # noqa: PLC0415 - only verify needs it, and threads
-
-        return verify(self, progress)
 
     def sweep(self) -> int:
         """Remove the leftovers of killed processes; the bytes freed. Only with the guard held exclusively."""

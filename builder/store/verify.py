@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,11 +16,9 @@ from builder.base.units import counted
 from builder.store import gc_root, record, sealed
 from builder.store.collect import record_keys
 from builder.store.form import Check, Linked, strange
+from builder.store.store import Store
 from builder.store.trouble import explain, trying
 from builder.tree import nar
-
-if TYPE_CHECKING:
-    from builder.store.store import Store
 
 _SHOWN = 3  # entries of one tree that are named
 _THREADS = 8  # at most; hashing runs outside the interpreter's lock, so they use all processors
@@ -46,8 +43,13 @@ class Damage(Struct, frozen=True, kw_only=True, order=True):
 _Found = tuple[list[Damage], list[tuple[Damage, Linked]]]  # damage, and damage only if a file has names elsewhere
 
 
-def verify(store: "Store", progress: Callable[[int, int], object] | None) -> list[Damage]:
-    """See `Store.verify`. Damage is sorted, so that two runs print the same."""
+def verify(store: Store, progress: Callable[[int, int], object] | None = None) -> list[Damage]:
+    """Read everything; all damage, sorted, so that two runs print the same. progress: called with (things done, all
+    things).
+
+    Raises:
+        StoreError: the store cannot be listed.
+    """
     with trying("verify the store", store.root):
         checks = list(_checks(store, os.stat(store.root).st_uid))
     found: list[Damage] = []
@@ -67,7 +69,7 @@ def verify(store: "Store", progress: Callable[[int, int], object] | None) -> lis
     return sorted([*found, *_strays(store), *_linked_outside(store, linked)])
 
 
-def _checks(store: "Store", owner: int) -> Iterator[Callable[[], _Found]]:
+def _checks(store: Store, owner: int) -> Iterator[Callable[[], _Found]]:
     for name in os.listdir(store.trees_dir):
         if not name.startswith(".") and digest.is_hex(name):  # those with a dot are being named or removed
             yield partial(_check_tree, name, os.path.join(store.trees_dir, name), owner)
@@ -79,7 +81,7 @@ def _checks(store: "Store", owner: int) -> Iterator[Callable[[], _Found]]:
         yield partial(_check_root, name, os.path.join(store.roots_dir, name), owner)
 
 
-def _strays(store: "Store") -> Iterator[Damage]:
+def _strays(store: Store) -> Iterator[Damage]:
     """Entries of the store's directories that the store did not make."""
     shards = [os.path.join(store.records_dir, name) for name in os.listdir(store.records_dir)]
     rows = [(store.records_dir, os.path.basename(path)) for path in shards if not os.path.isdir(path)]
@@ -92,7 +94,7 @@ def _strays(store: "Store") -> Iterator[Damage]:
         yield Damage(kind="stray", name=name, path=os.path.join(folder, name), message=message)
 
 
-def _linked_outside(store: "Store", linked: list[tuple[Damage, Linked]]) -> Iterator[Damage]:
+def _linked_outside(store: Store, linked: list[tuple[Damage, Linked]]) -> Iterator[Damage]:
     """Files with names outside the store, through which their content can be changed."""
     counts = Counter((device, inode) for _, (device, inode, _, _) in linked)
     if any(counts[device, inode] < names for _, (device, inode, names, _) in linked):
@@ -106,7 +108,7 @@ def _linked_outside(store: "Store", linked: list[tuple[Damage, Linked]]) -> Iter
         yield replace(damage, message="; ".join(_first(texts, "have such names")))
 
 
-def _unfinished(store: "Store", wanted: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _unfinished(store: Store, wanted: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The inodes of `wanted` in directories of work under way: sandboxes without mounts are made of hard links."""
     known = {store.trees_dir, store.files_dir, store.records_dir, store.roots_dir}
     folders = [path for name in os.listdir(store.root) if (path := os.path.join(store.root, name)) not in known]
@@ -174,7 +176,7 @@ def _file_messages(path: str, status: os.stat_result, owner: int) -> list[str]:
     return messages + [f"it {text}" for text in strange(path, status, owner)]
 
 
-def _check_record(store: "Store", key: str, owner: int) -> _Found:
+def _check_record(store: Store, key: str, owner: int) -> _Found:
     def read(path: str) -> list[str]:
         value = record.from_dict(sealed.read(path), key)
         missing = sorted(tree for tree in value.mentions() if not store.has_tree(tree))

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 from builder.base import digest
 from builder.store import Store
 from builder.store.remove import remove_tree
+from builder.store.verify import verify
 
 REPOSITORY = Path(__file__).parents[2]
 BUILDER = str(Path(sys.executable).with_name("builder"))
@@ -147,7 +148,7 @@ class World(Struct, frozen=True):
     def damage(self) -> list[str]:
         """What the store itself finds wrong with what it holds."""
         with Store(str(self.store_path)) as store:
-            return [str(each) for each in store.verify() if "outside of the store" not in each.message]  # a world's are links
+            return [str(each) for each in verify(store) if "outside of the store" not in each.message]  # a world's are links
 
     def half_made(self) -> list[str]:
         """What lies in the store without a name of its own: nothing, once it was opened again."""

@@ -21,6 +21,8 @@ import builder
 from builder.base import canonical, digest
 from builder.base.errors import StoreError
 from builder.store import Record, Store, remove_tree
+from builder.store.collect import collect
+from builder.store.verify import verify
 
 # Children start from a server that has the modules loaded and no thread: a start costs milliseconds.
 CHILDREN = multiprocessing.get_context("forkserver")
@@ -56,7 +58,7 @@ def work(root: str) -> None:
             store.put_record(KEY, Record(trees={"out": trees[0]}))
         store.put_record(canonical.key("garbage"), Record(trees={"out": trees[1]}))
         store.set_root("me", [trees[0]])
-        store.gc()
+        collect(store)
 
 
 def at_step(names: tuple[str, ...], number: int, do: Callable[[object], object]) -> None:
@@ -142,7 +144,7 @@ def assert_whole(root: str) -> None:
     """Whole as it lies there; and after the next builder opened it, without leftovers."""
     assert all(name.startswith(".") or digest.is_hex(name) for name in os.listdir(f"{root}/trees"))
     with Store(root) as store:
-        assert store.verify() == []
+        assert verify(store) == []
         assert not any(name.startswith(".") for name in os.listdir(store.trees_dir))
         assert os.listdir(f"{root}/tmp") == []
         assert os.listdir(f"{root}/locks") == ["guard"]
@@ -176,7 +178,7 @@ def busy(root: str, seed: int) -> None:
                     store.set_root(f"root {chance.randrange(3)}", keys=[key])
             if chance.random() < 0.5:
                 with suppress(StoreError):  # the other one still uses the store
-                    store.gc(patience=0.01)
+                    collect(store, patience=0.01)
 
 
 def forked(function: Callable[[str, int], None], root: str, number: int) -> int:
@@ -257,11 +259,11 @@ def on_small_disk(mount_point: str, limit: str) -> tuple[int, int]:
         assert_whole(root)  # while the disk is still full
         with Store(root) as store:
             assert store.has_tree(old)
-            store.gc()  # needs no space
+            collect(store)  # needs no space
     ballast.free(1 << 30)
     with Store(root) as store:
         add(store, "new")
-        assert store.verify() == []
+        assert verify(store) == []
     return said.count(None), len(said) - said.count(None)
 
 

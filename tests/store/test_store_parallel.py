@@ -22,6 +22,8 @@ import builder
 from builder.base import canonical
 from builder.base.errors import StoreError
 from builder.store import Record, Store
+from builder.store.collect import collect
+from builder.store.verify import verify
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["builder.store", "builder.store.collect", "builder.store.verify"])
@@ -86,7 +88,7 @@ def test_ten_builders_on_one_store_build_each_key_once(tmp_path: Path, processes
     assert run_builders(root, processes, keys) == list(range(keys))
     assert run_builders(root, 1, keys) == []
     with Store(root) as store:
-        assert store.verify() == []
+        assert verify(store) == []
         assert len(os.listdir(store.trees_dir)) == keys + 1
         assert os.listdir(f"{root}/locks") == ["guard"]
         assert os.listdir(f"{root}/tmp") == []
@@ -98,7 +100,7 @@ def test_threads_add_the_same_trees(store: Store) -> None:
     assert len(set(trees)) == 5
     assert len(os.listdir(store.trees_dir)) == 5
     assert os.listdir(f"{store.root}/tmp") == []
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 class TestKeyLock:
@@ -185,10 +187,10 @@ def test_gc_beside_a_build(tmp_path: Path) -> None:
         child, talk = start(build_slowly, store.root)
         tree = talk.recv()
         with pytest.raises(StoreError, match=r"other builders still use the store after 0\.05 seconds"):
-            store.gc(patience=0.05)
+            collect(store, patience=0.05)
         assert store.has_tree(garbage)
         threading.Timer(0.2, lambda: talk.send("go on")).start()
-        freed = store.gc(patience=60)
+        freed = collect(store, patience=60)
         assert (freed.trees, store.has_tree(tree), store.has_tree(garbage)) == (1, True, False)
         assert talk.recv() == "closed"
         talk.send("end")
@@ -239,11 +241,11 @@ def as_nobody(root: str, answer: Connection) -> None:
             os.chmod(f"{stage}/left", 0)
         store.set_root("me", [tree])
         gone = put(store, "gone")
-        assert store.gc().trees == 1
+        assert collect(store).trees == 1
         assert not store.has_tree(gone)
         modes = [oct(stat.S_IMODE(os.stat(path).st_mode)) for path, _, _ in os.walk(store.tree_path(tree))]
         denied = denial(store.tree_path(tree))
-        answer.send((modes, denied, os.listdir(f"{root}/tmp"), store.verify()))
+        answer.send((modes, denied, os.listdir(f"{root}/tmp"), verify(store)))
 
 
 def denial(tree: str) -> str:

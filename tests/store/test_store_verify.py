@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from builder.base import canonical, digest
 from builder.store import Record, Store
+from builder.store.collect import collect
+from builder.store.verify import verify
 from builder.tree import nar
 
 KEY = canonical.key({"name": "zlib"})
@@ -41,7 +43,7 @@ def fill(store: Store) -> str:
 
 
 def damaged(store: Store) -> list[tuple[str, str, str]]:
-    return [(damage.kind, damage.name, damage.message) for damage in store.verify()]
+    return [(damage.kind, damage.name, damage.message) for damage in verify(store)]
 
 
 def edit(path: Path, change: Callable[[Path], object]) -> None:
@@ -70,12 +72,12 @@ def refolder(path: Path) -> None:
 def test_a_whole_store(store: Store) -> None:
     fill(store)
     seen: list[tuple[int, int]] = []
-    assert store.verify(lambda done, total: seen.append((done, total))) == []
+    assert verify(store, lambda done, total: seen.append((done, total))) == []
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_an_empty_store(store: Store) -> None:
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 CHANGES: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -208,16 +210,16 @@ def test_strangers(store: Store) -> None:
 def test_a_line_for_people(store: Store) -> None:
     fill(store)
     Path(store.trees_dir, "mine").mkdir()
-    assert [str(damage) for damage in store.verify()] == [f"{store.trees_dir}/mine: the store did not make this: its name is no digest"]
+    assert [str(damage) for damage in verify(store)] == [f"{store.trees_dir}/mine: the store did not make this: its name is no digest"]
 
 
 def test_what_was_discarded_can_be_made_again(store: Store) -> None:
     tree = fill(store)
     edit(Path(store.tree_path(tree), "plain"), lambda path: path.write_bytes(b""))
-    for damage in store.verify():
+    for damage in verify(store):
         store.discard_tree(damage.name)
     assert fill(store) == tree
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -233,10 +235,10 @@ def test_every_flipped_bit_is_found_and_named(store: Store, data: st.DataObject)
     torn = bytearray(whole)
     torn[bit // 8] ^= 1 << bit % 8
     edit_in_place(path, bytes(torn))
-    found = store.verify()
+    found = verify(store)
     edit_in_place(path, whole)
     assert [str(path).startswith(damage.path) for damage in found] == [True]
-    assert store.verify() == []
+    assert verify(store) == []
 
 
 def edit_in_place(path: Path, content: bytes) -> None:
@@ -273,7 +275,7 @@ def test_a_stray_file_anywhere_stops_nothing(store: Store) -> None:
     assert [kind for kind, _, _ in damaged(store)].count("tree") == 1
     Path(store.roots_dir, "dir.json").rmdir()
     Path(store.roots_dir, "pipe.json").unlink()
-    store.gc()
+    collect(store)
 
 
 def test_a_name_outside_of_the_store(store: Store, tmp_path: Path) -> None:

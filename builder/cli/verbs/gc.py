@@ -4,6 +4,7 @@ from builder.base import units
 from builder.cli.options import Options
 from builder.cli.output import say, say_json
 from builder.cli.session import session
+from builder.store.collect import collect
 
 
 def run(options: Options) -> int:
@@ -11,9 +12,8 @@ def run(options: Options) -> int:
     with session(options) as opened:
         store = opened.there()
         with opened.reporter.task("clean", store.root, brief=True) as task:
-            freed = store.gc(
-                keep_files=() if options.archives else None, dry_run=options.dry_run, progress=task.reached
-            )
+            archives = () if options.archives else None
+            freed = collect(store, keep_files=archives, dry_run=options.dry_run, progress=task.reached)
         if options.json:
             say_json("gc", freed)
         else:

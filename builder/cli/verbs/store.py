@@ -7,7 +7,7 @@ from builder.cli.output import say, say_json
 from builder.cli.session import Session, session
 from builder.store import usage
 from builder.store.remove import remove_tree
-from builder.store.verify import Damage
+from builder.store.verify import Damage, verify
 
 
 def run(options: Options) -> int:
@@ -38,7 +38,7 @@ def _store_roots(opened: Session) -> int:
 def _store_verify(opened: Session) -> int:
     options, store = opened.options, opened.there()
     with opened.reporter.task("verify", store.root) as task:
-        damage = store.verify(task.reached)
+        damage = verify(store, task.reached)
     if options.json:
         say_json("store-verify", damage)
     else:
@@ -47,7 +47,7 @@ def _store_verify(opened: Session) -> int:
         say(f"{len(damage)} damaged" if damage else "everything is as it was written")
     if options.remove and damage:
         _remove_damaged(opened, damage)
-        records = [each for each in store.verify() if each.kind == "record"]  # of trees that are gone now
+        records = [each for each in verify(store) if each.kind == "record"]  # of trees that are gone now
         _remove_damaged(opened, records)
     return 1 if damage else 0
 
