@@ -212,5 +212,5 @@ def _call(name: str, *arguments: object) -> None:
 if __name__ == "__main__":
     try:  # noqa: SIM105 - `contextlib` is slow to import
         main()
-    except BrokenPipeError:  # the builder has ended, maybe before its first build
+    except ConnectionError:  # the builder has ended, maybe before its first build, with our word unread
         pass

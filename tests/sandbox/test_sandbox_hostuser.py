@@ -63,9 +63,11 @@ def test_many_threads_start_builds_and_each_has_its_own_code(bubblewrap: Runner,
     assert set(descendants(os.getpid())) == others
 
 
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1])
 @pytest.mark.parametrize("own", [False, hostuser.exists()])
-def test_a_command_that_ends_before_its_first_build_leaves_no_trace(own: bool) -> None:
-    code = f"from builder.sandbox.hostuser import User; User(own={own}).close()"
-    for _ in range(5):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_a_command_that_ends_before_its_first_build_leaves_no_trace(own: bool, seconds: float) -> None:
+    code = "import time; from builder.sandbox.hostuser import User; user = User(own={}); time.sleep({}); user.close()"
+    for _ in range(3):
+        argv = [sys.executable, "-c", code.format(own, seconds)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
         assert (done.stdout, done.stderr) == ("", "")
