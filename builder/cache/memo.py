@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import builder
+from builder.base import textfile
 
 
 @lru_cache(maxsize=1)
@@ -57,9 +58,5 @@ def write(folder: str | None, name: str, value: Any) -> None:
     with contextlib.suppress(OSError):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, f".{name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
-            os.replace(path, os.path.join(folder, name))
-        except OSError:
-            os.unlink(path)
+        with textfile.replaced(os.path.join(folder, name), path) as file:
+            file.write(hashlib.sha256(data).digest() + data)

@@ -144,23 +144,14 @@ class Workspace(Struct):
         return found
 
     def _write(self, text: str) -> None:
-        target = os.path.realpath(self.lock_path)
-        temporary = f"{target}.{os.getpid()}.tmp"
-        try:
-            with textfile.new(temporary) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())  # the one file here that cannot be computed again
-            os.replace(temporary, target)
-        except BaseException as error:
-            with suppress(OSError):
-                os.unlink(temporary)
-            if isinstance(error, OSError):
-                hint = "make room and let the directory be writable; the old lock is whole"
-                raise MachineError(
-                    f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint
-                ) from error
-            raise
+        try:  # durable: it is the one file here that cannot be computed again
+            with textfile.replaced(os.path.realpath(self.lock_path), durable=True) as file:
+                file.write(text.encode())
+        except OSError as error:
+            hint = "make room and let the directory be writable; the old lock is whole"
+            raise MachineError(
+                f"the lock cannot be written: {error.strerror}", where=self.lock_path, hint=hint
+            ) from error
 
 
 def _sweep(root: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.base import textfile
 from builder.base.errors import MachineError, UsageError
 from builder.run.testing import report
 
@@ -20,11 +21,18 @@ def test_a_report_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "r.xml"
     path.write_bytes(b"old")
-    (tmp_path / f"r.xml.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(textfile, "_private", lambda _path, _flags: os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(MachineError) as error:
         report.write(str(path), b"new")
     assert str(error.value) == f"{path}: the report cannot be written: No space left on device\n  next: free space or permissions there"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"r.xml": b"old"}
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / f"r.xml.{os.getpid()}.tmp").symlink_to(tmp_path / "mine")
+    report.write(str(tmp_path / "r.xml"), b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"mine": b"mine", "r.xml": b"new"}
 
 
 def test_an_interrupt_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

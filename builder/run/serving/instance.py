@@ -62,9 +62,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     def write(self) -> None:
         """Say to other commands that it runs."""
         path = os.path.join(self.place.folder, _STATE)
-        with textfile.new(f"{path}.new") as file:
-            json.dump(self.to_dict(), file, indent=2, sort_keys=True)
-        os.replace(f"{path}.new", path)
+        with textfile.replaced(path) as file:
+            file.write(json.dumps(self.to_dict(), indent=2, sort_keys=True).encode())
 
 
 @contextmanager

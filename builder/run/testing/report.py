@@ -1,8 +1,8 @@
 """The file that a report is written to, which CI systems read: the old one or the new one, whole."""
 
 import os
-from contextlib import suppress
 
+from builder.base import textfile
 from builder.base.errors import MachineError, UsageError
 
 
@@ -28,17 +28,9 @@ def write(path: str, data: bytes) -> None:
         MachineError: it cannot be written. A file that was there is as it was, and nothing is left beside it.
     """
     plain = os.path.isfile(path) or not os.path.exists(path)
-    target = f"{path}.{os.getpid()}.tmp" if plain else path
     try:
-        with open(target, "wb") as file:
+        with textfile.replaced(path) if plain else open(path, "wb") as file:
             file.write(data)
-        if plain:
-            os.replace(target, path)
-    except BaseException as error:
-        if plain:
-            with suppress(OSError):
-                os.unlink(target)
-        if isinstance(error, OSError):
-            hint = "free space or permissions there"
-            raise MachineError(f"the report cannot be written: {error.strerror}", where=path, hint=hint) from error
-        raise
+    except OSError as error:
+        hint = "free space or permissions there"
+        raise MachineError(f"the report cannot be written: {error.strerror}", where=path, hint=hint) from error
