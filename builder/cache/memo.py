@@ -59,4 +59,5 @@ def write(folder: str | None, name: str, value: Any) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, f".{name}.{os.getpid()}.{threading.get_ident()}")
         with textfile.replaced(os.path.join(folder, name), path) as file:
+            os.fchmod(file.fileno(), 0o600)
             file.write(hashlib.sha256(data).digest() + data)
