@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.world import World
+from builder.store import Store
+from integration.world import PLATFORM, World
 
 SEEN = "ls -A / /share /build /build/src /output; pwd; id -un; cat /proc/sys/kernel/hostname"
 FAILING = """mkdir "$OUT/share"
@@ -271,3 +272,12 @@ def test_packages_are_built_by_name_without_an_image(here: World) -> None:
     assert row["realised"] == ["base 1", "middle 1"]
     assert here.output("middle") == here.tree_path(row["packages"]["middle 1"]["out"])
     assert not (here.root / "out").exists()
+
+
+def test_a_launcher_that_is_gone_is_made_before_the_first_build(here: World) -> None:
+    here.chain()
+    here.ok("build")
+    with Store(str(here.store_path)) as store:
+        store.discard_tree(here.package("launcher")["output"][PLATFORM]["out"])
+    here.recipe("top", 'mkdir "$OUT/share"\ncat /share/middle /share/middle > "$OUT/share/top"', requires=["middle"])
+    assert here.ok("build").built() == ["launcher 1", "top 1"]
