@@ -6,7 +6,7 @@ on a byte. The result is one ordinary gzip member. Where the cuts are depends on
 twenty give the same bytes. Level 5: on sources and libraries 1.4 % larger than level 6, in two thirds of its time.
 
 The bytes also depend on the deflate code: zlib itself has kept its output for many years, while replacements of it
-(zlib-ng) differ. Locks therefore pin the uncompressed tar; `is_reference_zlib` tells whether gzip digests compare, too.
+(zlib-ng) differ. Locks therefore pin the uncompressed tar.
 
 zstd (RFC 8878): libzstd's own threads. It cuts jobs by size, so the number of threads does not show in the bytes, as
 long as it is not 0, which is another code path. Level 9 is smaller by a sixth than the gzip, in about its time. Its
@@ -36,7 +36,6 @@ ZSTD_LEVEL = 9
 _RAW = -15  # zlib's wbits for deflate without header and trailer, window of 32 KiB
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate; no name, time 0, no hint on effort, system unknown (RFC 1952, 2.3.1)
 _LAST = b"\x03\0"  # an empty last block
-_PROBE = "f1951ff218b1faa0"
 
 
 class Blob(Struct, frozen=True, kw_only=True):
@@ -177,9 +176,3 @@ def zstd(file: BinaryIO, *, threads: int = THREADS) -> Iterator[Compressor]:
 
 
 KINDS = {"gzip": gzip, "zstd": zstd}
-
-
-def is_reference_zlib() -> bool:
-    """Whether this Python's deflate gives zlib's own bytes, so that gzip digests compare between machines (2 ms)."""
-    text = b"".join(b"%d:%d " % (number, number * number % 251) for number in range(9000))
-    return hashlib.sha256(_deflate(text, text[:WINDOW])).hexdigest()[:16] == _PROBE
